@@ -1,0 +1,10 @@
+# Copyright (c) monai_synthfm contributors
+# Licensed under the Apache License, Version 2.0 (http://www.apache.org/licenses/LICENSE-2.0).
+# SPDX-License-Identifier: Apache-2.0
+"""Datasets of generated samples."""
+
+from __future__ import annotations
+
+from monai_synthfm.data.synthfm_dataset import SynthFMDataset
+
+__all__ = ["SynthFMDataset"]

@@ -1,0 +1,120 @@
+# Copyright (c) monai_synthfm contributors
+# Licensed under the Apache License, Version 2.0 (http://www.apache.org/licenses/LICENSE-2.0).
+# SPDX-License-Identifier: Apache-2.0
+"""NIfTI volumes in, label maps out: one careful reader, and a writer's half that keeps the input's header."""
+
+from __future__ import annotations
+
+import zlib
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import torch
+from monai.data import MetaTensor
+from nibabel.filebasedimages import ImageFileError
+from nibabel.spatialimages import HeaderDataError
+
+__all__ = ["label_image", "load_volume"]
+
+_READ_ERRORS = (ImageFileError, HeaderDataError, OSError, EOFError, ValueError, zlib.error)
+
+
+def load_volume(path: str | Path) -> MetaTensor:
+    """
+    Read one 2D or 3D NIfTI file as it is stored, without reordering or resampling.
+
+    Args:
+        path: a ``.nii`` or ``.nii.gz`` file. A 2D image becomes a volume of one slice; trailing dimensions of size 1 are dropped.
+
+    Returns:
+        float32 [1, X, Y, Z] in the file's own intensity units (``scl_slope`` applied), axes in the order of the file. ``meta`` holds ``affine`` and
+        ``original_affine`` (voxel to RAS+ mm, 4 x 4, float64) and ``filename_or_obj``.
+
+    Raises:
+        FileNotFoundError: when there is no such file.
+        ValueError: when the file is not NIfTI, is truncated, has no voxels or not 2 or 3 dimensions, holds NaN, infinite or non-real values, is constant, or has
+            an affine that cannot be inverted.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     nib.save(nib.Nifti1Image(np.arange(24, dtype=np.int16).reshape(2, 3, 4), np.diag([1, 1, 5, 1])), f"{folder}/ct.nii.gz")
+        ...     volume = load_volume(f"{folder}/ct.nii.gz")
+        >>> tuple(volume.shape), volume.pixdim.tolist()
+        ((1, 2, 3, 4), [1.0, 1.0, 5.0])
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"image {path}: no such file.")
+    try:
+        image = nib.load(path)
+    except _READ_ERRORS as error:
+        raise ValueError(f"image {path}: not a readable NIfTI file ({error}).") from error
+    if not isinstance(image, nib.Nifti1Image):
+        raise ValueError(f"image {path}: expected a NIfTI file (.nii or .nii.gz), found {type(image).__name__}.")
+    shape = _volume_shape(path, image.shape)
+    if image.get_data_dtype().kind not in "iuf":
+        raise ValueError(f"image {path}: expected real numbers, found voxels of type {image.get_data_dtype()}.")
+    try:
+        voxels = image.get_fdata(dtype=np.float32, caching="unchanged").reshape(shape, order="F")
+    except _READ_ERRORS as error:
+        raise ValueError(f"image {path}: the voxels are truncated or damaged ({error}).") from error
+    _check_voxels(path, voxels)
+    affine = torch.from_numpy(_invertible_affine(path, image.affine, shape))
+    meta = {"filename_or_obj": str(path), "original_affine": affine.clone()}
+    return MetaTensor(torch.from_numpy(voxels)[None], affine=affine, meta=meta)
+
+
+def label_image(labels: np.ndarray, template: str | Path) -> nib.Nifti1Image:
+    """
+    Put a label map into a NIfTI image that lies in space exactly like ``template``.
+
+    The header is the template's own (shape, affine, qform and sform with their codes, units, description, extensions); only the data type, the intensity
+    scaling and the display range are the label map's.
+
+    Args:
+        labels: unsigned integers with as many voxels as the template, in its voxel order.
+        template: path of the NIfTI file that was segmented.
+
+    Raises:
+        ValueError: when the label map has another number of voxels.
+    """
+    source = nib.load(template)
+    if labels.size != np.prod(source.shape):
+        raise ValueError(f"labels: expected the shape {source.shape} of {template}, got {labels.shape}.")
+    header = source.header.copy()
+    header.set_data_dtype(labels.dtype)
+    header.set_slope_inter(1, 0)
+    header["cal_min"] = header["cal_max"] = 0
+    return type(source)(labels.reshape(source.shape, order="F"), source.affine, header)
+
+
+def _volume_shape(path: Path, shape: tuple[int, ...]) -> tuple[int, int, int]:
+    if 0 in shape:
+        raise ValueError(f"image {path}: no voxels, its shape is {shape}.")
+    if len(shape) < 2 or any(size > 1 for size in shape[3:]):
+        raise ValueError(f"image {path}: expected 2 or 3 dimensions, found shape {shape}.")
+    x, y, z = (*shape, 1)[:3]
+    return x, y, z
+
+
+def _check_voxels(path: Path, voxels: np.ndarray) -> None:
+    low, high = float(voxels.min()), float(voxels.max())
+    if not np.isfinite([low, high]).all():
+        count = int(np.count_nonzero(~np.isfinite(voxels)))
+        raise ValueError(f"image {path}: {count} of {voxels.size} voxels are NaN or infinite.")
+    if low == high:
+        raise ValueError(f"image {path}: nothing to segment, every voxel is {low:g}.")
+
+
+def _invertible_affine(path: Path, affine: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:
+    affine = np.array(affine, dtype=np.float64)
+    if np.isfinite(affine).all() and shape[2] == 1 and not affine[:3, 2].any():
+        # 2D files often leave the third axis undefined; any unit normal will do for a single slice.
+        normal = np.cross(affine[:3, 0], affine[:3, 1])
+        affine[:3, 2] = normal / (np.linalg.norm(normal) or 1.0)
+    lengths = np.linalg.norm(affine[:3, :3], axis=0)
+    if not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) <= 1e-6 * lengths.prod():
+        raise ValueError(f"image {path}: its affine cannot be inverted: {affine.tolist()}.")
+    return affine

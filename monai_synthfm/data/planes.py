@@ -1,0 +1,80 @@
+# Copyright (c) monai_synthfm contributors
+# Licensed under the Apache License, Version 2.0 (http://www.apache.org/licenses/LICENSE-2.0).
+# SPDX-License-Identifier: Apache-2.0
+"""The frame in which slices are shown, to a network and to people alike, and the plane in which a volume is cut.
+
+In the display frame voxel axes point to the patient's left, posterior and inferior (axis codes ``LPI``). Leaving out any one axis gives the slice as
+radiologists see it, width first: axial with the patient's right on the left and anterior on top, coronal with right on the left and superior on top, sagittal with
+anterior on the left and superior on top.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import nibabel as nib
+import numpy as np
+
+__all__ = ["DISPLAY_AXCODES", "PLANES", "display_axis", "slice_index", "stored_axis"]
+
+DISPLAY_AXCODES = "LPI"
+PLANES = ("sagittal", "coronal", "axial")
+"""Planes by the axis of the display frame that they leave out."""
+
+_ANISOTROPIC = 1.5
+
+
+def stored_axis(affine: np.ndarray, axis: int) -> int:
+    """Return the axis of the array with this ``affine`` that lies closest to ``axis`` of the display frame."""
+    return int(np.flatnonzero(nib.io_orientation(affine)[:, 0] == axis)[0])
+
+
+def display_axis(plane: str, affine: np.ndarray, shape: Sequence[int]) -> int:
+    """
+    Choose the axis of the display frame across which a volume is cut into slices.
+
+    ``auto`` takes the plane in which the volume was acquired: the axis of size 1 if there is one, else the axis whose voxel spacing is over 1.5 times that of both others,
+    else axial.
+
+    Args:
+        plane: ``axial``, ``coronal``, ``sagittal`` or ``auto``.
+        affine: voxel to RAS+ mm [4, 4] of the volume in any orientation.
+        shape: its three sizes.
+
+    Returns:
+        0 (sagittal), 1 (coronal) or 2 (axial).
+
+    Raises:
+        ValueError: when ``plane`` is another word, or when its slices would be only one voxel wide.
+
+    Example:
+        >>> display_axis("auto", np.diag([3.0, 1, 1, 1]), (20, 256, 256)), display_axis("auto", np.eye(4), (64, 64, 64))
+        (0, 2)
+    """
+    if plane not in (*PLANES, "auto"):
+        raise ValueError(f"plane must be one of auto, {', '.join(PLANES)}, got {plane!r}.")
+    order = [stored_axis(affine, axis) for axis in range(3)]
+    sizes = np.asarray(shape)[order]
+    if plane == "auto":
+        spacing = np.linalg.norm(affine[:3, :3], axis=0)[order]
+        if np.count_nonzero(sizes == 1) == 1:
+            return int(np.argmin(sizes))
+        widest = int(np.argmax(spacing))
+        clearly = spacing[widest] > _ANISOTROPIC * np.delete(spacing, widest).max()
+        plane = PLANES[widest] if clearly else "axial"
+    axis = PLANES.index(plane)
+    if (np.delete(sizes, axis) == 1).any():
+        raise ValueError(f"plane {plane}: slices of a volume of shape {tuple(shape)} would be one voxel wide; choose another plane.")
+    return axis
+
+
+def slice_index(coordinate: float) -> int:
+    """
+    Return the slice that a voxel coordinate lies in; half-way between two slices it is the lower one.
+
+    Example:
+        >>> slice_index(3.0), slice_index(3.4), slice_index(3.5), slice_index(3.6)
+        (3, 3, 3, 4)
+    """
+    return math.ceil(coordinate - 0.5)

@@ -1,0 +1,22 @@
+# Copyright (c) monai_synthfm contributors
+# Licensed under the Apache License, Version 2.0 (http://www.apache.org/licenses/LICENSE-2.0).
+# SPDX-License-Identifier: Apache-2.0
+"""Promptable networks: SAM and MobileSAM behind one interface, and where their weights come from."""
+
+from __future__ import annotations
+
+from monai_synthfm.networks.mobile_sam import MobileSam
+from monai_synthfm.networks.promptable import ImageEmbedding, Promptable
+from monai_synthfm.networks.sam import SAM_ENCODERS, Sam, ViTSize
+from monai_synthfm.networks.weights import find_weights, load_state
+
+__all__ = [
+    "SAM_ENCODERS",
+    "ImageEmbedding",
+    "MobileSam",
+    "Promptable",
+    "Sam",
+    "ViTSize",
+    "find_weights",
+    "load_state",
+]

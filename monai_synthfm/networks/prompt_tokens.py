@@ -1,0 +1,112 @@
+# Copyright (c) monai_synthfm contributors
+# Licensed under the Apache License, Version 2.0 (http://www.apache.org/licenses/LICENSE-2.0).
+# SPDX-License-Identifier: Apache-2.0
+"""From prompts to the tokens that SAM's mask decoder reads, however many each object has."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from monai_synthfm.prompts.prompts import Prompts
+
+__all__ = ["PromptTokens", "embed_tokens"]
+
+# Labels of SAM's prompt encoder: -1 padding, 0 negative, 1 positive, 2 and 3 the corners of a box.
+_PADDING, _TOP_LEFT, _BOTTOM_RIGHT = -1, 2, 3
+
+
+@dataclass(frozen=True)
+class PromptTokens:
+    """Tokens of M objects in a common layout, of which each object uses some.
+
+    An object's tokens are its clicks, then the corners of its box or, without a box, one padding token, exactly those that
+    segment-anything's ``PromptEncoder`` makes for this object alone. An object without click and box has none.
+
+    Args:
+        coords: ``[M, T, 2]`` as x, y in pixels of the network's input.
+        labels: ``[M, T]``, -1 to 3 as in SAM's prompt encoder.
+        used: ``[M, T]``, which tokens are the object's.
+    """
+
+    coords: torch.Tensor
+    labels: torch.Tensor
+    used: torch.Tensor
+
+    @classmethod
+    def from_prompts(cls, prompts: Prompts, scale: tuple[float, float], device: torch.device) -> PromptTokens:
+        """Lay out the tokens of batched prompts, the objects of all images one after the other (M = B N).
+
+        Args:
+            prompts: batched, in pixels of the original image.
+            scale: factors on x and y that lead to the network's input.
+            device: where the tokens shall be.
+
+        Raises:
+            ValueError: when clicks or boxes are not two-dimensional.
+        """
+        batch, count = _leading_shape(prompts)
+        total = batch * count
+        points = torch.zeros(total, 0, 2) if prompts.points is None else prompts.points
+        labels = torch.zeros(total, 0) if prompts.point_labels is None else prompts.point_labels
+        boxes = torch.full((total, 4), torch.nan) if prompts.boxes is None else prompts.boxes
+        if points.shape[-1] != 2 or boxes.shape[-1] != 4:
+            raise ValueError("a 2D network takes points as (x, y) and boxes as (x0, y0, x1, y1).")
+        points = points.to(device, torch.float32).reshape(total, points.shape[-2], 2)
+        labels = labels.to(device, torch.int64).reshape(total, labels.shape[-1])
+        corners = boxes.to(device, torch.float32).reshape(total, 2, 2)
+
+        has_click = (labels >= 0).any(dim=1, keepdim=True)
+        has_box = ~corners.isnan().any(dim=2).any(dim=1, keepdim=True)
+        fixed = torch.tensor([_TOP_LEFT, _BOTTOM_RIGHT, _PADDING], device=device).expand(total, 3)
+        coords = torch.cat([points, corners, torch.zeros(total, 1, 2, device=device)], dim=1)
+        return cls(
+            coords=coords * coords.new_tensor(scale),
+            labels=torch.cat([labels, fixed], dim=1),
+            used=torch.cat([labels >= 0, has_box, has_box, has_click & ~has_box], dim=1),
+        )
+
+    def chunks(self, size: int) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
+        """Yield at most ``size`` objects with equally many tokens: their indexes ``[G]``, coordinates ``[G, t, 2]``, labels ``[G, t]``."""
+        counts = self.used.sum(dim=1)
+        for number in counts.unique().tolist():
+            for index in torch.nonzero(counts == number).flatten().split(size):
+                used = self.used[index]
+                yield (
+                    index,
+                    self.coords[index][used].reshape(len(index), number, 2),
+                    self.labels[index][used].reshape(len(index), number),
+                )
+
+
+def embed_tokens(prompt_encoder: nn.Module, coords: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """Embed tokens with the weights of segment-anything's ``PromptEncoder``: ``[label >= 0] PE(coords) + table[label]``.
+
+    All embedding tables take part whatever labels occur, so that data-parallel training sees the same graph in every process. The
+    position encoding is always float32: in bfloat16 a coordinate has 8 bits.
+
+    Args:
+        prompt_encoder: segment-anything's.
+        coords: ``[G, t, 2]`` as x, y in pixels of the network's input.
+        labels: ``[G, t]``, -1 to 3.
+
+    Returns:
+        ``[G, t, C]``.
+    """
+    with torch.autocast(coords.device.type, enabled=False):
+        position = prompt_encoder.pe_layer.forward_with_coords(coords + 0.5, prompt_encoder.input_image_size)
+    tables = [prompt_encoder.not_a_point_embed, *prompt_encoder.point_embeddings]
+    table = torch.cat([embedding.weight for embedding in tables])
+    return position * (labels >= 0)[..., None] + table[labels + 1]
+
+
+def _leading_shape(prompts: Prompts) -> tuple[int, int]:
+    if prompts.point_labels is not None:
+        return prompts.point_labels.shape[0], prompts.point_labels.shape[1]
+    given = prompts.boxes if prompts.boxes is not None else prompts.masks
+    if given is None:
+        raise ValueError("nothing is prompted: give points, boxes or masks.")
+    return given.shape[0], given.shape[1]

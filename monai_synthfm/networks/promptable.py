@@ -1,0 +1,202 @@
+# Copyright (c) monai_synthfm contributors
+# Licensed under the Apache License, Version 2.0 (http://www.apache.org/licenses/LICENSE-2.0).
+# SPDX-License-Identifier: Apache-2.0
+"""The interface of every promptable network: encode an image once, decode masks of many prompted objects."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal, get_args
+
+import torch
+from monai.utils import convert_to_dst_type, convert_to_tensor
+from torch import nn
+
+from monai_synthfm.prompts.prompts import Prompts
+
+__all__ = ["ImageEmbedding", "Multimask", "Promptable"]
+
+Multimask = Literal["never", "single_click", "always"]
+
+
+@dataclass(frozen=True)
+class ImageEmbedding:
+    """Features of a batch of equally sized images, with the two sizes needed to map prompts and masks.
+
+    Args:
+        features: ``[B, C, h, w]``.
+        original_size: (H, W) of the images in pixels.
+        input_size: (H', W') of the images in the network's square input, before padding.
+
+    Example:
+        >>> embedding = ImageEmbedding(torch.zeros(1, 256, 16, 16), original_size=(100, 80), input_size=(256, 205))
+        >>> embedding.to("cpu").features.device.type
+        'cpu'
+    """
+
+    features: torch.Tensor
+    original_size: tuple[int, int]
+    input_size: tuple[int, int]
+
+    def to(self, device: torch.device | str) -> ImageEmbedding:
+        """Return the embedding on ``device``."""
+        return replace(self, features=self.features.to(device))
+
+
+class Promptable(nn.Module, ABC):
+    """A network that segments prompted objects: ``decode(encode(image), prompts)``.
+
+    Of its masks per object, index 0 is the unambiguous one and the others are the alternatives for an ambiguous prompt, as in SAM.
+
+    Args:
+        multimask: when to answer with the alternative of best predicted IoU instead of the unambiguous mask: ``"never"``,
+            ``"single_click"`` (objects prompted by exactly one click, neither box nor mask: SAM's own advice) or ``"always"``.
+            The default is ``"never"`` because a decoder trained with a mask loss alone has no trained IoU head.
+
+    Raises:
+        ValueError: when ``multimask`` is none of these.
+    """
+
+    def __init__(self, multimask: Multimask = "never") -> None:
+        super().__init__()
+        self.multimask = _checked_multimask(multimask)
+        self._frozen: tuple[str, ...] = ()
+
+    @abstractmethod
+    def encode(self, image: torch.Tensor) -> ImageEmbedding:
+        """Compute the features that all prompts of an image share.
+
+        Args:
+            image: ``[B, 1 or 3, H, W]``, floating point in [0, 1], any size. Resizing, padding and normalisation are the network's.
+        """
+
+    @abstractmethod
+    def predict_all(self, embedding: ImageEmbedding, prompts: Prompts) -> tuple[torch.Tensor, torch.Tensor]:
+        """Predict the unambiguous mask and its alternatives.
+
+        Args:
+            embedding: of B images.
+            prompts: N objects in each of the B images, in pixels of the original image.
+
+        Returns:
+            float32 logits ``[B, N, 1 + M, h, w]`` at low resolution and predicted IoU ``[B, N, 1 + M]``; index 0 is the unambiguous mask.
+        """
+
+    @abstractmethod
+    def postprocess(self, logits: torch.Tensor, embedding: ImageEmbedding) -> torch.Tensor:
+        """Bring low-resolution logits ``[B, N, h, w]`` to the size of the original image ``[B, N, H, W]``."""
+
+    @abstractmethod
+    def reset_decoder(self, seed: int | None = None) -> None:
+        """Draw the mask decoder's weights anew, from ``seed`` or (None) from torch's global generator."""
+
+    def predict_masks(
+        self, embedding: ImageEmbedding, prompts: Prompts, multimask_output: bool
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Predict logits ``[B, N, M, h, w]`` and IoU ``[B, N, M]``: the M alternatives, or (M = 1) the unambiguous mask."""
+        logits, iou = self.predict_all(embedding, prompts)
+        chosen = slice(1, None) if multimask_output else slice(0, 1)
+        return logits[:, :, chosen], iou[:, :, chosen]
+
+    def decode(
+        self, embedding: ImageEmbedding, prompts: Prompts, multimask: Multimask | None = None
+    ) -> torch.Tensor:
+        """Predict one mask per object.
+
+        Args:
+            embedding: of B images.
+            prompts: N objects in each of the B images, in pixels of the original image.
+            multimask: as in the constructor; None takes the constructor's value.
+
+        Returns:
+            logits ``[B, N, h, w]`` at low resolution.
+        """
+        multimask = self.multimask if multimask is None else _checked_multimask(multimask)
+        logits, iou = self.predict_all(embedding, prompts)
+        if multimask == "never":
+            return logits[:, :, 0]
+        best = iou[:, :, 1:].argmax(dim=-1) + 1
+        if multimask == "single_click":
+            best = best * _is_single_click(prompts.batched()).to(best.device)
+        index = best[:, :, None, None, None].expand(-1, -1, 1, *logits.shape[-2:])
+        return logits.gather(2, index).squeeze(2)
+
+    def forward(
+        self,
+        image: torch.Tensor,
+        points: torch.Tensor | None = None,
+        point_labels: torch.Tensor | None = None,
+        boxes: torch.Tensor | None = None,
+        masks: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """Segment the prompted objects; with no prompt at all, the object at the image's centre.
+
+        Args:
+            image: ``[B, 1 or 3, H, W]`` in [0, 1].
+            points: clicks ``[B, N, K, 2]`` as x, y in pixels of ``image``.
+            point_labels: ``[B, N, K]``, 1 positive, 0 negative, -1 padding.
+            boxes: ``[B, N, 4]`` as x0 y0 x1 y1 in pixels; a row of NaN means no box.
+            masks: low-resolution logits ``[B, N, 1, h, w]`` of an earlier call of ``decode``.
+
+        Returns:
+            logits ``[B, N, H, W]``; a MetaTensor with the image's metadata when ``image`` is one.
+        """
+        given = {"points": points, "point_labels": point_labels, "boxes": boxes, "masks": masks}
+        prompts = Prompts(**{k: None if v is None else convert_to_tensor(v, track_meta=False) for k, v in given.items()})
+        if prompts.is_empty:
+            prompts = _centre_click(image)
+        embedding = self.encode(image)
+        logits = self.postprocess(self.decode(embedding, prompts), embedding)
+        return convert_to_dst_type(logits, image, dtype=logits.dtype)[0]
+
+    def freeze(self, *names: str) -> None:
+        """Exclude sub-modules from training: no gradients, and evaluation mode whatever ``train()`` says.
+
+        Args:
+            names: sub-modules by dotted name, for example ``"image_encoder"`` or ``"mask_decoder.iou_prediction_head"``.
+
+        Raises:
+            ValueError: when there is no such sub-module.
+        """
+        for name in names:
+            try:
+                self.get_submodule(name).requires_grad_(False)
+            except AttributeError:
+                known = [child for child, _ in self.named_children()]
+                raise ValueError(f"cannot freeze {name!r}: no such sub-module; the top-level ones are {known}.") from None
+        self._frozen += names
+        self.train(self.training)
+
+    def train(self, mode: bool = True) -> Promptable:
+        """Set training mode, except for what is frozen."""
+        super().train(mode)
+        for name in self._frozen:
+            self.get_submodule(name).eval()
+        return self
+
+
+def _checked_multimask(value: str) -> Multimask:
+    choices: Sequence[Multimask] = get_args(Multimask)
+    for choice in choices:
+        if value == choice:
+            return choice
+    raise ValueError(f"multimask must be one of {list(choices)}, got {value!r}.")
+
+
+def _is_single_click(prompts: Prompts) -> torch.Tensor:
+    """Tell which objects ``[B, N]`` are prompted by one click and nothing else."""
+    if prompts.point_labels is None or prompts.masks is not None:
+        return torch.zeros(1, 1, dtype=torch.bool)
+    single = (prompts.point_labels >= 0).sum(dim=-1) == 1
+    return single if prompts.boxes is None else single & torch.isnan(prompts.boxes).all(dim=-1)
+
+
+def _centre_click(image: torch.Tensor) -> Prompts:
+    batch, _, height, width = image.shape
+    centre = torch.tensor([(width - 1) / 2, (height - 1) / 2], device=image.device)
+    return Prompts(
+        points=centre.expand(batch, 1, 1, 2),
+        point_labels=torch.ones(batch, 1, 1, dtype=torch.int64, device=image.device),
+    )

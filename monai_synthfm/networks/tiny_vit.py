@@ -1,0 +1,184 @@
+# Copyright (c) monai_synthfm contributors
+# Licensed under the Apache License, Version 2.0 (http://www.apache.org/licenses/LICENSE-2.0).
+# SPDX-License-Identifier: Apache-2.0
+"""TinyViT-5M (arXiv 2207.10666) as MobileSAM (arXiv 2306.14289) changed it: stride 16, SAM's neck, MobileSAM's state dict keys."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import Any
+
+import torch
+from segment_anything.modeling.common import LayerNorm2d
+from torch import nn
+from torch.nn import functional as F
+
+__all__ = ["TinyViT"]
+
+_DIMS = (64, 128, 160, 320)
+_DEPTHS = (2, 2, 6, 2)
+_HEADS = (2, 4, 5, 10)
+_WINDOWS = (7, 7, 14, 7)
+_EXPANSION = 4
+# MobileSAM's files keep the classifier of TinyViT's pre-training, which no forward pass uses.
+_UNUSED_KEYS = ("norm_head.weight", "norm_head.bias", "head.weight", "head.bias")
+
+
+class TinyViT(nn.Module):
+    """Image encoder of MobileSAM: ``[B, 3, S, S]`` to ``[B, out_channels, S / 16, S / 16]`` for any S divisible by 16.
+
+    Batch normalisation always uses its stored statistics, in training too: a step sees one or a few images, and weights converted
+    from an exported graph have the statistics folded into the convolutions.
+
+    Args:
+        out_channels: channels of the embedding.
+
+    Example:
+        >>> TinyViT().eval()(torch.zeros(1, 3, 64, 64)).shape
+        torch.Size([1, 256, 4, 4])
+    """
+
+    def __init__(self, out_channels: int = 256) -> None:
+        super().__init__()
+        self.patch_embed = _PatchEmbed(_DIMS[0])
+        stages: list[nn.Module] = []
+        for i, (dim, depth) in enumerate(zip(_DIMS, _DEPTHS, strict=True)):
+            blocks = [_MBConv(dim) if i == 0 else _Block(dim, _HEADS[i], _WINDOWS[i]) for _ in range(depth)]
+            # The last of the three halvings is left out, so that the grid is 1/16 of the image as in SAM.
+            down = _PatchMerging(dim, _DIMS[i + 1], stride=1 if i == 2 else 2) if i < 3 else nn.Identity()
+            stages.append(nn.Sequential(OrderedDict(blocks=nn.Sequential(*blocks), downsample=down)))
+        self.layers = nn.Sequential(*stages)
+        self.neck = nn.Sequential(
+            nn.Conv2d(_DIMS[-1], out_channels, 1, bias=False),
+            LayerNorm2d(out_channels),
+            nn.Conv2d(out_channels, out_channels, 3, padding=1, bias=False),
+            LayerNorm2d(out_channels),
+        )
+        for module in self.modules():
+            if isinstance(module, nn.Linear):
+                nn.init.trunc_normal_(module.weight, std=0.02)
+                nn.init.zeros_(module.bias)
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        """Encode normalised square images."""
+        features: torch.Tensor = self.neck(self.layers(self.patch_embed(image)))
+        return features
+
+    def train(self, mode: bool = True) -> TinyViT:
+        """Set training mode, except for batch normalisation."""
+        super().train(mode)
+        for module in self.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.eval()
+        return self
+
+    def _load_from_state_dict(self, state_dict: dict[str, torch.Tensor], prefix: str, *args: Any) -> None:
+        for key in _UNUSED_KEYS:
+            state_dict.pop(prefix + key, None)
+        super()._load_from_state_dict(state_dict, prefix, *args)
+
+
+class _ConvNorm(nn.Sequential):
+    def __init__(self, inputs: int, outputs: int, kernel: int = 1, stride: int = 1, groups: int = 1) -> None:
+        conv = nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=False)
+        super().__init__(OrderedDict(c=conv, bn=nn.BatchNorm2d(outputs)))
+
+
+class _PatchEmbed(nn.Module):
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.seq = nn.Sequential(_ConvNorm(3, dim // 2, 3, 2), nn.GELU(), _ConvNorm(dim // 2, dim, 3, 2))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.seq(x)
+        return x
+
+
+class _MBConv(nn.Module):
+    """Inverted bottleneck: widen, filter each channel, narrow, add."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        wide = dim * _EXPANSION
+        self.conv1 = _ConvNorm(dim, wide)
+        self.conv2 = _ConvNorm(wide, wide, 3, groups=wide)
+        self.conv3 = _ConvNorm(wide, dim)
+        # A block starts as the identity.
+        nn.init.zeros_(self.conv3.bn.weight)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return F.gelu(x + self.conv3(F.gelu(self.conv2(F.gelu(self.conv1(x))))))
+
+
+class _PatchMerging(nn.Module):
+    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+        super().__init__()
+        self.conv1 = _ConvNorm(inputs, outputs)
+        self.conv2 = _ConvNorm(outputs, outputs, 3, stride, groups=outputs)
+        self.conv3 = _ConvNorm(outputs, outputs)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.conv3(F.gelu(self.conv2(F.gelu(self.conv1(x)))))
+        return x
+
+
+class _WindowAttention(nn.Module):
+    """Self-attention within a window, with one learned bias per head and absolute offset (|dy|, |dx|)."""
+
+    def __init__(self, dim: int, heads: int, window: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.norm = nn.LayerNorm(dim)
+        self.qkv = nn.Linear(dim, 3 * dim)
+        self.proj = nn.Linear(dim, dim)
+        self.attention_biases = nn.Parameter(torch.zeros(heads, window * window))
+        y, x = torch.meshgrid(torch.arange(window), torch.arange(window), indexing="ij")
+        y, x = y.flatten(), x.flatten()
+        offsets = (y[:, None] - y).abs() * window + (x[:, None] - x).abs()
+        self.register_buffer("attention_bias_idxs", offsets, persistent=False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        windows, tokens, dim = x.shape
+        # Each head's query, key and value lie side by side in the projection.
+        qkv = self.qkv(self.norm(x)).view(windows, tokens, self.heads, 3, dim // self.heads)
+        query, key, value = qkv.permute(3, 0, 2, 1, 4)
+        bias = self.attention_biases[:, self.attention_bias_idxs].to(query.dtype)
+        x = F.scaled_dot_product_attention(query, key, value, attn_mask=bias)
+        x = self.proj(x.transpose(1, 2).reshape(windows, tokens, dim))
+        return x
+
+
+class _Mlp(nn.Module):
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(dim)
+        self.fc1 = nn.Linear(dim, dim * _EXPANSION)
+        self.fc2 = nn.Linear(dim * _EXPANSION, dim)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.fc2(F.gelu(self.fc1(self.norm(x))))
+        return x
+
+
+class _Block(nn.Module):
+    def __init__(self, dim: int, heads: int, window: int) -> None:
+        super().__init__()
+        self.window = window
+        self.attn = _WindowAttention(dim, heads, window)
+        self.local_conv = _ConvNorm(dim, dim, 3, groups=dim)
+        self.mlp = _Mlp(dim)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = x + self._attend(x)
+        x = self.local_conv(x)
+        return x + self.mlp(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+
+    def _attend(self, x: torch.Tensor) -> torch.Tensor:
+        batch, dim, height, width = x.shape
+        side = self.window
+        x = F.pad(x, (0, -width % side, 0, -height % side))
+        rows, columns = x.shape[2] // side, x.shape[3] // side
+        x = x.view(batch, dim, rows, side, columns, side).permute(0, 2, 4, 3, 5, 1)
+        x = self.attn(x.reshape(-1, side * side, dim))
+        x = x.view(batch, rows, columns, side, side, dim).permute(0, 5, 1, 3, 2, 4)
+        return x.reshape(batch, dim, rows * side, columns * side)[:, :, :height, :width]

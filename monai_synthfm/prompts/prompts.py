@@ -1,0 +1,124 @@
+# Copyright (c) monai_synthfm contributors
+# Licensed under the Apache License, Version 2.0 (http://www.apache.org/licenses/LICENSE-2.0).
+# SPDX-License-Identifier: Apache-2.0
+"""The plain data that says which objects to segment: clicks, boxes and mask logits."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+
+__all__ = ["PROMPT_KEYS", "Prompts"]
+
+PROMPT_KEYS = ("points", "point_labels", "boxes", "masks")
+
+
+@dataclass(frozen=True)
+class Prompts:
+    """Clicks, boxes and mask logits of N objects in one image, or in each of B images.
+
+    Every field has the leading dimensions ``[N, ...]`` or ``[B, N, ...]``, the same for all fields given. Coordinates are pixels (voxels) of the
+    image that the prompts belong to, x first, where an integer is the centre of that pixel.
+
+    Args:
+        points: clicks ``[(B,) N, K, D]`` with D = 2 (x, y) or 3 (x, y, z).
+        point_labels: ``[(B,) N, K]``, 1 positive, 0 negative, -1 padding. Required with ``points``.
+        boxes: ``[(B,) N, 2 * D]`` as x0 y0 x1 y1 (or x0 y0 z0 x1 y1 z1), corners inside the box; a row of NaN means "no box for this object".
+        masks: low-resolution mask logits ``[(B,) N, 1, h, w]``.
+
+    Raises:
+        ValueError: when a shape, a label value or a coordinate is not as above.
+
+    Example:
+        >>> prompts = Prompts(points=torch.tensor([[[12.0, 30.0]]]), point_labels=torch.tensor([[1]]))
+        >>> prompts.num_objects, prompts.is_batched
+        (1, False)
+    """
+
+    points: torch.Tensor | None = None
+    point_labels: torch.Tensor | None = None
+    boxes: torch.Tensor | None = None
+    masks: torch.Tensor | None = None
+
+    def __post_init__(self) -> None:
+        if (self.points is None) != (self.point_labels is None):
+            raise ValueError("points and point_labels must be given together.")
+        lead = {
+            name: tuple(value.shape[: value.ndim - rank]) for name, value, rank in self._ranked() if value.ndim >= rank
+        }
+        for name, value, rank in self._ranked():
+            if value.ndim - rank not in (1, 2):
+                raise ValueError(
+                    f"{name} must have {rank + 1} or {rank + 2} dimensions, got shape {tuple(value.shape)}."
+                )
+        if len(set(lead.values())) > 1:
+            raise ValueError(f"all prompts must describe the same objects, got leading shapes {lead}.")
+        if self.points is not None and self.point_labels is not None:
+            self._check_points(self.points, self.point_labels)
+        if self.boxes is not None:
+            self._check_boxes(self.boxes)
+        if self.masks is not None and self.masks.shape[-3] != 1:
+            raise ValueError(f"masks must be [(B,) N, 1, h, w], got {tuple(self.masks.shape)}.")
+
+    def _ranked(self) -> list[tuple[str, torch.Tensor, int]]:
+        ranks = {"points": 2, "point_labels": 1, "boxes": 1, "masks": 3}
+        return [(name, getattr(self, name), rank) for name, rank in ranks.items() if getattr(self, name) is not None]
+
+    @staticmethod
+    def _check_points(points: torch.Tensor, labels: torch.Tensor) -> None:
+        if points.shape[:-1] != labels.shape or points.shape[-1] not in (2, 3):
+            raise ValueError(
+                f"points [(B,) N, K, 2 or 3] and point_labels [(B,) N, K] do not fit: {tuple(points.shape)} and {tuple(labels.shape)}."
+            )
+        wrong = labels[(labels < -1) | (labels > 1)]
+        if wrong.numel():
+            raise ValueError(
+                f"point_labels must be 1 (positive), 0 (negative) or -1 (padding), got {wrong.unique().tolist()}."
+            )
+        if not torch.isfinite(points[labels >= 0]).all():
+            raise ValueError("points must be finite numbers wherever point_labels is 0 or 1.")
+
+    @staticmethod
+    def _check_boxes(boxes: torch.Tensor) -> None:
+        if boxes.shape[-1] not in (4, 6):
+            raise ValueError(
+                f"boxes must be [(B,) N, 4] as x0 y0 x1 y1 (or 6 numbers in 3D), got {tuple(boxes.shape)}."
+            )
+        absent = torch.isnan(boxes).all(dim=-1)
+        present = boxes[~absent]
+        low, high = present.chunk(2, dim=-1)
+        if not torch.isfinite(present).all() or (low > high).any():
+            raise ValueError(
+                "boxes must have finite corners with x0 <= x1 and y0 <= y1; a box that is not given is a row of NaN."
+            )
+
+    @classmethod
+    def from_mapping(cls, data: Mapping[str, Any]) -> Prompts:
+        """Take the prompts out of a batch dictionary; other keys are ignored."""
+        return cls(**{key: data[key] for key in PROMPT_KEYS if data.get(key) is not None})
+
+    @property
+    def is_empty(self) -> bool:
+        """True when nothing at all is prompted."""
+        return not self._ranked()
+
+    @property
+    def is_batched(self) -> bool:
+        """True when the leading dimensions are ``[B, N]`` rather than ``[N]``."""
+        return any(value.ndim - rank == 2 for _, value, rank in self._ranked())
+
+    @property
+    def num_objects(self) -> int:
+        """N, the number of objects prompted in each image."""
+        return next((value.shape[value.ndim - rank - 1] for _, value, rank in self._ranked()), 0)
+
+    def batched(self) -> Prompts:
+        """Return the prompts with the leading dimensions ``[B, N]``, adding B = 1 where it is missing."""
+        return self if self.is_batched else replace(self, **{name: value[None] for name, value, _ in self._ranked()})
+
+    def to(self, device: torch.device | str) -> Prompts:
+        """Return the prompts on ``device``."""
+        return replace(self, **{name: value.to(device) for name, value, _ in self._ranked()})

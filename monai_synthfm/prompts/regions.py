@@ -1,0 +1,131 @@
+# Copyright (c) monai_synthfm contributors
+# Licensed under the Apache License, Version 2.0 (http://www.apache.org/licenses/LICENSE-2.0).
+# SPDX-License-Identifier: Apache-2.0
+"""Geometry of binary masks that clicks and boxes are built on: bounding windows, components, depth and dilation."""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+import numpy as np
+from scipy import ndimage
+
+__all__ = ["Rng", "as_object", "bounding_window", "depth", "dilate", "largest_component", "size_scale"]
+
+Rng: TypeAlias = np.random.Generator | np.random.RandomState
+
+REFERENCE_SIZE = 1024
+
+
+def as_object(mask: Any, name: str = "mask") -> np.ndarray:
+    """Return ``mask`` as a boolean array and make sure that there is an object in it.
+
+    Args:
+        mask: array or CPU tensor ``[H, W]``, nonzero inside the object.
+        name: how the error message calls it.
+
+    Raises:
+        ValueError: when the mask is not two-dimensional, or is empty.
+
+    Example:
+        >>> as_object([[0, 2], [0, 0]]).tolist()
+        [[False, True], [False, False]]
+    """
+    array = np.asarray(mask) != 0
+    if array.ndim != 2:
+        raise ValueError(f"{name} must be [H, W], got shape {array.shape}.")
+    if not array.any():
+        raise ValueError(f"{name} of shape {array.shape} is empty: there is no object to prompt.")
+    return array
+
+
+def bounding_window(mask: np.ndarray, margin: int = 0) -> tuple[slice, slice]:
+    """Return the slices of the smallest window that holds the mask, enlarged by ``margin`` pixels and clipped to the image.
+
+    Args:
+        mask: boolean ``[H, W]``, not empty.
+        margin: pixels added on every side.
+
+    Example:
+        >>> mask = np.zeros((8, 8), dtype=bool)
+        >>> mask[3:5, 6] = True
+        >>> bounding_window(mask, margin=2)
+        (slice(1, 7, None), slice(4, 8, None))
+    """
+    spans = []
+    for axis, size in enumerate(mask.shape):
+        occupied = np.flatnonzero(mask.any(axis=1 - axis))
+        spans.append(slice(max(0, int(occupied[0]) - margin), min(size, int(occupied[-1]) + 1 + margin)))
+    return spans[0], spans[1]
+
+
+def largest_component(mask: np.ndarray) -> np.ndarray:
+    """Return the largest 8-connected part of a mask; of equally large ones, the first in row-major order.
+
+    Args:
+        mask: boolean ``[H, W]``, not empty.
+
+    Example:
+        >>> largest_component(np.array([[1, 0, 1], [1, 0, 0]], dtype=bool)).astype(int).tolist()
+        [[1, 0, 0], [1, 0, 0]]
+    """
+    window = bounding_window(mask)
+    parts, count = ndimage.label(mask[window], structure=np.ones((3, 3)))
+    if count == 1:
+        return mask
+    sizes = np.bincount(parts.ravel())[1:]
+    largest = np.zeros_like(mask)
+    largest[window] = parts == sizes.argmax() + 1
+    return largest
+
+
+def depth(mask: np.ndarray) -> np.ndarray:
+    """Return the distance of every pixel of a mask to the nearest pixel outside it, in pixels; the outside of the image counts as outside.
+
+    Args:
+        mask: boolean ``[H, W]``.
+
+    Example:
+        >>> depth(np.ones((3, 3), dtype=bool)).tolist()
+        [[1.0, 1.0, 1.0], [1.0, 2.0, 1.0], [1.0, 1.0, 1.0]]
+    """
+    return ndimage.distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1]
+
+
+def dilate(mask: np.ndarray, radius: float) -> np.ndarray:
+    """Return the pixels whose centre is at most ``radius`` pixels from a pixel of the mask: dilation by a disc.
+
+    Args:
+        mask: boolean ``[H, W]``, not empty.
+        radius: radius of the disc in pixels.
+
+    Example:
+        >>> dilate(np.array([[0, 0, 0, 1]], dtype=bool), 2.0).astype(int).tolist()
+        [[0, 1, 1, 1]]
+    """
+    height, width = mask.shape
+    edges = np.diff(mask.astype(np.int8), axis=1, prepend=0, append=0)
+    rows, starts = np.nonzero(edges == 1)
+    stops = np.nonzero(edges == -1)[1]
+    offsets = np.arange(-int(radius), int(radius) + 1)
+    if rows.size * offsets.size > mask.size:
+        return ndimage.distance_transform_edt(~mask) <= radius
+    # a run of pixels in one row dilates to one span in each row of the disc; marking where spans begin and end and adding up
+    # is several times faster than a distance transform as long as the runs are few
+    spread = np.floor(np.sqrt(radius**2 - offsets**2)).astype(np.int64)
+    lines = rows[:, None] + offsets
+    inside = (lines >= 0) & (lines < height)
+    begins = lines * (width + 1) + np.maximum(starts[:, None] - spread, 0)
+    ends = lines * (width + 1) + np.minimum(stops[:, None] + spread, width)
+    marks = [np.bincount(place[inside], minlength=height * (width + 1)) for place in (begins, ends)]
+    return (np.cumsum(marks[0] - marks[1]) > 0).reshape(height, width + 1)[:, :width]
+
+
+def size_scale(shape: tuple[int, ...]) -> float:
+    """Return the factor from pixels of a 1024-pixel image to pixels of an image ``[H, W]``: its longer side over 1024.
+
+    Example:
+        >>> size_scale((256, 512))
+        0.5
+    """
+    return max(shape) / REFERENCE_SIZE

@@ -1,0 +1,72 @@
+# Copyright (c) monai_synthfm contributors
+# Licensed under the Apache License, Version 2.0 (http://www.apache.org/licenses/LICENSE-2.0).
+# SPDX-License-Identifier: Apache-2.0
+"""Parameters of one generated sample: frozen dataclasses that travel as JSON text and rebuild the sample exactly."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, is_dataclass
+from types import UnionType
+from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
+
+__all__ = ["Params"]
+
+P = TypeVar("P", bound="Params")
+
+
+@dataclass(frozen=True)
+class Params:
+    """Base of all parameter dataclasses; JSON keeps every float exactly, so a replayed sample is bit-identical.
+
+    Example:
+        >>> from monai_synthfm.synthesis.boundaries import CanvasParams
+        >>> params = CanvasParams(low=0.2, high=0.3, scatter=0.05, interval=(0.0, 1.0), shift=0.04, seed=7)
+        >>> CanvasParams.parse(params.to_json()) == params
+        True
+    """
+
+    def to_json(self) -> str:
+        """Return the parameters as one line of JSON (a string, so that ragged parameters collate in a batch)."""
+        return json.dumps(asdict(self), separators=(",", ":"))
+
+    @classmethod
+    def parse(cls: type[P], source: P | str | Mapping[str, Any]) -> P:
+        """Return parameters from themselves, their JSON text or the dictionary that the text stands for.
+
+        Raises:
+            ValueError: when the text is not JSON or holds other fields than this class.
+        """
+        if isinstance(source, cls):
+            return source
+        try:
+            data = json.loads(source) if isinstance(source, str) else source
+        except json.JSONDecodeError as error:
+            raise ValueError(f"params of {cls.__name__} must be JSON text, got {source!r:.80}.") from error
+        expected = {field.name for field in fields(cls)}
+        if not isinstance(data, Mapping) or set(data) != expected:
+            found = sorted(data) if isinstance(data, Mapping) else type(data).__name__
+            raise ValueError(f"params of {cls.__name__} must have the fields {sorted(expected)}, got {found}.")
+        hints = get_type_hints(cls)
+        return cls(**{name: _build(hints[name], value) for name, value in data.items()})
+
+
+def _build(hint: Any, value: Any) -> Any:
+    """Rebuild dataclasses and tuples from the lists and dictionaries that JSON knows."""
+    origin, arguments = get_origin(hint), get_args(hint)
+    if origin in (Union, UnionType):
+        options = [option for option in arguments if option is not type(None)]
+        return None if value is None else _build(_matching(options, value), value)
+    if origin is tuple:
+        inner = arguments[0] if arguments[-1] is Ellipsis else None
+        return tuple(_build(inner or arguments[index], item) for index, item in enumerate(value))
+    return hint.parse(value) if is_dataclass(hint) else value
+
+
+def _matching(options: list[Any], value: Any) -> Any:
+    """Choose, of several parameter classes, the one whose fields the value has."""
+    for option in options:
+        if is_dataclass(option) and isinstance(value, Mapping) and {field.name for field in fields(option)} == set(value):
+            return option
+    return options[0]

@@ -1,0 +1,11 @@
+# Copyright (c) monai_synthfm contributors
+# Licensed under the Apache License, Version 2.0 (http://www.apache.org/licenses/LICENSE-2.0).
+# SPDX-License-Identifier: Apache-2.0
+"""MONAI transforms: generators, noise, prompts and intensities."""
+
+from __future__ import annotations
+
+from monai_synthfm.transforms.intensity import RandSynthFMIntensity, RandSynthFMIntensityd
+from monai_synthfm.transforms.label_maps import RandBoundaryMask, RandSynthMorphLabels
+from monai_synthfm.transforms.shapes import RandBezierShapes
+from monai_synthfm.transforms.synthfm import RandSynthFM, RandSynthFMd

@@ -1,0 +1,76 @@
+# Copyright (c) monai_synthfm contributors
+# Licensed under the Apache License, Version 2.0 (http://www.apache.org/licenses/LICENSE-2.0).
+# SPDX-License-Identifier: Apache-2.0
+"""What all generators share: parameters drawn in ``randomize``, a pure ``replay``, and reading ranges."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from monai.data import MetaTensor
+from monai.transforms import Randomizable, Transform
+from monai.utils import TransformBackends
+
+from monai_synthfm.synthesis.params import Params
+
+__all__ = ["META_KEY", "RandGenerator", "check_range", "draw_integer", "draw_log_uniform", "draw_seed"]
+
+META_KEY = "synthfm"
+
+
+class RandGenerator(Randomizable, Transform):
+    """Base of transforms that generate: ``randomize`` draws ``self.params`` through ``self.R``, ``replay`` makes the result of parameters.
+
+    Args:
+        device: where tensors are computed.
+    """
+
+    backend: ClassVar[list[TransformBackends]] = [TransformBackends.TORCH]
+    params_type: ClassVar[type[Params]]
+
+    def __init__(self, device: torch.device | str = "cpu") -> None:
+        self.device = torch.device(device)
+        self.params: Any = None
+
+    @abstractmethod
+    def replay(self, params: Any) -> Any:
+        """Return what parameters stand for: a dataclass, its JSON text (``meta["synthfm"]``) or that text's dictionary."""
+
+    def parse(self, params: Params | str | Mapping[str, Any]) -> Any:
+        """Return the parameters of this generator from any of the forms that ``replay`` takes."""
+        return self.params_type.parse(params)
+
+    def as_meta_tensor(self, tensor: torch.Tensor, params: Params) -> MetaTensor:
+        """Add the channel dimension and let the parameters travel with the tensor."""
+        return MetaTensor(tensor[None], meta={META_KEY: params.to_json()})
+
+
+def check_range(name: str, value: Sequence[float], low: float = -np.inf, high: float = np.inf) -> tuple[float, float]:
+    """Return a (minimum, maximum) argument after checking that it is ordered and within limits.
+
+    Raises:
+        ValueError: naming the argument.
+    """
+    pair = tuple(value) if isinstance(value, Sequence) and not isinstance(value, str) else ()
+    if len(pair) != 2 or not low <= pair[0] <= pair[1] <= high:
+        raise ValueError(f"{name} must be (minimum, maximum) within [{low:g}, {high:g}], got {value!r}.")
+    return pair
+
+
+def draw_integer(random: np.random.RandomState, bounds: Sequence[float]) -> int:
+    """Draw an integer between two bounds, both included."""
+    return int(random.randint(int(bounds[0]), int(bounds[1]) + 1))
+
+
+def draw_log_uniform(random: np.random.RandomState, bounds: Sequence[float]) -> float:
+    """Draw a number whose logarithm is uniform, so that every octave of sizes is as frequent as the next."""
+    return float(np.exp(random.uniform(np.log(bounds[0]), np.log(bounds[1]))))
+
+
+def draw_seed(random: np.random.RandomState) -> int:
+    """Draw a seed for a ``torch.Generator``."""
+    return int(random.randint(2**31 - 1))

@@ -1,0 +1,34 @@
+# Copyright (c) monai_synthfm contributors
+# Licensed under the Apache License, Version 2.0 (http://www.apache.org/licenses/LICENSE-2.0).
+# SPDX-License-Identifier: Apache-2.0
+"""Fixtures shared by all tests."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def shared_dir() -> Path:
+    """Folder of real labelled cases beside the checkout; tests that ask for it are skipped where it is missing."""
+    path = Path(os.environ.get("MONAI_SYNTHFM_TEST_DATA", ROOT.parent / "shared" / "data"))
+    if not (path / "index.csv").is_file():
+        pytest.skip(f"real test data not found in {path} (set MONAI_SYNTHFM_TEST_DATA)")
+    return path
+
+
+@pytest.fixture(scope="session")
+def bundle_dir() -> Path:
+    """The 2D bundle of this checkout."""
+    return ROOT / "bundles" / "synthfm_sam"
