@@ -19,7 +19,9 @@ from monai_synthfm.data import SynthFMDataset
 from monai_synthfm.transforms import RandSynthFM
 
 INSTANCE_COLORS = ListedColormap(
-    np.concatenate([[[0.0, 0.0, 0.0]], plt.get_cmap("tab20")(np.arange(20))[:, :3], plt.get_cmap("Set3")(np.arange(12))[:, :3]])
+    np.concatenate(
+        [[[0.0, 0.0, 0.0]], plt.get_cmap("tab20")(np.arange(20))[:, :3], plt.get_cmap("Set3")(np.arange(12))[:, :3]]
+    )
 )
 
 
@@ -36,7 +38,9 @@ def main() -> None:
     size = (arguments.size, arguments.size)
     dataset = SynthFMDataset(arguments.number, size, arguments.seed, generator=RandSynthFM(size, arguments.module))
     rows = -(-arguments.number // arguments.columns)
-    figure, axes = plt.subplots(2 * rows, arguments.columns, figsize=(1.6 * arguments.columns, 3.2 * rows), squeeze=False)
+    figure, axes = plt.subplots(
+        2 * rows, arguments.columns, figsize=(1.6 * arguments.columns, 3.2 * rows), squeeze=False
+    )
     for axis in axes.flat:
         axis.axis("off")
     for index in range(arguments.number):
@@ -44,7 +48,13 @@ def main() -> None:
         sample = dataset[index]
         labels = np.asarray(sample["label"][0])
         axes[2 * row, column].imshow(sample["image"][0], cmap="gray", vmin=0, vmax=1)
-        axes[2 * row + 1, column].imshow(np.where(labels > 0, 1 + (labels - 1) % 32, 0), cmap=INSTANCE_COLORS, vmin=0, vmax=32, interpolation="nearest")
+        axes[2 * row + 1, column].imshow(
+            np.where(labels > 0, 1 + (labels - 1) % 32, 0),
+            cmap=INSTANCE_COLORS,
+            vmin=0,
+            vmax=32,
+            interpolation="nearest",
+        )
     figure.subplots_adjust(left=0, right=1, bottom=0, top=1, wspace=0.02, hspace=0.02)
     arguments.output.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(arguments.output, dpi=100)

@@ -3,24 +3,25 @@
 # SPDX-License-Identifier: Apache-2.0
 """The frame in which slices are shown, to a network and to people alike, and the plane in which a volume is cut.
 
-In the display frame voxel axes point to the patient's left, posterior and inferior (axis codes ``LPI``). Leaving out any one axis gives the slice as
-radiologists see it, width first: axial with the patient's right on the left and anterior on top, coronal with right on the left and superior on top, sagittal with
-anterior on the left and superior on top.
+In the display frame voxel axes point to the patient's left, posterior and inferior (axis codes ``LPI``). Leaving out
+any one axis gives the slice as radiologists see it, width first: axial with the patient's right on the left and anterior
+on top, coronal with right on the left and superior on top, sagittal with anterior on the left and superior on top.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import nibabel as nib
 import numpy as np
 
-__all__ = ["DISPLAY_AXCODES", "PLANES", "display_axis", "slice_index", "stored_axis"]
+__all__ = ["DISPLAY_AXCODES", "EDGES", "PLANES", "display_axis", "stored_axis"]
 
 DISPLAY_AXCODES = "LPI"
 PLANES = ("sagittal", "coronal", "axial")
 """Planes by the axis of the display frame that they leave out."""
+EDGES = ("RL", "AP", "SI")
+"""What lies at the low and at the high end of each axis of the display frame."""
 
 _ANISOTROPIC = 1.5
 
@@ -34,8 +35,8 @@ def display_axis(plane: str, affine: np.ndarray, shape: Sequence[int]) -> int:
     """
     Choose the axis of the display frame across which a volume is cut into slices.
 
-    ``auto`` takes the plane in which the volume was acquired: the axis of size 1 if there is one, else the axis whose voxel spacing is over 1.5 times that of both others,
-    else axial.
+    ``auto`` takes the plane in which the volume was acquired: across the axis of size 1 if there is just one, else across
+    the axis whose voxel spacing is over 1.5 times that of both others, else axial.
 
     Args:
         plane: ``axial``, ``coronal``, ``sagittal`` or ``auto``.
@@ -65,16 +66,5 @@ def display_axis(plane: str, affine: np.ndarray, shape: Sequence[int]) -> int:
         plane = PLANES[widest] if clearly else "axial"
     axis = PLANES.index(plane)
     if (np.delete(sizes, axis) == 1).any():
-        raise ValueError(f"plane {plane}: slices of a volume of shape {tuple(shape)} would be one voxel wide; choose another plane.")
+        raise ValueError(f"plane {plane}: slices of a volume of shape {tuple(shape)} would be only one voxel wide.")
     return axis
-
-
-def slice_index(coordinate: float) -> int:
-    """
-    Return the slice that a voxel coordinate lies in; half-way between two slices it is the lower one.
-
-    Example:
-        >>> slice_index(3.0), slice_index(3.4), slice_index(3.5), slice_index(3.6)
-        (3, 3, 3, 4)
-    """
-    return math.ceil(coordinate - 0.5)

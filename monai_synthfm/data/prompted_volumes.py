@@ -13,7 +13,8 @@ import numpy as np
 from torch.utils.data import Dataset
 
 from monai_synthfm.data.nifti import load_volume
-from monai_synthfm.data.planes import display_axis
+from monai_synthfm.data.planes import display_axis, stored_axis
+from monai_synthfm.data.slice_prompts import prompts_by_slice
 from monai_synthfm.data.volume_prompts import read_volume_prompts
 
 __all__ = ["PromptedVolumeDataset"]
@@ -38,7 +39,10 @@ class PromptedVolumeDataset(Dataset):
     """
 
     def __init__(
-        self, data: Sequence[Mapping[str, Any]], transform: Callable[[dict[str, Any]], Any] | None = None, root: str | Path = "."
+        self,
+        data: Sequence[Mapping[str, Any]],
+        transform: Callable[[dict[str, Any]], Any] | None = None,
+        root: str | Path = ".",
     ) -> None:
         self.data = data
         self.transform = transform
@@ -61,11 +65,13 @@ class PromptedVolumeDataset(Dataset):
             shape=shape,
             space=case.get("space", "voxel"),
         )
+        axis = display_axis(case.get("plane", "auto"), affine, shape)
+        prompts_by_slice(prompts, stored_axis(affine, axis))  # complains in terms of the file's own slices
         item = {
             "image": image,
             "points": prompts.points,
             "point_labels": prompts.point_labels,
             "boxes": prompts.boxes,
-            "axis": display_axis(case.get("plane", "auto"), affine, shape),
+            "axis": axis,
         }
         return item if self.transform is None else self.transform(item)

@@ -9,7 +9,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 __all__ = ["staged_files"]
@@ -41,7 +41,8 @@ def staged_files(folder: str | Path) -> Iterator[Path]:
             os.replace(path, folder / path.name)
     except BaseException:
         shutil.rmtree(stage, ignore_errors=True)
-        for path in missing:
-            path.rmdir()
+        with suppress(OSError):
+            for path in missing:
+                path.rmdir()
         raise
     stage.rmdir()

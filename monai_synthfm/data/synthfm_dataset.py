@@ -59,7 +59,9 @@ class SynthFMDataset(Dataset):
         self.transform = transform
         self.generator = generator or RandSynthFM(spatial_size)
         if self.generator.spatial_size != tuple(spatial_size):
-            raise ValueError(f"spatial_size {tuple(spatial_size)} is not the generator's {self.generator.spatial_size}.")
+            raise ValueError(
+                f"spatial_size {tuple(spatial_size)} is not the generator's {self.generator.spatial_size}."
+            )
         # shared memory: workers that outlive an epoch see the next one
         self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()
 

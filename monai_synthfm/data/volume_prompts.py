@@ -83,7 +83,9 @@ def read_volume_prompts(
     for n, (coordinates, signs) in enumerate(rows):
         for k in range(len(signs)):
             _check_inside(f"click {k + 1} of object {n + 1}", coordinates[k], points_array[n, k], space, shape)
-        for corner, voxel in zip(boxes_array[n].reshape(2, 3), apply_affine(matrix, boxes_array[n].reshape(2, 3)), strict=True):
+        for corner, voxel in zip(
+            boxes_array[n].reshape(2, 3), apply_affine(matrix, boxes_array[n].reshape(2, 3)), strict=True
+        ):
             _check_inside(f"box of object {n + 1}", corner, voxel, space, shape)
     return Prompts(torch.from_numpy(points_array), torch.from_numpy(labels_array), torch.from_numpy(voxel_boxes))
 
@@ -137,13 +139,17 @@ def _clicks(n: int, clicks: Any, labels: Any, flat: bool) -> tuple[np.ndarray, l
     if not isinstance(clicks, (list, tuple)) or any(not isinstance(click, (list, tuple)) for click in clicks):
         raise ValueError(f"points of object {n + 1} must be a list of clicks [x, y, z], got {clicks!r}.")
     if not isinstance(labels, (list, tuple)) or len(labels) != len(clicks):
-        raise ValueError(f"point_labels of object {n + 1} must be a list of {len(clicks)} labels, one for each click, got {labels!r}.")
+        raise ValueError(
+            f"point_labels of object {n + 1} must be a list of {len(clicks)} labels, one for each click, got {labels!r}."
+        )
     if any(isinstance(label, bool) or label not in (0, 1) for label in labels):
         raise ValueError(f"point_labels of object {n + 1} must be 1 (positive) or 0 (negative), got {labels!r}.")
     rows = []
     for click in clicks:
         if not _are_numbers(click) or len(click) not in ((2, 3) if flat else (3,)):
-            raise ValueError(f"points of object {n + 1}: a click must be three finite numbers [x, y, z], got {click!r}.")
+            raise ValueError(
+                f"points of object {n + 1}: a click must be three finite numbers [x, y, z], got {click!r}."
+            )
         rows.append([*click, 0.0][:3])
     return np.array(rows, dtype=np.float64).reshape(-1, 3), [int(label) for label in labels]
 
@@ -152,7 +158,9 @@ def _box(n: int, box: Any, flat: bool) -> list[float]:
     if box is None or (isinstance(box, (list, tuple)) and not box):
         return [math.nan] * 6
     if not isinstance(box, (list, tuple)) or not _are_numbers(box) or len(box) not in ((4, 6) if flat else (6,)):
-        raise ValueError(f"boxes: the box of object {n + 1} must be six finite numbers [x0, y0, z0, x1, y1, z1], got {box!r}.")
+        raise ValueError(
+            f"boxes: the box of object {n + 1} must be six finite numbers [x0, y0, z0, x1, y1, z1], got {box!r}."
+        )
     return list(box) if len(box) == 6 else [*box[:2], 0.0, *box[2:], 0.0]
 
 
@@ -161,7 +169,7 @@ def _are_numbers(values: Sequence[Any]) -> bool:
 
 
 def _check_inside(what: str, given: np.ndarray, voxel: np.ndarray, space: str, shape: Sequence[int]) -> None:
-    outside = (voxel < -0.5 - _TOLERANCE) | (voxel > np.asarray(shape) - 0.5 + _TOLERANCE)
+    outside = (voxel < -0.5 + _TOLERANCE) | (voxel > np.asarray(shape) - 0.5 - _TOLERANCE)
     if outside.any():
         where = f"{space} {given.tolist()}" + ("" if space == "voxel" else f" = voxel {voxel.round(1).tolist()}")
         raise ValueError(f"{what} lies outside the volume of {' x '.join(map(str, shape))} voxels: {where}.")

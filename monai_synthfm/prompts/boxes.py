@@ -5,13 +5,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from monai_synthfm.prompts.regions import Rng, as_object, bounding_window, size_scale
 
-__all__ = ["jittered_box", "tight_box"]
+__all__ = ["BoxSimulator", "tight_box"]
 
 
 def tight_box(mask: Any) -> np.ndarray:
@@ -36,45 +37,59 @@ def tight_box(mask: Any) -> np.ndarray:
     return np.array([cols.start, rows.start, cols.stop - 1, rows.stop - 1], dtype=np.float32)
 
 
-def jittered_box(mask: Any, rng: Rng, fraction: float = 0.1, max_pixels: float = 20.0) -> np.ndarray:
-    r"""Return the tight box with every side moved at random, as a person would draw it.
+@dataclass(frozen=True)
+class BoxSimulator:
+    r"""Simulate the box that a user draws: the tight box with every side moved at random.
 
-    The x of both corners moves by :math:`u \min(f w,\ m \max(H, W) / 1024)` with independent u uniform in [-1, 1] and w the number of pixels of
-    the box in a row; likewise for y. The result is clipped to the image. A box that no longer holds any pixel of the mask (thin frames) is
-    replaced by the tight one. The paper gives no boxes; the defaults are those of SAM 2's training noise.
+    The x of both corners moves by :math:`u \min(f w,\ m \max(H, W) / 1024)` with independent u uniform in [-1, 1] and w
+    the number of pixels of the box in a row; likewise for y. The result is clipped to the image. A box that no longer
+    holds any pixel of the mask (thin frames) is replaced by the tight one.
+
+    Boxes are not given in the paper; our choice. The defaults are those of SAM 2's training noise.
 
     Args:
-        mask: ``[H, W]``, nonzero inside the object.
-        rng: source of the four draws.
         fraction: largest move as a fraction f of the box's side, in [0, 0.5).
         max_pixels: largest move m in pixels of an image whose longer side is 1024; scaled to the size of the image.
 
-    Returns:
-        ``[4]`` float32 x0 y0 x1 y1, not rounded to whole pixels.
-
     Raises:
-        ValueError: when the mask is empty or a number is out of its range.
+        ValueError: when a number is out of its range.
 
     Example:
         >>> mask = np.zeros((1024, 1024))
         >>> mask[100:200, 300:500] = 1
-        >>> moved = jittered_box(mask, np.random.default_rng(0)) - tight_box(mask)
+        >>> moved = BoxSimulator()(mask, np.random.default_rng(0)) - tight_box(mask)
         >>> bool((abs(moved) <= [20, 10, 20, 10]).all()), bool((moved != 0).all())
         (True, True)
     """
-    if not 0 <= fraction < 0.5:
-        raise ValueError(f"fraction must be in [0, 0.5), got {fraction}.")
-    if max_pixels < 0:
-        raise ValueError(f"max_pixels must not be negative, got {max_pixels}.")
-    target = as_object(mask)
-    tight = tight_box(target)
-    height, width = target.shape
-    sides = tight[2:] - tight[:2] + 1
-    reach = np.minimum(fraction * sides, max_pixels * size_scale(target.shape))
-    box = tight + rng.uniform(-1.0, 1.0, size=4) * np.tile(reach, 2)
-    box = box.clip(0, [width - 1, height - 1] * 2).astype(np.float32)
-    if (box[:2] > box[2:]).any():
-        return tight
-    left, top = np.ceil(box[:2]).astype(int)
-    right, bottom = np.floor(box[2:]).astype(int)
-    return box if target[top : bottom + 1, left : right + 1].any() else tight
+
+    fraction: float = 0.1
+    max_pixels: float = 20.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.fraction < 0.5:
+            raise ValueError(f"fraction must be in [0, 0.5), got {self.fraction}.")
+        if not self.max_pixels >= 0:
+            raise ValueError(f"max_pixels must not be negative, got {self.max_pixels}.")
+
+    def __call__(self, mask: Any, rng: Rng) -> np.ndarray:
+        """Draw a box around the object in ``mask``.
+
+        Args:
+            mask: ``[H, W]``, nonzero inside the object.
+            rng: source of the four draws.
+
+        Returns:
+            ``[4]`` float32 x0 y0 x1 y1, not rounded to whole pixels.
+
+        Raises:
+            ValueError: when the mask is empty or not two-dimensional.
+        """
+        target = as_object(mask)
+        tight = tight_box(target)
+        height, width = target.shape
+        reach = np.minimum(self.fraction * (tight[2:] - tight[:2] + 1), self.max_pixels * size_scale(target.shape))
+        box = tight + rng.uniform(-1.0, 1.0, size=4) * np.tile(reach, 2)
+        box = box.clip(0, [width - 1, height - 1] * 2).astype(np.float32)
+        left, top = np.ceil(box[:2]).astype(int)
+        right, bottom = np.floor(box[2:]).astype(int)
+        return box if target[top : bottom + 1, left : right + 1].any() else tight

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from monai.networks.layers import GaussianFilter
 
 from monai_synthfm.synthesis.boundaries import CanvasParams, fill_canvas
@@ -34,6 +35,9 @@ NOISES: dict[str, Callable[..., torch.Tensor]] = {
     ),
     "rician": lambda image, strength, _, generator: rician_noise(image, strength, generator=generator),
 }
+
+PERCENTILES = (0.005, 0.995)
+MAX_PERCENTILE_SAMPLES = 65536
 
 
 @dataclass(frozen=True)
@@ -90,9 +94,10 @@ class AppearanceParams(Params):
 def render_regions(regions: torch.Tensor, params: AppearanceParams) -> torch.Tensor:
     r"""Make an image of a map of regions.
 
-    .. math:: I = \mathrm{clip}_{[0, 1]} \big( (\eta_m \circ \dots \circ \eta_1) ( G_\sigma * (B + \sum_t a_t T_t) ) \big)
+    .. math:: I = W \big( (\eta_m \circ \dots \circ \eta_1) ( G_\sigma * (B + \sum_t a_t T_t) ) \big)
 
-    with B the regions' intensities or canvas, a_t the amplitude that the region of each pixel has for texture T_t, and η the noises.
+    with B the regions' intensities or canvas, a_t the amplitude that the region of each pixel has for texture T_t, η the noises, and W the window that
+    real images get too before they are segmented: the 0.5 and 99.5 percentiles become 0 and 1.
 
     Args:
         regions: region numbers ``[*spatial]`` int, 0 ... R - 1, in two or three dimensions.
@@ -101,12 +106,13 @@ def render_regions(regions: torch.Tensor, params: AppearanceParams) -> torch.Ten
     Returns:
         Image ``[*spatial]`` float32 in [0, 1], on the device of ``regions``.
 
-    Source: SynthFM, section 3.1 (noise library, blur); the order is not given in the paper, our choice: noise comes last because detectors add it last.
+    Source: SynthFM, section 3.1 (noise library, blur); the order is not given in the paper, our choice: noise comes last because detectors add it last. The window is the one
+    of MedSAM's preprocessing, which the paper applies to real images.
 
     Example:
-        >>> image = render_regions(torch.tensor([[0, 1]]), AppearanceParams((0.0, 0.5), (), 0.0, ()))
-        >>> image.tolist()
-        [[0.0, 0.5]]
+        >>> image = render_regions(torch.tensor([[0, 1, 2]] * 100), AppearanceParams((0.1, 0.2, 0.3), (), 0.0, ()))
+        >>> [round(value, 3) for value in image[0].tolist()]
+        [0.0, 0.5, 1.0]
     """
     if isinstance(params.base, CanvasParams):
         image = fill_canvas(regions > 0, params.base)
@@ -117,8 +123,23 @@ def render_regions(regions: torch.Tensor, params: AppearanceParams) -> torch.Ten
         field = TEXTURES[texture.kind](tuple(image.shape), texture.scale, generator=generator)
         image = image + field * paint_regions(regions, texture.amplitudes)
     if params.blur > 0.0:
-        image = GaussianFilter(image.ndim, params.blur, truncated=3.0).to(image.device)(image[None, None])[0, 0]
+        image = _blur(image, params.blur)
     for noise in params.noises:
         generator = torch.Generator(device=image.device).manual_seed(noise.seed)
         image = NOISES[noise.kind](image.clamp_min(0.0)[None], noise.strength, noise.scale, generator=generator)[0]
-    return image.clamp(0.0, 1.0)
+    return _window(image)
+
+
+def _blur(image: torch.Tensor, sigma: float) -> torch.Tensor:
+    """Smooth with a Gaussian, the image continued by its edge pixels so that borders do not darken."""
+    reach = int(3.0 * sigma + 0.5)
+    padded = F.pad(image[None, None], [reach] * 2 * image.ndim, mode="replicate")
+    smooth = GaussianFilter(image.ndim, sigma, truncated=3.0).to(image.device)(padded)[0, 0]
+    return smooth[tuple(slice(reach, reach + size) for size in image.shape)]
+
+
+def _window(image: torch.Tensor) -> torch.Tensor:
+    """Stretch the image between its 0.5 and 99.5 percentiles to [0, 1]; a constant image keeps its value."""
+    step = max(1, image.numel() // MAX_PERCENTILE_SAMPLES)
+    low, high = torch.quantile(image.flatten()[::step], torch.tensor(PERCENTILES, device=image.device))
+    return ((image - low) / (high - low) if high > low else image).clamp(0.0, 1.0)

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -68,10 +69,13 @@ def synthmorph_labels(params: LabelMapParams, device: torch.device | str = "cpu"
     grid = [max(2, round(params.grid_size * size / longest)) for size in params.spatial_size]
     grid = [min(size, full) for size, full in zip(grid, params.spatial_size, strict=True)]
     side = max(grid)
+    # noise enlarged from a coarse grid is constant beyond its outermost nodes: draw half a cell more on each side and cut it off
+    margin = math.ceil(side * max(params.noise_scales + params.warp_scales) / 2.0)
+    field = [size + 2 * margin for size in grid]
 
     def noise(channels: int, scales: tuple[float, ...]) -> torch.Tensor:
         return fractal_noise(
-            shape=(params.num_labels, channels, *grid),
+            shape=(params.num_labels, channels, *field),
             scales=[max(1.0, scale * side) for scale in scales],
             weights=[1.0] * len(scales),
             method="upsample",
@@ -84,6 +88,7 @@ def synthmorph_labels(params: LabelMapParams, device: torch.device | str = "cpu"
     # a sum of several unit-variance octaves, scaled so that warp_std is the displacement's own deviation
     warps = noise(len(grid), params.warp_scales) * (params.warp_std * side / len(params.warp_scales) ** 0.5)
     warped = spatial_transform(images, warps, padding_mode="reflection")[:, 0]
+    warped = warped[(slice(None), *(slice(margin, margin + size) for size in grid))]
     if tuple(grid) == tuple(params.spatial_size):
         return warped.argmax(dim=0)
     return _arg_max_enlarged(warped, params.spatial_size)

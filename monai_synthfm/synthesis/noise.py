@@ -1,10 +1,10 @@
 # Copyright (c) monai_synthfm contributors
 # Licensed under the Apache License, Version 2.0 (http://www.apache.org/licenses/LICENSE-2.0).
 # SPDX-License-Identifier: Apache-2.0
-"""The noise library of SynthFM (paper 3.1): Gaussian, Poisson, speckle and Rician noise as functions of an image and a generator.
+"""The noise library of SynthFM (paper 3.1): Gaussian, Poisson, speckle and Rician noise of an image.
 
-The paper names the noise kinds and gives no parameter. No function clips: the physics ends where the caller's display range begins. The
-generator must live on the image's device; the same seed there gives the same noise bit for bit.
+The paper names the noise kinds and gives no parameter. No function clips: the physics ends where the caller's display
+range begins. The generator must live on the image's device; the same seed there gives the same noise bit for bit.
 """
 
 from __future__ import annotations
@@ -46,8 +46,8 @@ def gaussian_noise(image: torch.Tensor, std: float, *, generator: torch.Generato
 def rician_noise(image: torch.Tensor, std: float, *, generator: torch.Generator) -> torch.Tensor:
     """Make the noise of magnitude MR images: √((I + n₁)² + n₂²), n₁, n₂ ~ N(0, std²).
 
-    Where I = 0 the result follows a Rayleigh distribution with mean std √(π/2); where I >> std it is nearly I + n₁. The second moment is
-    I² + 2 std² everywhere.
+    Where I = 0 the result follows a Rayleigh distribution with mean std √(π/2); where I >> std it is nearly I + n₁.
+    The second moment is I² + 2 std² everywhere.
 
     Source: H. Gudbjartsson and S. Patz, "The Rician distribution of noisy MRI data", MRM 1995.
 
@@ -72,12 +72,12 @@ def rician_noise(image: torch.Tensor, std: float, *, generator: torch.Generator)
 def poisson_noise(image: torch.Tensor, peak: float, *, generator: torch.Generator) -> torch.Tensor:
     """Count photons: Poisson(peak I) / peak, the quantum noise of X-rays and light.
 
-    The mean is I, the variance I / peak. The paper calls it multiplicative: unlike additive noise it is zero where the signal is zero and
-    grows with it (as its square root).
+    The mean is I, the variance I / peak. The paper calls it multiplicative: unlike additive noise it is zero where
+    the signal is zero and grows with it (as its square root).
 
-    Below 10 photons the counts are exact draws. From 10 on they are the normal draw z with its Cornish-Fisher terms for a Poisson variable,
-    round(λ + s z + (z² - 1) / 6 + (z - z³) / 72s), s² = λ - 1/12 (rounding adds 1/12), several times faster and with the same mean and
-    variance; the distribution function is off by less than 3e-4.
+    Below 10 photons the counts are exact draws. From 10 on they are the normal draw z with its Cornish-Fisher terms
+    for a Poisson variable, round(λ + s z + (z² - 1) / 6 + (z - z³) / 72s), s² = λ - 1/12 (rounding adds 1/12),
+    several times faster and with the same mean and variance; the distribution function is off by less than 3e-4.
 
     Args:
         image: floating-point tensor of any shape; values below 0 send no photons.
@@ -115,20 +115,24 @@ def speckle_noise(
     correlation: float = 0.0,
     model: str = "gaussian",
 ) -> torch.Tensor:
-    r"""Multiply by a random field of mean 1: I (1 + std n), the interference noise of ultrasound and other coherent imaging.
+    r"""Multiply by a random field of mean 1: I (1 + std n), the noise of ultrasound and other coherent imaging.
 
     - ``gaussian``: n ~ N(0, 1), the common textbook speckle.
-    - ``rayleigh``: n = (A - 1) / c with A = √(n₁² + n₂²) / √(π/2), the amplitude of many interfering echoes scaled to mean 1, and
-      c = √(4/π - 1) = 0.5227 its standard deviation. std = c is fully developed speckle, I A; less is speckle reduced by compounding.
+    - ``rayleigh``: n = (A - 1) / c with A = √(n₁² + n₂²) / √(π/2), the amplitude of many interfering echoes scaled to
+      mean 1, and c = √(4/π - 1) = 0.5227 its standard deviation. std = c is fully developed speckle, I A; less is
+      speckle reduced by compounding.
 
     n, n₁, n₂ are white, or correlated by a Gaussian kernel of ``correlation`` pixels with their variance kept
-    (:func:`~monai_synthfm.synthesis.textures.correlated_noise`), since real speckle has the size of the imaging system's point spread.
+    (:func:`~monai_synthfm.synthesis.textures.correlated_noise`), since real speckle has the size of the imaging
+    system's point spread.
 
-    Source: the paper names speckle only; Rayleigh model from C. B. Burckhardt, "Speckle in ultrasound B-mode scans", 1978.
+    Source: the paper names speckle only; Rayleigh model from C. B. Burckhardt, "Speckle in ultrasound B-mode scans",
+        1978.
 
     Args:
         image: floating-point tensor ``[C, *spatial]``; each channel gets its own noise.
-        std: standard deviation of the factor, 0 or more, at most 0.5227 for ``rayleigh`` (a factor is never negative there).
+        std: standard deviation of the factor, 0 or more, at most 0.5227 for ``rayleigh`` (a factor is never negative
+            there).
         generator: on the image's device.
         correlation: standard deviation in pixels of the kernel that correlates the Gaussian fields. 0 is white.
         model: ``gaussian`` or ``rayleigh``.
@@ -138,7 +142,8 @@ def speckle_noise(
         ValueError: when ``std``, ``correlation`` or ``model`` is outside its range.
 
     Example:
-        >>> noisy = speckle_noise(torch.ones(1, 64, 64), 0.2, generator=torch.Generator().manual_seed(0), correlation=1.0)
+        >>> generator = torch.Generator().manual_seed(0)
+        >>> noisy = speckle_noise(torch.ones(1, 64, 64), 0.2, generator=generator, correlation=1.0)
         >>> bool((noisy.std() - 0.2).abs() < 0.02)
         True
     """

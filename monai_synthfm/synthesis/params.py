@@ -67,6 +67,10 @@ def _build(hint: Any, value: Any) -> Any:
 def _matching(options: list[Any], value: Any) -> Any:
     """Choose, of several parameter classes, the one whose fields the value has."""
     for option in options:
-        if is_dataclass(option) and isinstance(value, Mapping) and {field.name for field in fields(option)} == set(value):
+        if (
+            is_dataclass(option)
+            and isinstance(value, Mapping)
+            and {field.name for field in fields(option)} == set(value)
+        ):
             return option
     return options[0]

@@ -3,8 +3,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Random textures: Perlin gradient noise, its fractal sum, and white noise correlated by a Gaussian.
 
-Every texture is a small random lattice carried to the pixels by one small matrix per axis. Perlin noise is separable in this sense too (see
-:func:`perlin_noise`), so that matrix products do all the work: exact, the same code in 2D and 3D, and fast on a CPU and on a GPU.
+Every texture is a small random lattice carried to the pixels by one small matrix per axis. Perlin noise is separable
+in this sense too (see :func:`perlin_noise`), so that matrix products do all the work: exact, the same code in 2D and
+3D, and fast on a CPU and on a GPU.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from monai.utils import ensure_tuple_rep
 
 __all__ = ["MIN_CELL", "correlated_noise", "fractal_noise", "perlin_noise"]
 
-MIN_CELL = 2.0  # pixels: a smaller Perlin cell has fewer samples than its zeros need, the pixels would see white noise or nothing
+MIN_CELL = 2.0  # pixels: of smaller Perlin cells the pixels would see white noise, or only the zeros
 _GAUSS_REACH = 4.0  # standard deviations: where the Gaussian kernel ends
 _BLOCK = 64  # lattice cells: keeps the matrices of a fine lattice small, and a coarse one in a single product
 
@@ -37,10 +38,12 @@ def perlin_noise(
 
         n(x) = Σ_j  w(u - j) g_j · (u - j),    w(d) = Π_a max(1 - f(|d_a|), 0).
 
-    Since w is a product over the axes, the sum is a chain of matrix products along them. The mean is 0, the variance over all positions is
-    2^D B A^(D-1) with A = ∫ (1-f)² = 181/462 and B = ∫ (1-f)² t² = 0.0236 (0.037 in 2D, 0.029 in 3D), and |n| <= √D / 2.
+    Since w is a product over the axes, the sum is a chain of matrix products along them. The mean is 0, the variance
+    over all positions is 2^D B A^(D-1) with A = ∫ (1-f)² = 181/462 and B = ∫ (1-f)² t² = 0.0236 (0.037 in 2D, 0.029
+    in 3D), and |n| <= √D / 2.
 
-    Source: K. Perlin, "Improving noise", SIGGRAPH 2002 (fade); the SynthFM paper (3.1) names Perlin noise and gives no parameter.
+    Source: K. Perlin, "Improving noise", SIGGRAPH 2002 (fade); the SynthFM paper (3.1) names Perlin noise and gives
+        no parameter.
 
     Args:
         spatial_size: size in pixels of each of the D axes, D >= 1.
@@ -91,10 +94,12 @@ def fractal_noise(
 
         s(x) = Σ_{k < octaves} persistence^k n_k(x),    result = (s - mean(s)) / std(s).
 
-    The random phases keep the zeros of the octaves from falling on the same pixels. Octaves whose cell would be below 2 pixels are left out,
-    since pixels cannot show them. persistence = lacunarity^(-H) gives an amplitude spectrum of slope -(H + D/2) over the octaves' band.
+    The random phases keep the zeros of the octaves from falling on the same pixels. Octaves whose cell would be below
+    2 pixels are left out, since pixels cannot show them. persistence = lacunarity^(-H) gives an amplitude spectrum of
+    slope -(H + D/2) over the octaves' band.
 
-    Source: the SynthFM paper (3.1) names Perlin noise; number and weights of the octaves are not given in the paper: our choice.
+    Source: the SynthFM paper (3.1) names Perlin noise; number and weights of the octaves are not given in the paper:
+        our choice.
 
     Args:
         spatial_size: size in pixels of each of the D axes.
@@ -143,8 +148,9 @@ def correlated_noise(
 
         n(x) = Σ_j Π_a K_a(x_a, j_a) z_j,    K(x, j) ∝ exp(-(x - hj)² / 2σ²),    Σ_j K(x, j)² = 1,
 
-    so the variance is exactly 1 at every pixel, up to the border. For σ >= 1 the correlation at distance r is exp(-r² / 4σ²), as of white
-    noise on the pixels blurred by σ (the spacing h = σ errs by less than 2e-4), and it falls to 1/e at r = 2σ.
+    so the variance is exactly 1 at every pixel, up to the border. For σ >= 1 the correlation at distance r is exp(-r²
+    / 4σ²), as of white noise on the pixels blurred by σ (the spacing h = σ errs by less than 2e-4), and it falls to
+    1/e at r = 2σ.
 
     Source: not given in the paper; the usual model of a band-limited system's noise and of speckle size.
 
@@ -192,8 +198,8 @@ def _spread(
 ) -> torch.Tensor:
     """Carry the first axis of lattice fields to n pixels, Σ_f Σ_j kernel_f(x / cell + phase - j) field_f[j], and move that axis last.
 
-    D calls so treat the D axes in order. The pixels go in blocks, each with the few lattice points in ``reach`` cells of it, which keeps the matrices
-    small when the lattice is fine.
+    D calls so treat the D axes in order. The pixels go in blocks, each with the few lattice points in ``reach`` cells
+    of it, which keeps the matrices small when the lattice is fine.
     """
     device = fields[0].device
     blocks = []
@@ -217,7 +223,7 @@ def _perlin_weights(distance: torch.Tensor) -> list[torch.Tensor]:
 
 
 def _gauss_weights(width: float, distance: torch.Tensor) -> list[torch.Tensor]:
-    """Gaussian kernel of ``width`` cells, each row of unit length and zero beyond its reach (denormal numbers are slow)."""
+    """Gaussian kernel of ``width`` cells with rows of unit length."""
     t = distance.abs() / width
     weight = torch.exp(-0.5 * t.square()).masked_fill(t > _GAUSS_REACH, 0)
     return [weight / weight.norm(dim=1, keepdim=True)]

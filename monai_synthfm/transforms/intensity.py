@@ -35,7 +35,7 @@ class RandSynthFMIntensity(RandGenerator):
     Args:
         background: range of the background's intensity, 0 to 1.
         contrast: range of a label's distance from what it lies on, 0 to 0.5, drawn log-uniformly so that low contrasts are frequent.
-        texture_prob: probability that an image has textures, one for Perlin and one for grain.
+        texture_prob: probability that an image has a texture, separately for Perlin and for grain, and that a region of such an image has it.
         texture_strength: range of a region's standard deviation of texture.
         texture_scale: range of the Perlin texture's cell size as a fraction of the image side.
         grain_scale: range of the grain's correlation length in pixels.
@@ -68,15 +68,15 @@ class RandSynthFMIntensity(RandGenerator):
     def __init__(
         self,
         background: Sequence[float] = (0.0, 1.0),
-        contrast: Sequence[float] = (0.04, 0.5),
-        texture_prob: float = 0.4,
-        texture_strength: Sequence[float] = (0.0, 0.12),
+        contrast: Sequence[float] = (0.05, 0.5),
+        texture_prob: float = 0.5,
+        texture_strength: Sequence[float] = (0.0, 0.1),
         texture_scale: Sequence[float] = (0.02, 0.3),
         grain_scale: Sequence[float] = (0.6, 4.0),
         blur: Sequence[float] = (0.0, 2.0),
         noises: Sequence[str] = tuple(NOISES),
-        num_noises: Sequence[int] = (0, 3),
-        noise_strength: Sequence[float] = (0.01, 0.2),
+        num_noises: Sequence[int] = (0, 2),
+        noise_strength: Sequence[float] = (0.005, 0.1),
         canvas_width: Sequence[float] = (0.02, 0.25),
         canvas_scatter: Sequence[float] = (0.0, 0.1),
         canvas_shift: Sequence[float] = (0.03, 0.25),
@@ -105,13 +105,11 @@ class RandSynthFMIntensity(RandGenerator):
         base = float(self.R.uniform(*self.background))
         self._finish(spatial_size, (base, *shape_intensities(base, self._draw_contrasts(num_labels))))
 
-    def randomize_shapes(
-        self, spatial_size: Sequence[int], num_shapes: int, phantom: bool
-    ) -> None:
+    def randomize_shapes(self, spatial_size: Sequence[int], num_shapes: int, phantom: bool) -> None:
         """Draw the appearance of shapes on a black canvas, or on a phantom (region ``num_shapes + 1``) on a black canvas."""
         base = float(self.R.uniform(*self.background)) if phantom else 0.0
         values = (0.0, *shape_intensities(base, self._draw_contrasts(num_shapes)), *([base] if phantom else []))
-        self._finish(spatial_size, values)
+        self._finish(spatial_size, values, black_canvas=True)
 
     def randomize_canvas(self, spatial_size: Sequence[int]) -> None:
         """Draw the appearance of a boundary image: regions above 0 take the canvas, region 0 nearly its mean."""
@@ -128,16 +126,29 @@ class RandSynthFMIntensity(RandGenerator):
     def _draw_contrasts(self, count: int) -> list[float]:
         return [draw_log_uniform(self.R, self.contrast) for _ in range(count)]
 
-    def _finish(self, spatial_size: Sequence[int], base: tuple[float, ...] | CanvasParams) -> None:
+    def _finish(
+        self, spatial_size: Sequence[int], base: tuple[float, ...] | CanvasParams, black_canvas: bool = False
+    ) -> None:
         regions = 2 if isinstance(base, CanvasParams) else len(base)
         side = max(spatial_size)
         textures = []
         for kind in ("perlin", "grain"):
             if self.R.rand() < self.texture_prob:
                 perlin = kind == "perlin"
-                scale = draw_log_uniform(self.R, self.texture_scale) * side if perlin else draw_log_uniform(self.R, self.grain_scale)
-                amplitudes = tuple(float(self.R.uniform(*self.texture_strength)) for _ in range(regions))
-                textures.append(TextureParams(kind, max(2.0, scale) if perlin else scale, amplitudes, draw_seed(self.R)))
+                scale = (
+                    draw_log_uniform(self.R, self.texture_scale) * side
+                    if perlin
+                    else draw_log_uniform(self.R, self.grain_scale)
+                )
+                amplitudes = [
+                    float(self.R.uniform(*self.texture_strength)) * (self.R.rand() < self.texture_prob)
+                    for _ in range(regions)
+                ]
+                if black_canvas:
+                    amplitudes[0] = 0.0
+                textures.append(
+                    TextureParams(kind, max(2.0, scale) if perlin else scale, tuple(amplitudes), draw_seed(self.R))
+                )
         blur = float(self.R.uniform(*self.blur))
         chosen = self.R.permutation(len(self.noises))[: draw_integer(self.R, self.num_noises)]
         noises = tuple(self._draw_noise(self.noises[index], side) for index in chosen)
@@ -183,15 +194,23 @@ class RandSynthFMIntensityd(Randomizable, MapTransform):
     backend: ClassVar[list[TransformBackends]] = RandSynthFMIntensity.backend
 
     def __init__(
-        self, keys: KeysCollection = "label", image_keys: KeysCollection = "image", allow_missing_keys: bool = False, **kwargs: Any
+        self,
+        keys: KeysCollection = "label",
+        image_keys: KeysCollection = "image",
+        allow_missing_keys: bool = False,
+        **kwargs: Any,
     ) -> None:
         MapTransform.__init__(self, keys, allow_missing_keys)
         self.image_keys = (image_keys,) if isinstance(image_keys, str) else tuple(image_keys)  # type: ignore[arg-type]
         if len(self.image_keys) != len(self.keys):
-            raise ValueError(f"image_keys must name one image for each of {list(self.keys)}, got {list(self.image_keys)}.")
+            raise ValueError(
+                f"image_keys must name one image for each of {list(self.keys)}, got {list(self.image_keys)}."
+            )
         self.intensity = RandSynthFMIntensity(**kwargs)
 
-    def set_random_state(self, seed: int | None = None, state: np.random.RandomState | None = None) -> RandSynthFMIntensityd:
+    def set_random_state(
+        self, seed: int | None = None, state: np.random.RandomState | None = None
+    ) -> RandSynthFMIntensityd:
         super().set_random_state(seed, state)
         self.intensity.set_random_state(state=self.R)
         return self

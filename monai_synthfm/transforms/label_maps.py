@@ -51,7 +51,7 @@ class RandSynthMorphLabels(RandGenerator):
         num_labels: Sequence[int] = (10, 15),
         noise_scales: Sequence[float] = (0.125, 0.25),
         warp_scales: Sequence[float] = (0.0625, 0.125, 0.25),
-        warp_std: Sequence[float] = (0.03, 0.08),
+        warp_std: Sequence[float] = (0.01, 0.06),
         grid_size: int = 128,
         device: torch.device | str = "cpu",
     ) -> None:
@@ -123,9 +123,7 @@ class RandBoundaryMask(RandGenerator):
         self.label_map = label_map or RandSynthMorphLabels(spatial_size)
         self.set_random_state(state=self.R)
 
-    def set_random_state(
-        self, seed: int | None = None, state: Any = None
-    ) -> RandBoundaryMask:
+    def set_random_state(self, seed: int | None = None, state: Any = None) -> RandBoundaryMask:
         super().set_random_state(seed, state)
         self.label_map.set_random_state(state=self.R)
         return self
@@ -137,7 +135,9 @@ class RandBoundaryMask(RandGenerator):
         eroded = self.R.rand(label_map.num_labels) < self.R.uniform(*self.eroded_fraction)
         eroded[self.R.randint(label_map.num_labels)] = True
         times = [draw_integer(self.R, self.iterations) for _ in range(label_map.num_labels)]
-        self.params = BoundaryParams(label_map, tuple(n if chosen else 0 for n, chosen in zip(times, eroded, strict=True)))
+        self.params = BoundaryParams(
+            label_map, tuple(n if chosen else 0 for n, chosen in zip(times, eroded, strict=True))
+        )
 
     def replay(self, params: Params | str | Mapping[str, Any]) -> MetaTensor:
         parsed = self.parse(params)

@@ -60,11 +60,11 @@ class RandBezierShapes(RandGenerator):
     def __init__(
         self,
         spatial_size: Sequence[int],
-        num_shapes: Sequence[int] = (1, 12),
+        num_shapes: Sequence[int] = (2, 16),
         num_points: Sequence[int] = (4, 12),
         radius: Sequence[float] = (0.015, 0.4),
-        elongation: Sequence[float] = (1.0, 4.0),
-        irregularity: Sequence[float] = (0.1, 0.9),
+        elongation: Sequence[float] = (1.0, 3.0),
+        irregularity: Sequence[float] = (0.2, 1.0),
         phantom_prob: float = 0.6,
         phantom_radius: Sequence[float] = (0.3, 0.5),
         behind_prob: float = 0.2,
@@ -73,7 +73,9 @@ class RandBezierShapes(RandGenerator):
     ) -> None:
         super().__init__(device)
         if len(spatial_size) != 2:
-            raise ValueError(f"spatial_size must be (height, width), Bezier objects are drawn in 2D, got {spatial_size!r}.")
+            raise ValueError(
+                f"spatial_size must be (height, width), Bezier objects are drawn in 2D, got {spatial_size!r}."
+            )
         self.spatial_size = (int(spatial_size[0]), int(spatial_size[1]))
         self.num_shapes = check_range("num_shapes", num_shapes, low=1)
         self.num_points = check_range("num_points", num_points, low=3)
@@ -89,7 +91,9 @@ class RandBezierShapes(RandGenerator):
         """Draw the objects, for a canvas of another size than the constructor's if one is given."""
         size = self.spatial_size if spatial_size is None else (int(spatial_size[0]), int(spatial_size[1]))
         phantom = self._draw_phantom() if self.R.rand() < self.phantom_prob else None
-        radii = sorted((draw_log_uniform(self.R, self.radius) for _ in range(draw_integer(self.R, self.num_shapes))), reverse=True)
+        radii = sorted(
+            (draw_log_uniform(self.R, self.radius) for _ in range(draw_integer(self.R, self.num_shapes))), reverse=True
+        )
         aspect = np.array([size[0], size[1]]) / min(size)
         overlap = self.R.uniform(*self.overlap)
         outlines: list[tuple[tuple[float, float], ...]] = []
@@ -119,9 +123,7 @@ class RandBezierShapes(RandGenerator):
             else:
                 reach = distance * np.maximum(0.0, np.array(phantom.radii) - 0.7 * radius)
                 center = np.array(phantom.center) + reach * np.array([np.cos(angle), np.sin(angle)])
-            shared = [
-                (radius + other - np.hypot(*(center - place))) / min(radius, other) for place, other in circles
-            ]
+            shared = [(radius + other - np.hypot(*(center - place))) / min(radius, other) for place, other in circles]
             if max(shared, default=0.0) <= overlap:
                 break
         return center
@@ -131,7 +133,7 @@ class RandBezierShapes(RandGenerator):
         count = draw_integer(self.R, self.num_points)
         spread = self.R.uniform(*self.irregularity)
         angles = 2.0 * np.pi * (np.arange(count) + spread * self.R.uniform(-0.5, 0.5, size=count)) / count
-        lengths = 1.0 + spread * self.R.uniform(-0.9, 0.9, size=count)
+        lengths = np.exp(spread * self.R.uniform(-1.5, 1.5, size=count))
         points = lengths[:, None] * np.stack([np.cos(angles), np.sin(angles)], axis=1)
         curve = closed_bezier(points)
         # the curve lies well inside its control polygon: scale by the area that it really encloses

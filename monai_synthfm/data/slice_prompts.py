@@ -1,0 +1,102 @@
+# Copyright (c) monai_synthfm contributors
+# Licensed under the Apache License, Version 2.0 (http://www.apache.org/licenses/LICENSE-2.0).
+# SPDX-License-Identifier: Apache-2.0
+"""Which prompts of a volume belong to which of its slices."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+
+from monai_synthfm.prompts import Prompts
+
+__all__ = ["SlicePrompts", "prompts_by_slice", "slice_index"]
+
+
+@dataclass(frozen=True)
+class SlicePrompts:
+    """
+    The prompts on one slice.
+
+    Args:
+        objects: indexes (0..N-1) of the n objects prompted on the slice.
+        prompts: their prompts in pixels of the slice, ``points`` [n, K, 2] and ``boxes`` [n, 4], where x runs along
+            the first and y along the second axis that the slice leaves of the volume.
+    """
+
+    objects: list[int]
+    prompts: Prompts
+
+
+def slice_index(coordinate: float) -> int:
+    """
+    Return the slice that a voxel coordinate lies in; half-way between two slices it is the lower one.
+
+    Example:
+        >>> slice_index(3.0), slice_index(3.4), slice_index(3.5), slice_index(3.6)
+        (3, 3, 3, 4)
+    """
+    return math.ceil(coordinate - 0.5)
+
+
+def prompts_by_slice(prompts: Prompts, axis: int) -> dict[int, SlicePrompts]:
+    """
+    Sort the prompts of a volume by slice.
+
+    A click belongs to the slice it lies in, a box to every slice from its first to its last.
+
+    Args:
+        prompts: ``points`` [N, K, 3] with ``point_labels`` [N, K], ``boxes`` [N, 6], or both, in voxels.
+        axis: the axis (0, 1 or 2) across which the volume is cut.
+
+    Returns:
+        Prompts by slice index, in the order of the slices; slices without prompts are left out.
+
+    Raises:
+        ValueError: when an object has only negative clicks on a slice: that says where it is not, but not where it is.
+
+    Example:
+        >>> boxes = torch.tensor([[2.0, 3.0, 5.0, 8.0, 9.0, 6.0]])
+        >>> {k: found.prompts.boxes.tolist() for k, found in prompts_by_slice(Prompts(boxes=boxes), axis=2).items()}
+        {5: [[2.0, 3.0, 8.0, 9.0]], 6: [[2.0, 3.0, 8.0, 9.0]]}
+    """
+    clicked, boxed = _objects_by_slice(prompts, axis)
+    inside = [a for a in range(3) if a != axis]
+    found = {}
+    for index in sorted({*clicked, *boxed}):
+        clicks, boxes = clicked.get(index, {}), boxed.get(index, set())
+        objects = sorted({*clicks, *boxes})
+        points = torch.zeros(len(objects), max(1, *map(len, clicks.values()), 0), 2)
+        labels = torch.full(points.shape[:2], -1)
+        corners = torch.full((len(objects), 4), torch.nan)
+        for row, n in enumerate(objects):
+            for k, click in enumerate(clicks.get(n, ())):
+                points[row, k] = prompts.points[n, click, inside]  # type: ignore[index]
+                labels[row, k] = prompts.point_labels[n, click]  # type: ignore[index]
+            if n in boxes:
+                corners[row] = prompts.boxes[n, inside + [a + 3 for a in inside]]  # type: ignore[index]
+            elif not (labels[row] == 1).any():
+                raise ValueError(
+                    f"object {n + 1} has only negative clicks on slice {index} of axis {axis}: "
+                    "add a positive click or a box there."
+                )
+        found[index] = SlicePrompts(objects, Prompts(points, labels, corners if boxes else None))
+    return found
+
+
+def _objects_by_slice(prompts: Prompts, axis: int) -> tuple[dict[int, dict[int, list[int]]], dict[int, set[int]]]:
+    """Return slice -> object -> its clicks, and slice -> objects with a box."""
+    clicked: dict[int, dict[int, list[int]]] = {}
+    boxed: dict[int, set[int]] = {}
+    if prompts.points is not None and prompts.point_labels is not None:
+        for n, k in (prompts.point_labels >= 0).nonzero().tolist():
+            index = slice_index(float(prompts.points[n, k, axis]))
+            clicked.setdefault(index, {}).setdefault(n, []).append(k)
+    if prompts.boxes is not None:
+        for n in prompts.boxes.isfinite().all(dim=-1).nonzero().flatten().tolist():
+            first, last = (slice_index(float(prompts.boxes[n, a])) for a in (axis, axis + 3))
+            for index in range(first, last + 1):
+                boxed.setdefault(index, set()).add(n)
+    return clicked, boxed

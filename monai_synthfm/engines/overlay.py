@@ -1,0 +1,94 @@
+# Copyright (c) monai_synthfm contributors
+# Licensed under the Apache License, Version 2.0 (http://www.apache.org/licenses/LICENSE-2.0).
+# SPDX-License-Identifier: Apache-2.0
+"""Pictures of segmented slices: contours, clicks and boxes over the image."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib import colormaps
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+from monai_synthfm.data.slice_prompts import SlicePrompts
+
+__all__ = ["OverlayPanel", "draw_overlay"]
+
+_PANEL_INCHES = 4.0
+
+
+@dataclass(frozen=True)
+class OverlayPanel:
+    """
+    What is drawn of one slice.
+
+    Args:
+        image: grey values [H, W] in [0, 1].
+        labels: label map [H, W], 0 background, n the n-th object.
+        prompts: the prompts on the slice.
+        title: text above the panel.
+        edges: what lies left, right, above and below, a letter each.
+        aspect: height of a pixel over its width in mm.
+    """
+
+    image: np.ndarray
+    labels: np.ndarray
+    prompts: SlicePrompts
+    title: str
+    edges: str
+    aspect: float = 1.0
+
+
+def draw_overlay(panels: Sequence[OverlayPanel]) -> Figure:
+    """
+    Draw slices side by side: a contour for each object, its positive clicks as discs, negative ones as crosses, its box dashed.
+
+    Args:
+        panels: one for each slice.
+
+    Returns:
+        A figure that draws without a display; ``savefig`` writes it.
+    """
+    columns = math.ceil(math.sqrt(len(panels)))
+    rows = math.ceil(len(panels) / columns)
+    figure = Figure(figsize=(_PANEL_INCHES * columns, _PANEL_INCHES * rows), layout="constrained", facecolor="black")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots(rows, columns, squeeze=False).flatten()
+    for ax in axes:
+        ax.set_axis_off()
+    for ax, panel in zip(axes, panels, strict=False):
+        _draw_panel(ax, panel)
+    return figure
+
+
+def _draw_panel(ax: Axes, panel: OverlayPanel) -> None:
+    ax.imshow(panel.image, cmap="gray", vmin=0, vmax=1, aspect=panel.aspect, interpolation="nearest")
+    ax.set_title(panel.title, color="white", fontsize=10)
+    for letter, x, y in zip(panel.edges, (0.02, 0.98, 0.5, 0.5), (0.5, 0.5, 0.97, 0.03), strict=True):
+        ax.text(x, y, letter, color="white", ha="center", va="center", fontsize=9, transform=ax.transAxes)
+    prompts = panel.prompts.prompts
+    for row, n in enumerate(panel.prompts.objects):
+        colour = colormaps["tab10"](n % 10)
+        mask = panel.labels == n + 1
+        if mask.any():
+            # A frame of zeros closes the contour of an object that touches the border.
+            y, x = (np.arange(-1, size + 1) for size in mask.shape)
+            ax.contour(x, y, np.pad(mask, 1), levels=[0.5], colors=[colour], linewidths=1.2)
+        if prompts.points is not None and prompts.point_labels is not None:
+            for label, marker in ((1, "o"), (0, "X")):
+                chosen = prompts.points[row][prompts.point_labels[row] == label]
+                ax.scatter(*chosen.T.tolist(), marker=marker, s=40, color=[colour], edgecolors="white", linewidths=1)
+        if prompts.boxes is not None and bool(prompts.boxes[row].isfinite().all()):
+            x0, y0, x1, y1 = prompts.boxes[row].tolist()
+            # Corners are pixels inside the box, so its outline lies half a pixel further out.
+            ax.add_patch(
+                Rectangle((x0 - 0.5, y0 - 0.5), x1 - x0 + 1, y1 - y0 + 1, fill=False, edgecolor=colour, linestyle="--")
+            )
+    ax.set_xlim(-0.5, panel.image.shape[1] - 0.5)
+    ax.set_ylim(panel.image.shape[0] - 0.5, -0.5)

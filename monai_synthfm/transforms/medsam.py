@@ -1,0 +1,178 @@
+# Copyright (c) monai_synthfm contributors
+# Licensed under the Apache License, Version 2.0 (http://www.apache.org/licenses/LICENSE-2.0).
+# SPDX-License-Identifier: Apache-2.0
+"""Intensity preprocessing of MedSAM: a window for CT, percentiles for everything else."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Hashable, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from monai.config import KeysCollection, NdarrayOrTensor
+from monai.data import MetaTensor
+from monai.transforms import MapTransform, Transform
+from monai.utils import TransformBackends, convert_to_dst_type, convert_to_numpy
+
+__all__ = ["MODALITIES", "MedSAMIntensity", "MedSAMIntensityD", "MedSAMIntensityDict", "MedSAMIntensityd"]
+
+MODALITIES = ("auto", "ct", "mr", "us", "xray", "mammography", "oct", "microscopy")
+
+CT_MINIMUM = -200.0
+
+logger = logging.getLogger(__name__)
+
+
+class MedSAMIntensity(Transform):
+    r"""Map the intensities of a whole image or volume to grey levels as MedSAM does.
+
+    With the clipped image :math:`c = clip(x, low, high)`,
+
+    .. math:: y = \lfloor 255\,(c - \min c) / (\max c - \min c) \rfloor
+
+    - CT: low, high = level -/+ width / 2.
+    - Everything else: low, high = two percentiles of the voxels above 0 of the whole image, and voxels that were exactly
+      0 stay 0.
+
+    Source: preprocessing of MedSAM (Nat Commun 15:654, its script for CT and MR volumes), which the paper names as its own.
+    What ``modality="auto"`` decides is not given there; our choice: CT if the smallest value is at most -200, as air in
+    Hounsfield units is -1000 and other modalities do not store such values. A CT that was clipped before is not
+    recognised; give its modality.
+
+    Args:
+        modality: one of ``MODALITIES``.
+        level: centre of the CT window in HU.
+        width: width of the CT window in HU.
+        percentiles: the two percentiles, for everything but CT.
+        scale: the values that levels 0 and 255 are mapped to; networks of this package take (0, 1), MedSAM stores (0, 255).
+        quantize: round down to whole grey levels as MedSAM's cast to uint8 does.
+
+    Raises:
+        ValueError: when an argument is out of its range.
+
+    Example:
+        >>> hounsfield = torch.tensor([[[-1000.0, -160.0, 40.0, 240.0]]])
+        >>> MedSAMIntensity("ct", scale=(0, 255))(hounsfield).tolist()
+        [[[0.0, 0.0, 127.0, 255.0]]]
+    """
+
+    backend = [TransformBackends.NUMPY]
+
+    def __init__(
+        self,
+        modality: str = "auto",
+        level: float = 40.0,
+        width: float = 400.0,
+        percentiles: tuple[float, float] = (0.5, 99.5),
+        scale: tuple[float, float] = (0.0, 1.0),
+        quantize: bool = True,
+    ) -> None:
+        if modality not in MODALITIES:
+            raise ValueError(f"modality must be one of {MODALITIES}, got {modality!r}.")
+        if not width > 0:
+            raise ValueError(f"width must be a positive number of HU, got {width}.")
+        if not 0 <= percentiles[0] < percentiles[1] <= 100:
+            raise ValueError(f"percentiles must be two increasing numbers in [0, 100], got {percentiles}.")
+        self.modality = modality
+        self.window = (level - width / 2, level + width / 2)
+        self.percentiles = percentiles
+        self.scale = scale
+        self.quantize = quantize
+
+    def __call__(self, img: NdarrayOrTensor) -> NdarrayOrTensor:
+        """Map the intensities of an image.
+
+        Args:
+            img: ``[C, *spatial]``, the whole volume, since its extremes and percentiles set the mapping.
+
+        Returns:
+            float32 of the same shape and type; a MetaTensor has in ``meta["medsam_intensity"]`` the modality asked for, the
+            policy (``window`` or ``percentiles``), the reason for it, and the intensities ``low`` and ``high`` that were
+            mapped to the ends of the scale.
+
+        Raises:
+            ValueError: when the image is empty, has voxels that are not finite, or is constant after clipping.
+        """
+        values = convert_to_numpy(img).astype(np.float64)
+        if values.size == 0:
+            raise ValueError(f"image of shape {values.shape} is empty.")
+        broken = values.size - np.count_nonzero(np.isfinite(values))
+        if broken:
+            raise ValueError(
+                f"image has {broken} NaN or infinite voxels out of {values.size}; expected finite numbers."
+            )
+        is_ct, reason = self._decide(values)
+        zero = values == 0
+        np.clip(values, *(self.window if is_ct else self._percentiles(values)), out=values)
+        low, high = float(values.min()), float(values.max())
+        policy = "window" if is_ct else "percentiles"
+        if low == high:
+            raise ValueError(f"image is constant ({low:g}) after clipping by the {policy} policy; it shows nothing.")
+        values -= low
+        values /= high - low
+        values *= 255.0
+        if self.quantize:
+            np.floor(values, out=values)
+        if not is_ct:
+            values[zero] = 0.0
+        bottom, top = self.scale
+        values *= (top - bottom) / 255.0
+        values += bottom
+
+        result = convert_to_dst_type(values, img, dtype=torch.float32 if isinstance(img, torch.Tensor) else np.float32)[
+            0
+        ]
+        logger.info("MedSAM intensity: %s policy (%s), %g..%g", policy, reason, low, high)
+        if isinstance(result, MetaTensor):
+            record = {"modality": self.modality, "policy": policy, "reason": reason, "low": low, "high": high}
+            result.meta = {**result.meta, "medsam_intensity": record}
+        return result
+
+    def _decide(self, values: np.ndarray) -> tuple[bool, str]:
+        if self.modality != "auto":
+            return self.modality == "ct", f"modality given as {self.modality}"
+        minimum = float(values.min())
+        is_ct = minimum <= CT_MINIMUM
+        return is_ct, f"auto: minimum {minimum:g} is {'at most' if is_ct else 'above'} {CT_MINIMUM:g}"
+
+    def _percentiles(self, values: np.ndarray) -> np.ndarray:
+        positive = values[values > 0]
+        if positive.size == 0:
+            raise ValueError(
+                f"image has no voxel above 0 (maximum {values.max():g}), so its percentiles are unknown; "
+                "give the modality 'ct' if these are Hounsfield units."
+            )
+        return np.percentile(positive, self.percentiles)
+
+
+class MedSAMIntensityd(MapTransform):
+    """Dictionary twin of :class:`MedSAMIntensity`.
+
+    Args:
+        keys: the keys of the images.
+        allow_missing_keys: leave out keys that an item does not have.
+        kwargs: arguments of :class:`MedSAMIntensity`.
+
+    Example:
+        >>> item = MedSAMIntensityd(keys="image", modality="mr")({"image": np.arange(5.0)[None]})
+        >>> item["image"].round(2).tolist()
+        [[0.0, 0.0, 0.33, 0.67, 1.0]]
+    """
+
+    backend = MedSAMIntensity.backend
+
+    def __init__(self, keys: KeysCollection, allow_missing_keys: bool = False, **kwargs: Any) -> None:
+        super().__init__(keys, allow_missing_keys)
+        self.intensity = MedSAMIntensity(**kwargs)
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Return the item with its images mapped."""
+        item = dict(data)
+        for key in self.key_iterator(item):
+            item[key] = self.intensity(item[key])
+        return item
+
+
+MedSAMIntensityD = MedSAMIntensityDict = MedSAMIntensityd
