@@ -52,7 +52,7 @@ def to_voxels(affine: np.ndarray, space: str) -> np.ndarray:
 
     Args:
         affine: voxel to RAS+ mm [4, 4], as NIfTI defines it.
-        space: ``voxel`` (indexes of the array), ``world`` (mm, RAS+ as in NIfTI) or ``lps`` (mm, LPS+ as in DICOM and ITK).
+        space: ``voxel`` (indexes of the array), ``world`` (mm, RAS+ as in NIfTI) or ``lps`` (mm, LPS+ as in DICOM).
 
     Raises:
         ValueError: when ``space`` is another word.

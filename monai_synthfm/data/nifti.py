@@ -25,21 +25,23 @@ def load_volume(path: str | Path) -> MetaTensor:
     Read one 2D or 3D NIfTI file as it is stored, without reordering or resampling.
 
     Args:
-        path: a ``.nii`` or ``.nii.gz`` file. A 2D image becomes a volume of one slice; trailing dimensions of size 1 are dropped.
+        path: a ``.nii`` or ``.nii.gz`` file. A 2D image becomes a volume of one slice; trailing dimensions of size 1
+            are dropped.
 
     Returns:
-        float32 [1, X, Y, Z] in the file's own intensity units (``scl_slope`` applied), axes in the order of the file. ``meta`` holds ``affine`` and
-        ``original_affine`` (voxel to RAS+ mm, 4 x 4, float64) and ``filename_or_obj``.
+        float32 [1, X, Y, Z] in the file's own intensity units (``scl_slope`` applied), axes in the order of the file.
+        ``meta`` holds ``affine`` and ``original_affine`` (voxel to RAS+ mm, 4 x 4, float64) and ``filename_or_obj``.
 
     Raises:
         FileNotFoundError: when there is no such file.
-        ValueError: when the file is not NIfTI, is truncated, has no voxels or not 2 or 3 dimensions, holds NaN, infinite or non-real values, is constant, or has
-            an affine that cannot be inverted.
+        ValueError: when the file is not NIfTI, is truncated, has no voxels or not 2 or 3 dimensions, holds NaN,
+            infinite or non-real values, is constant, or has an affine that cannot be inverted.
 
     Example:
         >>> import tempfile
+        >>> image = nib.Nifti1Image(np.arange(24, dtype=np.int16).reshape(2, 3, 4), np.diag([1, 1, 5, 1]))
         >>> with tempfile.TemporaryDirectory() as folder:
-        ...     nib.save(nib.Nifti1Image(np.arange(24, dtype=np.int16).reshape(2, 3, 4), np.diag([1, 1, 5, 1])), f"{folder}/ct.nii.gz")
+        ...     nib.save(image, f"{folder}/ct.nii.gz")
         ...     volume = load_volume(f"{folder}/ct.nii.gz")
         >>> tuple(volume.shape), volume.pixdim.tolist()
         ((1, 2, 3, 4), [1.0, 1.0, 5.0])
@@ -70,8 +72,8 @@ def label_image(labels: np.ndarray, template: str | Path) -> nib.Nifti1Image:
     """
     Put a label map into a NIfTI image that lies in space exactly like ``template``.
 
-    The header is the template's own (shape, affine, qform and sform with their codes, units, description, extensions); only the data type, the intensity
-    scaling and the display range are the label map's.
+    The header is the template's own (shape, affine, qform and sform with their codes, units, description, extensions);
+    only the data type, the intensity scaling and the display range are the label map's.
 
     Args:
         labels: unsigned integers with as many voxels as the template, in its voxel order.

@@ -4,8 +4,9 @@
 """The frame in which slices are shown, to a network and to people alike, and the plane in which a volume is cut.
 
 In the display frame voxel axes point to the patient's left, posterior and inferior (axis codes ``LPI``). Leaving out
-any one axis gives the slice as radiologists see it, width first: axial with the patient's right on the left and anterior
-on top, coronal with right on the left and superior on top, sagittal with anterior on the left and superior on top.
+any one axis gives the slice as radiologists see it, width first: axial with the patient's right on the left and
+anterior on top, coronal with right on the left and superior on top, sagittal with anterior on the left and superior on
+top.
 """
 
 from __future__ import annotations
@@ -35,8 +36,8 @@ def display_axis(plane: str, affine: np.ndarray, shape: Sequence[int]) -> int:
     """
     Choose the axis of the display frame across which a volume is cut into slices.
 
-    ``auto`` takes the plane in which the volume was acquired: across the axis of size 1 if there is just one, else across
-    the axis whose voxel spacing is over 1.5 times that of both others, else axial.
+    ``auto`` takes the plane in which the volume was acquired: across the axis of size 1 if there is just one, else
+    across the axis whose voxel spacing is over 1.5 times that of both others, else axial.
 
     Args:
         plane: ``axial``, ``coronal``, ``sagittal`` or ``auto``.

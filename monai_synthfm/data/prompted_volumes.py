@@ -24,13 +24,13 @@ class PromptedVolumeDataset(Dataset):
     """
     Volumes and their prompts, read and checked when asked for.
 
-    An item is a dictionary with ``image`` (MetaTensor [1, X, Y, Z] as stored), ``points``, ``point_labels`` and ``boxes`` in voxels of it
-    (see :func:`read_volume_prompts`) and ``axis``, the axis of the display frame across which the volume is to be cut (see :func:`display_axis`), on which
-    ``transform`` then works.
+    An item is a dictionary with ``image`` (MetaTensor [1, X, Y, Z] as stored), ``points``, ``point_labels`` and
+    ``boxes`` in its voxels (see :func:`read_volume_prompts`) and ``axis``, the axis of the display frame across which
+    the volume is to be cut (see :func:`display_axis`). ``transform`` then works on it.
 
     Args:
-        data: for each volume a dictionary with ``image`` (file) and ``points`` with ``point_labels``, ``boxes``, or both; optional are ``space`` (default
-            ``voxel``) and ``plane`` (default ``auto``).
+        data: for each volume a dictionary with ``image`` (file) and ``points`` with ``point_labels``, ``boxes``, or
+            all; optional are ``space`` (default ``voxel``) and ``plane`` (default ``auto``).
         transform: applied to each item.
         root: folder that relative file names start from.
 

@@ -19,7 +19,8 @@ __all__ = ["SynthFMDataset"]
 
 
 class SynthFMDataset(Dataset):
-    """Generate SynthFM samples on the fly: sample i of an epoch is the same for any number of workers and ranks and after a resume.
+    """Generate SynthFM samples on the fly: sample i of an epoch is the same for any number of workers and ranks and
+    after a resume.
 
     Args:
         length: samples in an epoch; the paper uses 10,000.
@@ -29,10 +30,11 @@ class SynthFMDataset(Dataset):
         generator: makes image and label; ``RandSynthFM(spatial_size)`` if None. Its ``spatial_size`` must agree.
 
     Returns:
-        ``dataset[i]`` is a dictionary with ``image`` ``[1, H, W]`` float32 in [0, 1] and ``label`` ``[1, H, W]`` int64 instances, passed through ``transform``.
+        ``dataset[i]`` is a dictionary with ``image`` ``[1, H, W]`` float32 in [0, 1] and ``label`` ``[1, H, W]`` int64
+        instances, passed through ``transform``.
 
     Raises:
-        ValueError: when ``length`` is not positive or the generator has another size.
+        ValueError: when ``length`` is not positive, ``seed`` negative, or the generator has another size.
         IndexError: when an index is outside the epoch.
 
     Source: SynthFM, section 3.3 (images generated on the fly, 10,000 an epoch).
@@ -54,6 +56,8 @@ class SynthFMDataset(Dataset):
     ) -> None:
         if length < 1:
             raise ValueError(f"length must be at least 1, got {length}.")
+        if seed < 0:
+            raise ValueError(f"seed must be 0 or more, got {seed}.")
         self.length = length
         self.seed = seed
         self.transform = transform
@@ -72,6 +76,8 @@ class SynthFMDataset(Dataset):
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch that following samples belong to, also in workers that are running."""
+        if epoch < 0:
+            raise ValueError(f"epoch must be 0 or more, got {epoch}.")
         self._epoch.fill_(epoch)
 
     def __len__(self) -> int:

@@ -47,7 +47,7 @@ class OverlayPanel:
 
 def draw_overlay(panels: Sequence[OverlayPanel]) -> Figure:
     """
-    Draw slices side by side: a contour for each object, its positive clicks as discs, negative ones as crosses, its box dashed.
+    Draw slices side by side: contours of objects, positive clicks as discs, negative ones as crosses, boxes dashed.
 
     Args:
         panels: one for each slice.
@@ -78,12 +78,20 @@ def _draw_panel(ax: Axes, panel: OverlayPanel) -> None:
         mask = panel.labels == n + 1
         if mask.any():
             # A frame of zeros closes the contour of an object that touches the border.
-            y, x = (np.arange(-1, size + 1) for size in mask.shape)
-            ax.contour(x, y, np.pad(mask, 1), levels=[0.5], colors=[colour], linewidths=1.2)
+            rows, columns = (np.arange(-1, size + 1) for size in mask.shape)
+            ax.contour(columns, rows, np.pad(mask, 1), levels=[0.5], colors=[colour], linewidths=1.2)
         if prompts.points is not None and prompts.point_labels is not None:
             for label, marker in ((1, "o"), (0, "X")):
                 chosen = prompts.points[row][prompts.point_labels[row] == label]
-                ax.scatter(*chosen.T.tolist(), marker=marker, s=40, color=[colour], edgecolors="white", linewidths=1)
+                ax.scatter(
+                    chosen[:, 0].tolist(),
+                    chosen[:, 1].tolist(),
+                    marker=marker,
+                    s=40,
+                    color=[colour],
+                    edgecolors="white",
+                    linewidths=1,
+                )
         if prompts.boxes is not None and bool(prompts.boxes[row].isfinite().all()):
             x0, y0, x1, y1 = prompts.boxes[row].tolist()
             # Corners are pixels inside the box, so its outline lies half a pixel further out.

@@ -7,16 +7,18 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Mapping, Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import monai
+import nibabel as nib
 import numpy as np
 import torch
 
 from monai_synthfm import __version__
 from monai_synthfm.data.coordinates import apply_affine, map_boxes
-from monai_synthfm.networks.weights import find_weights, sha256_of
+from monai_synthfm.networks.fetch import sha256_of
+from monai_synthfm.networks.weights import find_weights
 from monai_synthfm.prompts import Prompts
 
 __all__ = ["describe_objects", "describe_weights", "package_versions", "plain"]
@@ -64,7 +66,7 @@ def describe_weights(weights: Sequence[str | Path | None]) -> list[dict[str, str
 
 def package_versions() -> dict[str, str]:
     """Return the versions of Python and of the packages that decide what comes out."""
-    packages = {name: version(name) for name in ("monai", "torch", "numpy", "nibabel")}
+    packages = {module.__name__: str(module.__version__) for module in (monai, torch, np, nib)}
     return {"monai_synthfm": __version__, **packages, "python": platform.python_version()}
 
 

@@ -41,12 +41,15 @@ class SegmentationWriter:
     prompted slices as radiologists see them, 16 of them at most. ``<name>_report.json`` says which network, weights,
     intensity policy and prompts made it, and how large each object came out.
 
-    The evaluator's batch must come from :class:`monai_synthfm.data.prompted_volumes.PromptedVolumeDataset`, reoriented to the display frame,
-    and its postprocessing must have brought ``pred`` back to the orientation of the file (``Invertd``).
+    The batch must come from :class:`monai_synthfm.data.prompted_volumes.PromptedVolumeDataset`, reoriented to the
+    display frame, and postprocessing must have brought ``pred`` back to the orientation of the file (``Invertd``).
 
     Args:
         output_dir: folder of the files, created when missing.
         weights: files or names of weights that the network was made with, for the report; None entries are left out.
+
+    Raises:
+        ValueError: on writing, when ``pred`` is not in the orientation of the file.
     """
 
     def __init__(self, output_dir: str | Path, weights: Sequence[str | Path | None] = ()) -> None:
@@ -77,6 +80,10 @@ class SegmentationWriter:
         by_slice = prompts_by_slice(prompts, axis)
         slices = {index: _stored_index(index, axis, to_voxel, affine) for index in by_slice}
         pred = item["pred"].cpu()
+        if not isinstance(pred, MetaTensor) or not np.allclose(pred.affine, affine):
+            raise ValueError(
+                f"pred is not in the orientation of {source}: postprocessing must invert the preprocessing."
+            )
         labels = np.asarray(pred[0])
         labels = labels.astype(np.uint8 if prompts.num_objects <= 255 else np.uint16)
         report = {
@@ -108,7 +115,7 @@ def _panels(
     image: MetaTensor, pred: MetaTensor, by_slice: Mapping[int, SlicePrompts], slices: Mapping[int, int], axis: int
 ) -> list[OverlayPanel]:
     shown = Orientation(axcodes=DISPLAY_AXCODES, labels=None)(pred)
-    indexes = list(by_slice)
+    indexes = sorted(slices, key=lambda index: slices[index])
     chosen = np.unique(np.linspace(0, len(indexes) - 1, min(len(indexes), _MAX_PANELS)).round().astype(int))
     across, down = (a for a in range(3) if a != axis)
     letter = "ijk"[stored_axis(np.asarray(image.meta["original_affine"]), axis)]

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from monai_synthfm.inferers.autocast import AutocastInferer
 from monai_synthfm.inferers.prompted_slices import PromptedSliceInferer
 
-__all__ = ["PromptedSliceInferer"]
+__all__ = ["AutocastInferer", "PromptedSliceInferer"]

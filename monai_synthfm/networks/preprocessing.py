@@ -55,7 +55,8 @@ def sam_input(
 def medsam_input(image: torch.Tensor, image_size: int) -> tuple[torch.Tensor, tuple[int, int]]:
     """Squash to a square and stretch each image to [0, 1] as MedSAM does, without mean and standard deviation.
 
-    ``(image' - min) / (max - min)`` after antialiased bicubic resizing clamped to [0, 1] (Nat Commun 15:654 and its code).
+    ``(image' - min) / (max - min)`` after antialiased bicubic resizing clamped to [0, 1] (Nat Commun 15:654 and its
+    code).
 
     Args:
         image: ``[B, 1 or 3, H, W]`` in [0, 1].
@@ -69,5 +70,7 @@ def medsam_input(image: torch.Tensor, image_size: int) -> tuple[torch.Tensor, tu
         image = F.interpolate(image, size, mode="bicubic", align_corners=False, antialias=True).clamp(0.0, 1.0)
     low = image.amin(dim=(1, 2, 3), keepdim=True)
     high = image.amax(dim=(1, 2, 3), keepdim=True)
-    image = (image - low) / (high - low).clamp_min(1e-8)
+    # A blank image is not stretched: MedSAM's 8-bit images would hide a range below one grey level, rounding errors of
+    # the interpolation among it.
+    image = (image - low) / (high - low).clamp_min(1 / 255)
     return image.expand(-1, 3, -1, -1), size

@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
-from torch import nn
+from monai.utils import convert_to_tensor
+from segment_anything.modeling import PromptEncoder
 
 from monai_synthfm.prompts.prompts import Prompts
 
@@ -23,8 +24,8 @@ _PADDING, _TOP_LEFT, _BOTTOM_RIGHT = -1, 2, 3
 class PromptTokens:
     """Tokens of M objects in a common layout, of which each object uses some.
 
-    An object's tokens are its clicks, then the corners of its box or, without a box, one padding token, exactly those that
-    segment-anything's ``PromptEncoder`` makes for this object alone. An object without click and box has none.
+    An object's tokens are its clicks, then the corners of its box or, without a box, one padding token, exactly those
+    that segment-anything's ``PromptEncoder`` makes for this object alone. An object without click and box has none.
 
     Args:
         coords: ``[M, T, 2]`` as x, y in pixels of the network's input.
@@ -46,13 +47,16 @@ class PromptTokens:
             device: where the tokens shall be.
 
         Raises:
-            ValueError: when clicks or boxes are not two-dimensional.
+            ValueError: when clicks or boxes are not two-dimensional, or nothing is prompted.
         """
-        batch, count = _leading_shape(prompts)
-        total = batch * count
+        given = [value for value in (prompts.points, prompts.boxes, prompts.masks) if value is not None]
+        if prompts.num_objects == 0:
+            raise ValueError("nothing is prompted: give points, boxes or masks of at least one object.")
+        total = given[0].shape[0] * prompts.num_objects
         points = torch.zeros(total, 0, 2) if prompts.points is None else prompts.points
         labels = torch.zeros(total, 0) if prompts.point_labels is None else prompts.point_labels
         boxes = torch.full((total, 4), torch.nan) if prompts.boxes is None else prompts.boxes
+        points, labels, boxes = (convert_to_tensor(value, track_meta=False) for value in (points, labels, boxes))
         if points.shape[-1] != 2 or boxes.shape[-1] != 4:
             raise ValueError("a 2D network takes points as (x, y) and boxes as (x0, y0, x1, y1).")
         points = points.to(device, torch.float32).reshape(total, points.shape[-2], 2)
@@ -70,7 +74,7 @@ class PromptTokens:
         )
 
     def chunks(self, size: int) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
-        """Yield at most ``size`` objects with equally many tokens: their indexes ``[G]``, coordinates ``[G, t, 2]``, labels ``[G, t]``."""
+        """Yield indexes ``[G]``, coordinates ``[G, t, 2]``, labels ``[G, t]`` of G <= ``size`` objects, alike in t."""
         counts = self.used.sum(dim=1)
         for number in counts.unique().tolist():
             for index in torch.nonzero(counts == number).flatten().split(size):
@@ -82,11 +86,11 @@ class PromptTokens:
                 )
 
 
-def embed_tokens(prompt_encoder: nn.Module, coords: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """Embed tokens with the weights of segment-anything's ``PromptEncoder``: ``[label >= 0] PE(coords) + table[label]``.
+def embed_tokens(prompt_encoder: PromptEncoder, coords: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """Embed tokens with the weights of SAM's ``PromptEncoder``: ``[label >= 0] PE(coords) + table[label]``.
 
-    All embedding tables take part whatever labels occur, so that data-parallel training sees the same graph in every process. The
-    position encoding is always float32: in bfloat16 a coordinate has 8 bits.
+    All embedding tables take part whatever labels occur, so that data-parallel training sees the same graph in every
+    process. The position encoding is always float32: in bfloat16 a coordinate has 8 bits.
 
     Args:
         prompt_encoder: segment-anything's.
@@ -101,12 +105,3 @@ def embed_tokens(prompt_encoder: nn.Module, coords: torch.Tensor, labels: torch.
     tables = [prompt_encoder.not_a_point_embed, *prompt_encoder.point_embeddings]
     table = torch.cat([embedding.weight for embedding in tables])
     return position * (labels >= 0)[..., None] + table[labels + 1]
-
-
-def _leading_shape(prompts: Prompts) -> tuple[int, int]:
-    if prompts.point_labels is not None:
-        return prompts.point_labels.shape[0], prompts.point_labels.shape[1]
-    given = prompts.boxes if prompts.boxes is not None else prompts.masks
-    if given is None:
-        raise ValueError("nothing is prompted: give points, boxes or masks.")
-    return given.shape[0], given.shape[1]

@@ -48,12 +48,14 @@ class ImageEmbedding:
 class Promptable(nn.Module, ABC):
     """A network that segments prompted objects: ``decode(encode(image), prompts)``.
 
-    Of its masks per object, index 0 is the unambiguous one and the others are the alternatives for an ambiguous prompt, as in SAM.
+    Of its masks per object, index 0 is the unambiguous one and the others are the alternatives for an ambiguous prompt,
+    as in SAM.
 
     Args:
-        multimask: when to answer with the alternative of best predicted IoU instead of the unambiguous mask: ``"never"``,
-            ``"single_click"`` (objects prompted by exactly one click, neither box nor mask: SAM's own advice) or ``"always"``.
-            The default is ``"never"`` because a decoder trained with a mask loss alone has no trained IoU head.
+        multimask: when to answer with the alternative of best predicted IoU instead of the unambiguous mask:
+            ``"never"``, ``"single_click"`` (objects prompted by exactly one click, neither box nor mask: SAM's own
+            advice) or ``"always"``. The default is ``"never"`` because a decoder trained with a mask loss alone has no
+            trained IoU head.
 
     Raises:
         ValueError: when ``multimask`` is none of these.
@@ -69,11 +71,12 @@ class Promptable(nn.Module, ABC):
         """Compute the features that all prompts of an image share.
 
         Args:
-            image: ``[B, 1 or 3, H, W]``, floating point in [0, 1], any size. Resizing, padding and normalisation are the network's.
+            image: ``[B, 1 or 3, H, W]``, floating point in [0, 1], any size. Resizing, padding and normalisation are
+                the network's.
         """
 
     @abstractmethod
-    def predict_all(self, embedding: ImageEmbedding, prompts: Prompts) -> tuple[torch.Tensor, torch.Tensor]:
+    def predict_masks(self, embedding: ImageEmbedding, prompts: Prompts) -> tuple[torch.Tensor, torch.Tensor]:
         """Predict the unambiguous mask and its alternatives.
 
         Args:
@@ -81,7 +84,8 @@ class Promptable(nn.Module, ABC):
             prompts: N objects in each of the B images, in pixels of the original image.
 
         Returns:
-            float32 logits ``[B, N, 1 + M, h, w]`` at low resolution and predicted IoU ``[B, N, 1 + M]``; index 0 is the unambiguous mask.
+            float32 logits ``[B, N, 1 + M, h, w]`` at low resolution and predicted IoU ``[B, N, 1 + M]``; index 0 is the
+            unambiguous mask.
         """
 
     @abstractmethod
@@ -91,14 +95,6 @@ class Promptable(nn.Module, ABC):
     @abstractmethod
     def reset_decoder(self, seed: int | None = None) -> None:
         """Draw the mask decoder's weights anew, from ``seed`` or (None) from torch's global generator."""
-
-    def predict_masks(
-        self, embedding: ImageEmbedding, prompts: Prompts, multimask_output: bool
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Predict logits ``[B, N, M, h, w]`` and IoU ``[B, N, M]``: the M alternatives, or (M = 1) the unambiguous mask."""
-        logits, iou = self.predict_all(embedding, prompts)
-        chosen = slice(1, None) if multimask_output else slice(0, 1)
-        return logits[:, :, chosen], iou[:, :, chosen]
 
     def decode(self, embedding: ImageEmbedding, prompts: Prompts, multimask: Multimask | None = None) -> torch.Tensor:
         """Predict one mask per object.
@@ -112,7 +108,7 @@ class Promptable(nn.Module, ABC):
             logits ``[B, N, h, w]`` at low resolution.
         """
         multimask = self.multimask if multimask is None else _checked_multimask(multimask)
-        logits, iou = self.predict_all(embedding, prompts)
+        logits, iou = self.predict_masks(embedding, prompts)
         if multimask == "never":
             return logits[:, :, 0]
         best = iou[:, :, 1:].argmax(dim=-1) + 1
@@ -142,9 +138,7 @@ class Promptable(nn.Module, ABC):
             logits ``[B, N, H, W]``; a MetaTensor with the image's metadata when ``image`` is one.
         """
         given = {"points": points, "point_labels": point_labels, "boxes": boxes, "masks": masks}
-        prompts = Prompts(
-            **{k: None if v is None else convert_to_tensor(v, track_meta=False) for k, v in given.items()}
-        )
+        prompts = Prompts(**{name: _plain(value) for name, value in given.items() if value is not None})
         if prompts.is_empty:
             prompts = _centre_click(image)
         embedding = self.encode(image)
@@ -155,7 +149,8 @@ class Promptable(nn.Module, ABC):
         """Exclude sub-modules from training: no gradients, and evaluation mode whatever ``train()`` says.
 
         Args:
-            names: sub-modules by dotted name, for example ``"image_encoder"`` or ``"mask_decoder.iou_prediction_head"``.
+            names: sub-modules by dotted name, for example ``"image_encoder"`` or
+                ``"mask_decoder.iou_prediction_head"``.
 
         Raises:
             ValueError: when there is no such sub-module.
@@ -191,8 +186,14 @@ def _is_single_click(prompts: Prompts) -> torch.Tensor:
     """Tell which objects ``[B, N]`` are prompted by one click and nothing else."""
     if prompts.point_labels is None or prompts.masks is not None:
         return torch.zeros(1, 1, dtype=torch.bool)
-    single = (prompts.point_labels >= 0).sum(dim=-1) == 1
-    return single if prompts.boxes is None else single & torch.isnan(prompts.boxes).all(dim=-1)
+    single = (_plain(prompts.point_labels) >= 0).sum(dim=-1) == 1
+    return single if prompts.boxes is None else single & torch.isnan(_plain(prompts.boxes)).all(dim=-1)
+
+
+def _plain(value: torch.Tensor) -> torch.Tensor:
+    """Drop the metadata of a MetaTensor, which does not survive indexing by a tensor."""
+    tensor: torch.Tensor = convert_to_tensor(value, track_meta=False)
+    return tensor
 
 
 def _centre_click(image: torch.Tensor) -> Prompts:

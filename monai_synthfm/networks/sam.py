@@ -50,8 +50,8 @@ SAM_ENCODERS: Mapping[str, ViTSize] = {
 class ResizableImageEncoder(ImageEncoderViT):
     """segment-anything's image encoder that also loads weights made for another image size.
 
-    While loading, absolute position embeddings are resized with antialiased bicubic and relative ones with linear interpolation
-    (the latter as SAM itself does at run time). Not part of SAM; our choice.
+    While loading, absolute position embeddings are resized with antialiased bicubic and relative ones with linear
+    interpolation (the latter as SAM itself does at run time). Not part of SAM; our choice.
     """
 
     def _load_from_state_dict(self, state_dict: dict[str, torch.Tensor], prefix: str, *args: Any) -> None:
@@ -72,20 +72,21 @@ class ResizableImageEncoder(ImageEncoderViT):
 class Sam(SamFamily):
     """SAM with a ViT image encoder behind the :class:`Promptable` interface.
 
-    Upstream's 1024-pixel checkpoints load strictly at any ``image_size``. Weights are set in this order: ``pretrained``,
-    ``reset_decoder``, ``checkpoint``; without any of them they are random.
+    Upstream's 1024-pixel checkpoints load strictly at any ``image_size``. Weights are set in this order:
+    ``pretrained``, ``reset_decoder``, ``checkpoint``; without any of them they are random.
 
     Args:
         model: ``"vit_b"``, ``"vit_l"``, ``"vit_h"`` or the sizes of another transformer.
         image_size: side of the square input in pixels, a multiple of 16. 1024 is SAM's.
         preprocessing: ``"sam"`` or ``"medsam"``, see :class:`SamFamily`.
         pretrained: name in :data:`monai_synthfm.networks.weights.WEIGHTS` or path of weights of the whole network.
-        reset_decoder: draw the mask decoder anew after loading ``pretrained`` (SynthFM trains it from scratch, paper section 3).
+        reset_decoder: draw the mask decoder anew after loading ``pretrained`` (SynthFM trains it from scratch, paper
+            section 3).
         seed: of ``reset_decoder``; None draws from torch's global generator.
         checkpoint: path of a state dict of this network or of parts of it, for example a trained mask decoder.
         frozen: sub-modules not to train, for example ``("image_encoder", "prompt_encoder")``.
         multimask: ``"never"``, ``"single_click"`` or ``"always"``, see :class:`Promptable`.
-        objects_per_pass: how many objects go through the mask decoder at once.
+        objects_per_pass: how many objects go through the mask decoder at once, see :class:`SamFamily`.
 
     Raises:
         ValueError: when an argument or the weights are not as above.
@@ -109,7 +110,7 @@ class Sam(SamFamily):
         checkpoint: str | Path | None = None,
         frozen: Sequence[str] = (),
         multimask: Multimask = "never",
-        objects_per_pass: int = 1,
+        objects_per_pass: int = 8,
     ) -> None:
         size = _vit_size(model)
         encoder = ResizableImageEncoder(

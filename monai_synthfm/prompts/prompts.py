@@ -20,13 +20,14 @@ PROMPT_KEYS = ("points", "point_labels", "boxes", "masks")
 class Prompts:
     """Clicks, boxes and mask logits of N objects in one image, or in each of B images.
 
-    Every field has the leading dimensions ``[N, ...]`` or ``[B, N, ...]``, the same for all fields given. Coordinates are pixels (voxels) of the
-    image that the prompts belong to, x first, where an integer is the centre of that pixel.
+    Every field has the leading dimensions ``[N, ...]`` or ``[B, N, ...]``, the same for all fields given. Coordinates
+    are pixels (voxels) of the image that the prompts belong to, x first, where an integer is the centre of that pixel.
 
     Args:
         points: clicks ``[(B,) N, K, D]`` with D = 2 (x, y) or 3 (x, y, z).
         point_labels: ``[(B,) N, K]``, 1 positive, 0 negative, -1 padding. Required with ``points``.
-        boxes: ``[(B,) N, 2 * D]`` as x0 y0 x1 y1 (or x0 y0 z0 x1 y1 z1), corners inside the box; a row of NaN means "no box for this object".
+        boxes: ``[(B,) N, 2 * D]`` as x0 y0 x1 y1 (or x0 y0 z0 x1 y1 z1), corners inside the box; a row of NaN means "no
+            box for this object".
         masks: low-resolution mask logits ``[(B,) N, 1, h, w]``.
 
     Raises:
@@ -60,6 +61,11 @@ class Prompts:
             self._check_points(self.points, self.point_labels)
         if self.boxes is not None:
             self._check_boxes(self.boxes)
+        if self.points is not None and self.boxes is not None and self.boxes.shape[-1] != 2 * self.points.shape[-1]:
+            raise ValueError(
+                f"points and boxes must be both 2D or both 3D, got {self.points.shape[-1]} coordinates a point and "
+                f"{self.boxes.shape[-1]} a box."
+            )
         if self.masks is not None and self.masks.shape[-3] != 1:
             raise ValueError(f"masks must be [(B,) N, 1, h, w], got {tuple(self.masks.shape)}.")
 
@@ -71,7 +77,8 @@ class Prompts:
     def _check_points(points: torch.Tensor, labels: torch.Tensor) -> None:
         if points.shape[:-1] != labels.shape or points.shape[-1] not in (2, 3):
             raise ValueError(
-                f"points [(B,) N, K, 2 or 3] and point_labels [(B,) N, K] do not fit: {tuple(points.shape)} and {tuple(labels.shape)}."
+                "points [(B,) N, K, 2 or 3] and point_labels [(B,) N, K] do not fit: "
+                f"{tuple(points.shape)} and {tuple(labels.shape)}."
             )
         wrong = labels[(labels < -1) | (labels > 1)]
         if wrong.numel():

@@ -1,7 +1,7 @@
 # Copyright (c) monai_synthfm contributors
 # Licensed under the Apache License, Version 2.0 (http://www.apache.org/licenses/LICENSE-2.0).
 # SPDX-License-Identifier: Apache-2.0
-"""Geometry of binary masks that clicks and boxes are built on: bounding windows, components, depth and dilation."""
+"""Geometry of binary masks that clicks and boxes are built on: window, component, centroid, depth and dilation."""
 
 from __future__ import annotations
 
@@ -10,19 +10,28 @@ from typing import Any, TypeAlias
 import numpy as np
 from scipy import ndimage
 
-__all__ = ["Rng", "as_object", "bounding_window", "depth", "dilate", "largest_component", "size_scale"]
+__all__ = [
+    "Rng",
+    "as_object",
+    "bounding_window",
+    "centroid",
+    "depth",
+    "dilate",
+    "interior",
+    "largest_component",
+    "size_scale",
+]
 
 Rng: TypeAlias = np.random.Generator | np.random.RandomState
 
 REFERENCE_SIZE = 1024
 
 
-def as_object(mask: Any, name: str = "mask") -> np.ndarray:
+def as_object(mask: Any) -> np.ndarray:
     """Return ``mask`` as a boolean array and make sure that there is an object in it.
 
     Args:
         mask: array or CPU tensor ``[H, W]``, nonzero inside the object.
-        name: how the error message calls it.
 
     Raises:
         ValueError: when the mask is not two-dimensional, or is empty.
@@ -33,14 +42,14 @@ def as_object(mask: Any, name: str = "mask") -> np.ndarray:
     """
     array = np.asarray(mask) != 0
     if array.ndim != 2:
-        raise ValueError(f"{name} must be [H, W], got shape {array.shape}.")
+        raise ValueError(f"mask must be [H, W], got shape {array.shape}.")
     if not array.any():
-        raise ValueError(f"{name} of shape {array.shape} is empty: there is no object to prompt.")
+        raise ValueError(f"mask of shape {array.shape} is empty: there is no object to prompt.")
     return array
 
 
 def bounding_window(mask: np.ndarray, margin: int = 0) -> tuple[slice, slice]:
-    """Return the slices of the smallest window that holds the mask, enlarged by ``margin`` pixels and clipped to the image.
+    """Return the smallest window that holds a mask, enlarged by ``margin`` pixels and clipped to the image.
 
     Args:
         mask: boolean ``[H, W]``, not empty.
@@ -69,18 +78,27 @@ def largest_component(mask: np.ndarray) -> np.ndarray:
         >>> largest_component(np.array([[1, 0, 1], [1, 0, 0]], dtype=bool)).astype(int).tolist()
         [[1, 0, 0], [1, 0, 0]]
     """
-    window = bounding_window(mask)
-    parts, count = ndimage.label(mask[window], structure=np.ones((3, 3)))
-    if count == 1:
-        return mask
-    sizes = np.bincount(parts.ravel())[1:]
-    largest = np.zeros_like(mask)
-    largest[window] = parts == sizes.argmax() + 1
-    return largest
+    parts, count = ndimage.label(mask, structure=np.ones((3, 3)))
+    return mask if count == 1 else parts == np.bincount(parts.ravel())[1:].argmax() + 1
+
+
+def centroid(mask: np.ndarray) -> tuple[float, float]:
+    """Return the mean (row, column) of the pixels of a mask.
+
+    Args:
+        mask: boolean ``[H, W]``, not empty.
+
+    Example:
+        >>> centroid(np.array([[1, 0, 0], [0, 0, 1]], dtype=bool))
+        (0.5, 1.0)
+    """
+    area = np.count_nonzero(mask)
+    row, col = (mask.sum(axis=1 - axis) @ np.arange(size) / area for axis, size in enumerate(mask.shape))
+    return float(row), float(col)
 
 
 def depth(mask: np.ndarray) -> np.ndarray:
-    """Return the distance of every pixel of a mask to the nearest pixel outside it, in pixels; the outside of the image counts as outside.
+    """Return how far every pixel of a mask is from the nearest pixel outside, in pixels; beyond the image is outside.
 
     Args:
         mask: boolean ``[H, W]``.
@@ -90,6 +108,21 @@ def depth(mask: np.ndarray) -> np.ndarray:
         [[1.0, 1.0, 1.0], [1.0, 2.0, 1.0], [1.0, 1.0, 1.0]]
     """
     return ndimage.distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1]
+
+
+def interior(mask: np.ndarray) -> np.ndarray:
+    """Return the pixels of a mask whose 8 neighbours all are in it, which are those with a depth of at least 2.
+
+    Args:
+        mask: boolean ``[H, W]``.
+
+    Example:
+        >>> interior(np.ones((3, 4), dtype=bool)).astype(int).tolist()
+        [[0, 0, 0, 0], [0, 1, 1, 0], [0, 0, 0, 0]]
+    """
+    padded = np.pad(mask, 1)
+    vertical = padded[:-2] & padded[1:-1] & padded[2:]
+    return vertical[:, :-2] & vertical[:, 1:-1] & vertical[:, 2:]
 
 
 def dilate(mask: np.ndarray, radius: float) -> np.ndarray:
@@ -104,21 +137,21 @@ def dilate(mask: np.ndarray, radius: float) -> np.ndarray:
         [[0, 1, 1, 1]]
     """
     height, width = mask.shape
-    edges = np.diff(mask.astype(np.int8), axis=1, prepend=0, append=0)
-    rows, starts = np.nonzero(edges == 1)
-    stops = np.nonzero(edges == -1)[1]
+    edges = np.diff(mask.view(np.int8), axis=1, prepend=np.int8(0), append=np.int8(0))
+    rows, starts = np.divmod(np.flatnonzero(edges == 1), width + 1)
+    stops = np.flatnonzero(edges == -1) % (width + 1)
     offsets = np.arange(-int(radius), int(radius) + 1)
     if rows.size * offsets.size > mask.size:
         return ndimage.distance_transform_edt(~mask) <= radius
-    # a run of pixels in one row dilates to one span in each row of the disc; marking where spans begin and end and adding up
-    # is several times faster than a distance transform as long as the runs are few
+    # A run of pixels in one row dilates to one span in each row of the disc. Marking where spans begin and end and then
+    # adding up is several times faster than a distance transform, as long as the runs are few.
     spread = np.floor(np.sqrt(radius**2 - offsets**2)).astype(np.int64)
     lines = rows[:, None] + offsets
     inside = (lines >= 0) & (lines < height)
-    begins = lines * (width + 1) + np.maximum(starts[:, None] - spread, 0)
-    ends = lines * (width + 1) + np.minimum(stops[:, None] + spread, width)
-    marks = [np.bincount(place[inside], minlength=height * (width + 1)) for place in (begins, ends)]
-    return (np.cumsum(marks[0] - marks[1]) > 0).reshape(height, width + 1)[:, :width]
+    begins = (lines * (width + 1) + np.maximum(starts[:, None] - spread, 0))[inside]
+    ends = (lines * (width + 1) + np.minimum(stops[:, None] + spread, width))[inside]
+    marks = np.bincount(begins, minlength=height * (width + 1)) - np.bincount(ends, minlength=height * (width + 1))
+    return np.cumsum(marks).reshape(height, width + 1)[:, :width] > 0
 
 
 def size_scale(shape: tuple[int, ...]) -> float:

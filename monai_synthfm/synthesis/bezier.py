@@ -77,7 +77,8 @@ def closed_bezier(control_points: np.ndarray, samples: int = CURVE_SAMPLES) -> n
 
     .. math:: B(t) = \sum_{k=0}^{n} \binom{n}{k} (1 - t)^{n - k} t^k P_k, \qquad P_0 = P_n = (P_1 + P_{n-1}) / 2
 
-    The shared end point lies in the middle of its neighbours, so the tangents agree there and the outline has no corner.
+    The shared end point lies in the middle of its neighbours, so the tangents agree there and the outline has no
+    corner.
 
     Args:
         control_points: P_1 ... P_{n-1}, ``[K, 2]`` with K >= 3.
@@ -121,13 +122,14 @@ def ellipse_mask(ellipse: EllipseParams, spatial_size: tuple[int, int]) -> torch
 
 
 def draw_shapes(params: BezierShapesParams) -> tuple[torch.Tensor, torch.Tensor]:
-    """Draw the shapes of one sample.
+    """Draw the shapes of one sample: the pixels inside each outline, by the even-odd rule, and those on it.
 
     Args:
         params: shapes in drawing order. Shape i gets the label i + 1; hidden shapes keep their number.
 
     Returns:
-        Instance labels ``[H, W]`` int64 and the phantom's mask ``[H, W]`` bool, both on the CPU, where polygons are filled.
+        Instance labels ``[H, W]`` int64 and the phantom's mask ``[H, W]`` bool, both on the CPU, where polygons are
+        filled.
 
     Source: SynthFM, section 3.1 (shape-aware module); drawing order and overlap are not given in the paper, our choice.
 
@@ -144,7 +146,8 @@ def draw_shapes(params: BezierShapesParams) -> tuple[torch.Tensor, torch.Tensor]
     behind = [index for index, hidden in enumerate(params.behind) if hidden]
     for index in behind[::-1] + over:
         outline = closed_bezier(np.asarray(params.outlines[index])) * (width, height) - 0.5
-        pen.polygon([(float(x), float(y)) for x, y in outline], fill=index + 1)
+        # rounded here because the pen would cut the fractions off, which moves objects by half a pixel
+        pen.polygon([(int(x), int(y)) for x, y in np.rint(outline)], fill=index + 1)
     labels = torch.from_numpy(np.array(canvas, dtype=np.int64))
     if params.phantom is None:
         return labels, torch.zeros(params.spatial_size, dtype=torch.bool)

@@ -18,8 +18,9 @@ def shape_intensities(base: float, contrasts: Sequence[float]) -> list[float]:
 
     .. math:: I_i = I_0 + s_i u_i, \qquad s_i = (-1)^i
 
-    where the sign s_i is turned round if the intensity would leave [0, 1]. Neighbouring indexes go to opposite sides of I_0, so that shapes differ from
-    one another by the sum of their contrasts, and no shape comes nearer to I_0 than the smallest u.
+    where the sign s_i is turned round if the intensity would leave [0, 1]. Neighbouring indexes go to opposite sides of
+    I_0, so that shapes differ from one another by the sum of their contrasts, and no shape comes nearer to I_0 than the
+    smallest u.
 
     Args:
         base: I_0, the intensity of phantom or background, 0 to 1.
@@ -59,4 +60,4 @@ def paint_regions(regions: torch.Tensor, values: Sequence[float]) -> torch.Tenso
     table = torch.tensor(values, dtype=torch.float32, device=regions.device)
     if regions.numel() and int(regions.max()) >= len(table):
         raise ValueError(f"regions go up to {int(regions.max())}, but only {len(table)} values are given.")
-    return table[regions.long()]
+    return table.index_select(0, regions.flatten().long()).view(regions.shape)

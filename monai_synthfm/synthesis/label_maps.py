@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from neurite.nn.functional import fractal_noise
 from voxelmorph.nn.functional import spatial_transform
 
+from monai_synthfm.synthesis.one_thread import one_thread
 from monai_synthfm.synthesis.params import Params
 
 __all__ = ["LabelMapParams", "synthmorph_labels"]
@@ -28,7 +29,8 @@ class LabelMapParams(Params):
         noise_scales: cell sizes of the noise, as fractions of the image side.
         warp_scales: cell sizes of the warps, as fractions of the image side.
         warp_std: standard deviation of the displacement, as a fraction of the image side.
-        grid_size: side of the grid on which noise is drawn and warped before it is enlarged; at most 32 cells of the smallest scale are of any use.
+        grid_size: side of the grid on which noise is drawn and warped before it is enlarged; at most 32 cells of the
+            smallest scale are of any use.
         seed: seed of the noise.
     """
 
@@ -41,13 +43,15 @@ class LabelMapParams(Params):
     seed: int
 
 
+@one_thread()
 def synthmorph_labels(params: LabelMapParams, device: torch.device | str = "cpu") -> torch.Tensor:
     r"""Draw a SynthMorph label map.
 
     .. math:: L(x) = \arg\max_j \, N_j(x + u_j(x)), \quad j = 1..J
 
-    with N_j and every component of u_j sums of Gaussian noise images enlarged linearly from coarse grids. Because both are linear between the
-    nodes of those grids, they are drawn and warped on a moderate grid and enlarged once; only the arg max needs the full size.
+    with N_j and every component of u_j sums of Gaussian noise images enlarged linearly from coarse grids. Because both
+    are linear between the nodes of those grids, they are drawn and warped on a moderate grid and enlarged once; only
+    the arg max needs the full size.
 
     Args:
         params: see ``LabelMapParams``.
@@ -56,8 +60,8 @@ def synthmorph_labels(params: LabelMapParams, device: torch.device | str = "cpu"
     Returns:
         Labels ``[*spatial_size]`` int64 with values 0 ... J - 1.
 
-    Source: SynthFM, section 3.1 (boundary-aware module) names SynthMorph; scales follow the SynthMorph authors' own 2D demonstration. Drawing on a smaller
-    grid is our choice.
+    Source: SynthFM, section 3.1 (boundary-aware module) names SynthMorph; scales follow the SynthMorph authors' own 2D
+    demonstration. Drawing on a smaller grid is our choice.
 
     Example:
         >>> labels = synthmorph_labels(LabelMapParams((64, 64), 10, (0.125, 0.25), (0.0625, 0.25), 0.06, 64, seed=1))
@@ -69,7 +73,8 @@ def synthmorph_labels(params: LabelMapParams, device: torch.device | str = "cpu"
     grid = [max(2, round(params.grid_size * size / longest)) for size in params.spatial_size]
     grid = [min(size, full) for size, full in zip(grid, params.spatial_size, strict=True)]
     side = max(grid)
-    # noise enlarged from a coarse grid is constant beyond its outermost nodes: draw half a cell more on each side and cut it off
+    # noise enlarged from a coarse grid is constant beyond its outermost nodes: draw half a cell more on each side and
+    # cut it off
     margin = math.ceil(side * max(params.noise_scales + params.warp_scales) / 2.0)
     field = [size + 2 * margin for size in grid]
 

@@ -102,7 +102,7 @@ def poisson_noise(image: torch.Tensor, peak: float, *, generator: torch.Generato
     z = _normal_like(rate, generator)
     spread = (rate - 1 / 12).clamp_min_(1).sqrt_()
     skewness = (z / spread).mul_(-1 / 72).add_(1 / 6)
-    many = torch.addcmul(rate, spread, z).addcmul_(z.square().sub_(1), skewness).round_()
+    many = torch.addcmul(rate, spread, z).addcmul_(z.square().sub_(1), skewness).round_().clamp_min_(0)
     counts = counts.where(few, many)
     return (counts / peak).to(image.dtype)
 

@@ -36,7 +36,7 @@ class Params:
         """Return parameters from themselves, their JSON text or the dictionary that the text stands for.
 
         Raises:
-            ValueError: when the text is not JSON or holds other fields than this class.
+            ValueError: when the text is not JSON, or holds other fields or other types than this class.
         """
         if isinstance(source, cls):
             return source
@@ -49,28 +49,36 @@ class Params:
             found = sorted(data) if isinstance(data, Mapping) else type(data).__name__
             raise ValueError(f"params of {cls.__name__} must have the fields {sorted(expected)}, got {found}.")
         hints = get_type_hints(cls)
-        return cls(**{name: _build(hints[name], value) for name, value in data.items()})
+        return cls(**{name: _build(hints[name], value, f"{name} of {cls.__name__}") for name, value in data.items()})
 
 
-def _build(hint: Any, value: Any) -> Any:
+def _build(hint: Any, value: Any, where: str) -> Any:
     """Rebuild dataclasses and tuples from the lists and dictionaries that JSON knows."""
     origin, arguments = get_origin(hint), get_args(hint)
     if origin in (Union, UnionType):
-        options = [option for option in arguments if option is not type(None)]
-        return None if value is None else _build(_matching(options, value), value)
+        if value is None and type(None) in arguments:
+            return None
+        return _build(_matching(arguments, value), value, where)
     if origin is tuple:
         inner = arguments[0] if arguments[-1] is Ellipsis else None
-        return tuple(_build(inner or arguments[index], item) for index, item in enumerate(value))
-    return hint.parse(value) if is_dataclass(hint) else value
+        if not isinstance(value, (list, tuple)) or (inner is None and len(value) != len(arguments)):
+            count = "" if inner else f" of {len(arguments)}"
+            raise ValueError(f"{where} must be a list{count}, got {value!r:.80}.")
+        return tuple(_build(inner or arguments[index], item, where) for index, item in enumerate(value))
+    if is_dataclass(hint):
+        return hint.parse(value)
+    allowed = (int, float) if hint is float else hint
+    if not isinstance(value, allowed) or (isinstance(value, bool) and hint is not bool):
+        raise ValueError(f"{where} must hold {hint.__name__}, got {value!r:.80}.")
+    return value
 
 
-def _matching(options: list[Any], value: Any) -> Any:
-    """Choose, of several parameter classes, the one whose fields the value has."""
+def _matching(options: tuple[Any, ...], value: Any) -> Any:
+    """Choose, of several types, the parameter class whose fields the value has; otherwise the first."""
     for option in options:
-        if (
-            is_dataclass(option)
-            and isinstance(value, Mapping)
-            and {field.name for field in fields(option)} == set(value)
+        if is_dataclass(option) and (
+            isinstance(value, option)
+            or (isinstance(value, Mapping) and {field.name for field in fields(option)} == set(value))
         ):
             return option
     return options[0]

@@ -42,7 +42,8 @@ def boundary_instances(params: BoundaryParams, device: torch.device | str = "cpu
     Returns:
         Instances ``[*spatial]`` int64, 0 in the gaps.
 
-    Source: SynthFM, section 3.1 (boundary-aware module); keeping instances is our choice, since a click means one structure.
+    Source: SynthFM, section 3.1 (boundary-aware module); keeping instances is our choice, since a click means one
+    structure.
 
     Example:
         >>> label_map = LabelMapParams((32, 32), 4, (0.25,), (0.25,), 0.05, 32, seed=0)
@@ -56,13 +57,16 @@ def synthesize(params: SampleParams, device: torch.device | str = "cpu") -> tupl
     """Make the image and the instance labels of one sample: a pure function of the parameters and the device.
 
     Args:
-        params: see ``SampleParams``. In the appearance of shapes, region 0 is the background, 1 ... N are the shapes and N + 1 is the phantom.
+        params: see ``SampleParams``. In the appearance of shapes, region 0 is the background, 1 ... N are the shapes
+            and N + 1 is the phantom.
         device: where to compute.
 
     Returns:
-        Image ``[*spatial_size]`` float32 in [0, 1] and instances ``[*spatial_size]`` int64, 1 ... K without gaps in the numbering.
+        Image ``[*spatial_size]`` float32 in [0, 1] and instances ``[*spatial_size]`` int64, 1 ... K without gaps in the
+        numbering.
 
-    Source: SynthFM, section 3.1; generating at a native size and resampling is our choice, because scanners give 256 to 512 pixels a side, not 1024.
+    Source: SynthFM, section 3.1; generating at a native size and resampling is our choice, because scanners give 256 to
+    512 pixels a side, not 1024.
     """
     structure = params.structure
     if isinstance(structure, BezierShapesParams):
@@ -91,4 +95,5 @@ def _resample_labels(labels: torch.Tensor, size: tuple[int, ...]) -> torch.Tenso
 def _consecutive(labels: torch.Tensor) -> torch.Tensor:
     present = torch.bincount(labels.flatten()) > 0
     present[0] = False
-    return (present.cumsum(0) * present)[labels]
+    numbers = present.cumsum(0) * present
+    return numbers.index_select(0, labels.flatten()).view(labels.shape)

@@ -29,7 +29,7 @@ def perlin_noise(
     scale: float | Sequence[float],
     *,
     generator: torch.Generator,
-    phase: Sequence[float] | None = None,
+    phase: float | Sequence[float] = 0.0,
 ) -> torch.Tensor:
     r"""Draw Perlin's gradient noise: smooth, band-limited, zero at every lattice point.
 
@@ -39,23 +39,23 @@ def perlin_noise(
         n(x) = Σ_j  w(u - j) g_j · (u - j),    w(d) = Π_a max(1 - f(|d_a|), 0).
 
     Since w is a product over the axes, the sum is a chain of matrix products along them. The mean is 0, the variance
-    over all positions is 2^D B A^(D-1) with A = ∫ (1-f)² = 181/462 and B = ∫ (1-f)² t² = 0.0236 (0.037 in 2D, 0.029
-    in 3D), and |n| <= √D / 2.
+    over all positions is 2^D B A^(D-1) with A = ∫ (1-f)² = 0.3918 and B = ∫ (1-f)² t² = 0.0297 over [0, 1] (0.0465 in
+    2D, 0.0365 in 3D), and |n| <= √D / 2.
 
-    Source: K. Perlin, "Improving noise", SIGGRAPH 2002 (fade); the SynthFM paper (3.1) names Perlin noise and gives
-        no parameter.
+    Source: K. Perlin, "Improving noise", SIGGRAPH 2002 (fade). The SynthFM paper (3.1) names Perlin noise and gives
+    no parameter.
 
     Args:
         spatial_size: size in pixels of each of the D axes, D >= 1.
         scale: side of a lattice cell in pixels, at least 2; one number, or one per axis. Need not divide the size.
         generator: source of the gradients; its device is the device of the result.
-        phase: position of pixel 0 in its cell, [D] in [0, 1) cells. Default: 0, a lattice point.
+        phase: position of pixel 0 in its cell in [0, 1) cells, 0 being a lattice point; one number, or one per axis.
 
     Returns:
         float32 tensor ``[*spatial_size]``.
 
     Raises:
-        ValueError: when ``scale`` is below 2 pixels, or a size is not positive.
+        ValueError: when ``scale`` is below 2 pixels, ``phase`` outside [0, 1), or a size not positive.
 
     Example:
         >>> noise = perlin_noise((64, 96), scale=16, generator=torch.Generator().manual_seed(0))
@@ -64,9 +64,11 @@ def perlin_noise(
     """
     size = _checked_size(spatial_size)
     cells = ensure_tuple_rep(scale, len(size))
-    if min(cells) < MIN_CELL:
+    if not min(cells) >= MIN_CELL:
         raise ValueError(f"scale must be at least {MIN_CELL:g} pixels, got {scale}.")
-    offsets = [0.0] * len(size) if phase is None else [float(p) for p in phase]
+    offsets = ensure_tuple_rep(phase, len(size))
+    if not 0 <= min(offsets) <= max(offsets) < 1:
+        raise ValueError(f"phase must be in [0, 1) cells, got {phase}.")
     axes = list(zip(size, cells, offsets, strict=True))
     nodes = [int((n - 1) / cell) + 3 for n, cell in zip(size, cells, strict=True)]
     gradients = torch.randn(len(size), *nodes, generator=generator, device=generator.device)
@@ -95,11 +97,11 @@ def fractal_noise(
         s(x) = Σ_{k < octaves} persistence^k n_k(x),    result = (s - mean(s)) / std(s).
 
     The random phases keep the zeros of the octaves from falling on the same pixels. Octaves whose cell would be below
-    2 pixels are left out, since pixels cannot show them. persistence = lacunarity^(-H) gives an amplitude spectrum of
-    slope -(H + D/2) over the octaves' band.
+    2 pixels on any axis are left out, since pixels cannot show them. persistence = lacunarity^(-H) gives an amplitude
+    spectrum of slope -(H + D/2) over the octaves' band.
 
-    Source: the SynthFM paper (3.1) names Perlin noise; number and weights of the octaves are not given in the paper:
-        our choice.
+    Source: the SynthFM paper (3.1) names Perlin noise; number and weights of the octaves are not given in the paper,
+    our choice.
 
     Args:
         spatial_size: size in pixels of each of the D axes.
@@ -148,9 +150,9 @@ def correlated_noise(
 
         n(x) = Σ_j Π_a K_a(x_a, j_a) z_j,    K(x, j) ∝ exp(-(x - hj)² / 2σ²),    Σ_j K(x, j)² = 1,
 
-    so the variance is exactly 1 at every pixel, up to the border. For σ >= 1 the correlation at distance r is exp(-r²
-    / 4σ²), as of white noise on the pixels blurred by σ (the spacing h = σ errs by less than 2e-4), and it falls to
-    1/e at r = 2σ.
+    so the variance is exactly 1 at every pixel, up to the border. For σ >= 1 the correlation at distance r is
+    exp(-r² / 4σ²), as of white noise on the pixels blurred by σ (the spacing h = σ errs by less than 1e-3), and it
+    falls to 1/e at r = 2σ.
 
     Source: not given in the paper; the usual model of a band-limited system's noise and of speckle size.
 
@@ -173,7 +175,7 @@ def correlated_noise(
     """
     size = _checked_size(spatial_size)
     sigmas = ensure_tuple_rep(sigma, len(size))
-    if min(sigmas) < 0:
+    if not min(sigmas) >= 0:
         raise ValueError(f"sigma must be 0 or more, got {sigma}.")
     if max(sigmas) == 0:
         return torch.randn(size, generator=generator, device=generator.device)
@@ -196,9 +198,10 @@ def _spread(
     reach: float,
     kernel: Callable[[torch.Tensor], list[torch.Tensor]],
 ) -> torch.Tensor:
-    """Carry the first axis of lattice fields to n pixels, Σ_f Σ_j kernel_f(x / cell + phase - j) field_f[j], and move that axis last.
+    """Carry the first axis of lattice fields to n pixels, Σ_f Σ_j kernel_f(x / cell + phase - j) field_f[j].
 
-    D calls so treat the D axes in order. The pixels go in blocks, each with the few lattice points in ``reach`` cells
+    That axis moves last, so D calls treat the D axes in order. ``kernel`` gives at least as many weights as there are
+    fields, in their order. The pixels go in blocks, each with the few lattice points in ``reach`` cells
     of it, which keeps the matrices small when the lattice is fine.
     """
     device = fields[0].device

@@ -7,5 +7,35 @@ from __future__ import annotations
 
 from monai_synthfm.transforms.intensity import RandSynthFMIntensity, RandSynthFMIntensityd
 from monai_synthfm.transforms.label_maps import RandBoundaryMask, RandSynthMorphLabels
+from monai_synthfm.transforms.medsam import MedSAMIntensity, MedSAMIntensityd
+from monai_synthfm.transforms.noise import (
+    RandPerlinTexture,
+    RandPerlinTextured,
+    RandPoissonNoise,
+    RandPoissonNoised,
+    RandSpeckleNoise,
+    RandSpeckleNoised,
+)
+from monai_synthfm.transforms.prompts import RandPrompts, RandPromptsd
 from monai_synthfm.transforms.shapes import RandBezierShapes
 from monai_synthfm.transforms.synthfm import RandSynthFM, RandSynthFMd
+
+__all__ = [
+    "MedSAMIntensity",
+    "MedSAMIntensityd",
+    "RandBezierShapes",
+    "RandBoundaryMask",
+    "RandPerlinTexture",
+    "RandPerlinTextured",
+    "RandPoissonNoise",
+    "RandPoissonNoised",
+    "RandPrompts",
+    "RandPromptsd",
+    "RandSpeckleNoise",
+    "RandSpeckleNoised",
+    "RandSynthFM",
+    "RandSynthFMIntensity",
+    "RandSynthFMIntensityd",
+    "RandSynthFMd",
+    "RandSynthMorphLabels",
+]

@@ -17,13 +17,22 @@ from monai.utils import TransformBackends
 
 from monai_synthfm.synthesis.params import Params
 
-__all__ = ["META_KEY", "RandGenerator", "check_range", "draw_integer", "draw_log_uniform", "draw_seed"]
+__all__ = [
+    "META_KEY",
+    "RandGenerator",
+    "check_probability",
+    "check_range",
+    "draw_integer",
+    "draw_log_uniform",
+    "draw_seed",
+]
 
 META_KEY = "synthfm"
 
 
 class RandGenerator(Randomizable, Transform):
-    """Base of transforms that generate: ``randomize`` draws ``self.params`` through ``self.R``, ``replay`` makes the result of parameters.
+    """Base of transforms that generate: ``randomize`` draws ``self.params`` through ``self.R``, ``replay`` makes the
+    result of parameters.
 
     Args:
         device: where tensors are computed.
@@ -38,7 +47,8 @@ class RandGenerator(Randomizable, Transform):
 
     @abstractmethod
     def replay(self, params: Any) -> Any:
-        """Return what parameters stand for: a dataclass, its JSON text (``meta["synthfm"]``) or that text's dictionary."""
+        """Return what parameters stand for: a dataclass, its JSON text (``meta["synthfm"]``) or that text's
+        dictionary."""
 
     def parse(self, params: Params | str | Mapping[str, Any]) -> Any:
         """Return the parameters of this generator from any of the forms that ``replay`` takes."""
@@ -59,6 +69,17 @@ def check_range(name: str, value: Sequence[float], low: float = -np.inf, high: f
     if len(pair) != 2 or not low <= pair[0] <= pair[1] <= high:
         raise ValueError(f"{name} must be (minimum, maximum) within [{low:g}, {high:g}], got {value!r}.")
     return pair
+
+
+def check_probability(name: str, value: float) -> float:
+    """Return a probability after checking that it is one.
+
+    Raises:
+        ValueError: naming the argument.
+    """
+    if not isinstance(value, (int, float)) or not 0.0 <= value <= 1.0:
+        raise ValueError(f"{name} must be a probability in [0, 1], got {value!r}.")
+    return float(value)
 
 
 def draw_integer(random: np.random.RandomState, bounds: Sequence[float]) -> int:

@@ -19,7 +19,15 @@ from monai_synthfm.synthesis.appearance import NOISES, AppearanceParams, NoisePa
 from monai_synthfm.synthesis.boundaries import CanvasParams
 from monai_synthfm.synthesis.contrast import shape_intensities
 from monai_synthfm.synthesis.params import Params
-from monai_synthfm.transforms.generator import RandGenerator, check_range, draw_integer, draw_log_uniform, draw_seed
+from monai_synthfm.transforms.generator import (
+    META_KEY,
+    RandGenerator,
+    check_probability,
+    check_range,
+    draw_integer,
+    draw_log_uniform,
+    draw_seed,
+)
 
 __all__ = ["RandSynthFMIntensity", "RandSynthFMIntensityD", "RandSynthFMIntensityDict", "RandSynthFMIntensityd"]
 
@@ -27,15 +35,18 @@ __all__ = ["RandSynthFMIntensity", "RandSynthFMIntensityD", "RandSynthFMIntensit
 class RandSynthFMIntensity(RandGenerator):
     """Generate an image from a label map by SynthFM's contrast rule and noise library.
 
-    The background (label 0) takes one random intensity, every other label one at a random distance from it; textures, blur and noise follow.
+    The background (label 0) takes one random intensity, every other label one at a random distance from it; textures,
+    blur and noise follow.
 
-    Source: SynthFM, section 3.1, names contrast heuristic, Gaussian, Poisson, Perlin, speckle and Rician noise, and blur. Every range and probability
-    is not given in the paper; our choice.
+    Source: SynthFM, section 3.1, names contrast heuristic, Gaussian, Poisson, Perlin, speckle and Rician noise, and
+    blur. Every range and probability is not given in the paper; our choice.
 
     Args:
         background: range of the background's intensity, 0 to 1.
-        contrast: range of a label's distance from what it lies on, 0 to 0.5, drawn log-uniformly so that low contrasts are frequent.
-        texture_prob: probability that an image has a texture, separately for Perlin and for grain, and that a region of such an image has it.
+        contrast: range of a label's distance from what it lies on, 0 to 0.5, drawn log-uniformly so that low contrasts
+            are frequent.
+        texture_prob: probability that an image has a texture, separately for Perlin and for grain, and that a region of
+            such an image has it.
         texture_strength: range of a region's standard deviation of texture.
         texture_scale: range of the Perlin texture's cell size as a fraction of the image side.
         grain_scale: range of the grain's correlation length in pixels.
@@ -45,15 +56,16 @@ class RandSynthFMIntensity(RandGenerator):
         noise_strength: range of a noise's standard deviation at intensity 1, drawn log-uniformly.
         canvas_width: range of the width b - a of a boundary image's canvas values.
         canvas_scatter: range of the share of canvas values scattered over the whole interval.
-        canvas_shift: range of the absolute difference between a boundary image's background and its canvas' mean, of random sign.
+        canvas_shift: range of the absolute difference between a boundary image's background and its canvas' mean, of
+            random sign.
         device: where to compute.
 
     Returns:
-        ``__call__`` takes a label map ``[1, *spatial]`` with values 0 ... R - 1 and returns a MetaTensor ``[1, *spatial]`` float32 in [0, 1]; ``replay`` takes
-        the label map and the parameters.
+        ``__call__`` takes a label map ``[1, *spatial]`` with values 0 ... R - 1 and returns a MetaTensor ``[1,
+        *spatial]`` float32 in [0, 1]; ``replay`` takes the label map and the parameters.
 
     Raises:
-        ValueError: when a range is not ordered or outside its limits, or a noise is unknown.
+        ValueError: when a range is not ordered or outside its limits, a noise is unknown, or a label map is not one.
 
     Example:
         >>> labels = torch.zeros(1, 32, 32, dtype=torch.long)
@@ -88,7 +100,7 @@ class RandSynthFMIntensity(RandGenerator):
             raise ValueError(f"noises must be some of {', '.join(NOISES)}, got {unknown}.")
         self.background = check_range("background", background, low=0.0, high=1.0)
         self.contrast = check_range("contrast", contrast, low=1e-6, high=0.5)
-        self.texture_prob = texture_prob
+        self.texture_prob = check_probability("texture_prob", texture_prob)
         self.texture_strength = check_range("texture_strength", texture_strength, low=0.0)
         self.texture_scale = check_range("texture_scale", texture_scale, low=1e-4)
         self.grain_scale = check_range("grain_scale", grain_scale, low=0.1)
@@ -106,7 +118,8 @@ class RandSynthFMIntensity(RandGenerator):
         self._finish(spatial_size, (base, *shape_intensities(base, self._draw_contrasts(num_labels))))
 
     def randomize_shapes(self, spatial_size: Sequence[int], num_shapes: int, phantom: bool) -> None:
-        """Draw the appearance of shapes on a black canvas, or on a phantom (region ``num_shapes + 1``) on a black canvas."""
+        """Draw the appearance of shapes on a black canvas, or on a phantom (region ``num_shapes + 1``) on a black
+        canvas."""
         base = float(self.R.uniform(*self.background)) if phantom else 0.0
         values = (0.0, *shape_intensities(base, self._draw_contrasts(num_shapes)), *([base] if phantom else []))
         self._finish(spatial_size, values, black_canvas=True)
@@ -161,10 +174,11 @@ class RandSynthFMIntensity(RandGenerator):
 
     def replay(self, labels: torch.Tensor, params: Params | str | Mapping[str, Any]) -> MetaTensor:
         parsed = self.parse(params)
-        image = render_regions(torch.as_tensor(labels, device=self.device)[0].long(), parsed)
-        result = self.as_meta_tensor(image, parsed)
-        if isinstance(labels, MetaTensor):
-            result.meta = {**labels.meta, **result.meta}
+        source = labels if isinstance(labels, MetaTensor) else MetaTensor(labels)
+        result = self.as_meta_tensor(render_regions(source.as_tensor()[0].to(self.device).long(), parsed), parsed)
+        # the image lies where its labels lie, and what is invertible for them is invertible for it
+        result.copy_meta_from(source)
+        result.meta[META_KEY] = parsed.to_json()
         return result
 
     def __call__(self, labels: torch.Tensor) -> MetaTensor:

@@ -22,8 +22,8 @@ __all__ = ["RandBoundaryMask", "RandSynthMorphLabels"]
 class RandSynthMorphLabels(RandGenerator):
     """Generate a SynthMorph label map: the arg max over smooth noise images, each warped by its own field.
 
-    Source: SynthFM, section 3.1: 10 to 15 labels. Scales are those of the SynthMorph authors' 2D demonstration as fractions of the image side (noise 32
-    and 64, warp 16, 32 and 64, deviation 16, of 256 pixels).
+    Source: SynthFM, section 3.1: 10 to 15 labels. Scales are those of the SynthMorph authors' 2D demonstration as
+    fractions of the image side (noise 32 and 64, warp 16, 32 and 64, deviation 16, of 256 pixels).
 
     Args:
         spatial_size: two or three numbers, in pixels.
@@ -35,7 +35,8 @@ class RandSynthMorphLabels(RandGenerator):
         device: where to compute.
 
     Returns:
-        ``__call__`` and ``replay`` return a MetaTensor ``[1, *spatial_size]`` int64 with values 0 ... J - 1; a label may be absent.
+        ``__call__`` and ``replay`` return a MetaTensor ``[1, *spatial_size]`` int64 with values 0 ... J - 1; a label
+        may be absent.
 
     Example:
         >>> labels = RandSynthMorphLabels((64, 64)).set_random_state(seed=0)()
@@ -87,19 +88,23 @@ class RandSynthMorphLabels(RandGenerator):
 
 
 class RandBoundaryMask(RandGenerator):
-    """Generate instances separated by thin gaps: a random subset of a SynthMorph map's clusters, each eroded a random number of times.
+    """Generate instances separated by thin gaps: a random subset of a SynthMorph map's clusters, each eroded a random
+    number of times.
 
-    Source: SynthFM, section 3.1 (boundary-aware module). How many clusters are eroded and how often is not given in the paper; our choice.
+    Source: SynthFM, section 3.1 (boundary-aware module). How many clusters are eroded and how often is not given in the
+    paper; our choice.
 
     Args:
         spatial_size: two or three numbers, in pixels.
         eroded_fraction: range of the share of clusters that are eroded.
         iterations: range of the number of erosions of a cluster, in pixels of the native size.
-        label_map: generator of the label map; ``RandSynthMorphLabels(spatial_size)`` if None.
+        label_map: generator of the label map, used at ``spatial_size`` whatever its own size;
+            ``RandSynthMorphLabels(spatial_size)`` if None.
         device: where to compute; erosion and numbering run on the CPU.
 
     Returns:
-        ``__call__`` and ``replay`` return a MetaTensor ``[1, *spatial_size]`` int64, 0 in the gaps, connected pieces from 1; ``> 0`` is the paper's binary mask.
+        ``__call__`` and ``replay`` return a MetaTensor ``[1, *spatial_size]`` int64, 0 in the gaps, connected pieces
+        from 1; ``> 0`` is the paper's binary mask.
 
     Example:
         >>> instances = RandBoundaryMask((64, 64)).set_random_state(seed=0)()
@@ -121,6 +126,7 @@ class RandBoundaryMask(RandGenerator):
         self.eroded_fraction = check_range("eroded_fraction", eroded_fraction, low=0.0, high=1.0)
         self.iterations = check_range("iterations", iterations, low=1)
         self.label_map = label_map or RandSynthMorphLabels(spatial_size)
+        self.spatial_size = tuple(int(size) for size in spatial_size)
         self.set_random_state(state=self.R)
 
     def set_random_state(self, seed: int | None = None, state: Any = None) -> RandBoundaryMask:
@@ -130,7 +136,7 @@ class RandBoundaryMask(RandGenerator):
 
     def randomize(self, spatial_size: Sequence[int] | None = None) -> None:
         """Draw the parameters, for another size than the constructor's if one is given."""
-        self.label_map.randomize(spatial_size)
+        self.label_map.randomize(self.spatial_size if spatial_size is None else spatial_size)
         label_map = self.label_map.params
         eroded = self.R.rand(label_map.num_labels) < self.R.uniform(*self.eroded_fraction)
         eroded[self.R.randint(label_map.num_labels)] = True

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Hashable, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -33,20 +33,20 @@ class MedSAMIntensity(Transform):
     .. math:: y = \lfloor 255\,(c - \min c) / (\max c - \min c) \rfloor
 
     - CT: low, high = level -/+ width / 2.
-    - Everything else: low, high = two percentiles of the voxels above 0 of the whole image, and voxels that were exactly
-      0 stay 0.
+    - Everything else: low, high = two percentiles of the voxels above 0 of the whole image. Voxels that were 0 stay 0,
+      because low is above 0.
 
-    Source: preprocessing of MedSAM (Nat Commun 15:654, its script for CT and MR volumes), which the paper names as its own.
-    What ``modality="auto"`` decides is not given there; our choice: CT if the smallest value is at most -200, as air in
-    Hounsfield units is -1000 and other modalities do not store such values. A CT that was clipped before is not
-    recognised; give its modality.
+    Source: preprocessing of MedSAM (Nat Commun 15:654, its script for CT and MR volumes), which the paper names as its
+    own. What ``modality="auto"`` decides is not given there; our choice: CT if the smallest value is at most -200,
+    since air has -1000 Hounsfield units and most other modalities store nothing below 0. A CT that was clipped before
+    is not recognised; give its modality.
 
     Args:
         modality: one of ``MODALITIES``.
         level: centre of the CT window in HU.
         width: width of the CT window in HU.
         percentiles: the two percentiles, for everything but CT.
-        scale: the values that levels 0 and 255 are mapped to; networks of this package take (0, 1), MedSAM stores (0, 255).
+        scale: the values that grey levels 0 and 255 become: (0, 1) for networks of this package, (0, 255) as MedSAM.
         quantize: round down to whole grey levels as MedSAM's cast to uint8 does.
 
     Raises:
@@ -58,7 +58,7 @@ class MedSAMIntensity(Transform):
         [[[0.0, 0.0, 127.0, 255.0]]]
     """
 
-    backend = [TransformBackends.NUMPY]
+    backend: ClassVar[list[TransformBackends]] = [TransformBackends.NUMPY]
 
     def __init__(
         self,
@@ -88,9 +88,9 @@ class MedSAMIntensity(Transform):
             img: ``[C, *spatial]``, the whole volume, since its extremes and percentiles set the mapping.
 
         Returns:
-            float32 of the same shape and type; a MetaTensor has in ``meta["medsam_intensity"]`` the modality asked for, the
-            policy (``window`` or ``percentiles``), the reason for it, and the intensities ``low`` and ``high`` that were
-            mapped to the ends of the scale.
+            float32 of the same shape and type; a MetaTensor has in ``meta["medsam_intensity"]`` the modality asked for,
+            the policy (``window`` or ``percentiles``), the reason for it, and the intensities ``low`` and ``high`` that
+            were mapped to the ends of the scale.
 
         Raises:
             ValueError: when the image is empty, has voxels that are not finite, or is constant after clipping.
@@ -104,7 +104,6 @@ class MedSAMIntensity(Transform):
                 f"image has {broken} NaN or infinite voxels out of {values.size}; expected finite numbers."
             )
         is_ct, reason = self._decide(values)
-        zero = values == 0
         np.clip(values, *(self.window if is_ct else self._percentiles(values)), out=values)
         low, high = float(values.min()), float(values.max())
         policy = "window" if is_ct else "percentiles"
@@ -115,15 +114,12 @@ class MedSAMIntensity(Transform):
         values *= 255.0
         if self.quantize:
             np.floor(values, out=values)
-        if not is_ct:
-            values[zero] = 0.0
         bottom, top = self.scale
         values *= (top - bottom) / 255.0
         values += bottom
 
-        result = convert_to_dst_type(values, img, dtype=torch.float32 if isinstance(img, torch.Tensor) else np.float32)[
-            0
-        ]
+        dtype = torch.float32 if isinstance(img, torch.Tensor) else np.float32
+        result = convert_to_dst_type(values, img, dtype=dtype)[0]
         logger.info("MedSAM intensity: %s policy (%s), %g..%g", policy, reason, low, high)
         if isinstance(result, MetaTensor):
             record = {"modality": self.modality, "policy": policy, "reason": reason, "low": low, "high": high}
@@ -156,12 +152,12 @@ class MedSAMIntensityd(MapTransform):
         kwargs: arguments of :class:`MedSAMIntensity`.
 
     Example:
-        >>> item = MedSAMIntensityd(keys="image", modality="mr")({"image": np.arange(5.0)[None]})
-        >>> item["image"].round(2).tolist()
-        [[0.0, 0.0, 0.33, 0.67, 1.0]]
+        >>> item = MedSAMIntensityd(keys="image", modality="mr", scale=(0, 255))({"image": np.arange(5.0)[None]})
+        >>> item["image"].tolist()
+        [[0.0, 0.0, 84.0, 170.0, 255.0]]
     """
 
-    backend = MedSAMIntensity.backend
+    backend: ClassVar[list[TransformBackends]] = MedSAMIntensity.backend
 
     def __init__(self, keys: KeysCollection, allow_missing_keys: bool = False, **kwargs: Any) -> None:
         super().__init__(keys, allow_missing_keys)

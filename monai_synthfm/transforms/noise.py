@@ -59,20 +59,22 @@ class PoissonNoiseParams(Params):
 
 @dataclass(frozen=True)
 class SpeckleNoiseParams(Params):
-    """One draw of ``RandSpeckleNoise``: std of the factor, correlation in pixels, and the seed of the field."""
+    """One draw of ``RandSpeckleNoise``: std of the factor, correlation in pixels, model, and the seed of the field."""
 
     std: float
     correlation: float
+    model: str
     seed: int
 
 
 @dataclass(frozen=True)
 class PerlinTextureParams(Params):
-    """One draw of ``RandPerlinTexture``: std, largest cell in pixels, octaves, and the seed of the texture."""
+    """One draw of ``RandPerlinTexture``: std, largest cell in pixels, octaves, mode, and the seed of the texture."""
 
     amplitude: float
     scale: float
     octaves: int
+    mode: str
     seed: int
 
 
@@ -91,7 +93,7 @@ class _RandNoise(RandomizableTransform):
 
     @abstractmethod
     def apply(self, img: torch.Tensor, params: Any) -> torch.Tensor:
-        """Return a noisy copy of the floating-point image ``[C, *spatial]``; a pure function."""
+        """Return a noisy copy of the floating-point image ``[C, *spatial]``: a function of the arguments alone."""
 
     def randomize(self, data: Any = None) -> None:
         """Draw ``self.params``; None when this call leaves the image as it is."""
@@ -99,7 +101,7 @@ class _RandNoise(RandomizableTransform):
         self.params = self.draw() if self._do_transform else None
 
     def __call__(self, img: NdarrayOrTensor, randomize: bool = True) -> NdarrayOrTensor:
-        """Add noise to an image ``[C, *spatial]``; ``randomize=False`` repeats the last draw. Integers become float32."""
+        """Add noise to ``[C, *spatial]``; ``randomize=False`` repeats the last draw. Integers become float32."""
         if randomize:
             self.randomize()
         img = convert_to_tensor(img, track_meta=get_track_meta())
@@ -200,12 +202,16 @@ class RandSpeckleNoise(_RandNoise):
         self.model = model
 
     def draw(self) -> SpeckleNoiseParams:
-        std, correlation = self.R.uniform(*self.std), self.R.uniform(*self.correlation)
-        return SpeckleNoiseParams(std=float(std), correlation=float(correlation), seed=draw_seed(self.R))
+        return SpeckleNoiseParams(
+            std=float(self.R.uniform(*self.std)),
+            correlation=float(self.R.uniform(*self.correlation)),
+            model=self.model,
+            seed=draw_seed(self.R),
+        )
 
     def apply(self, img: torch.Tensor, params: SpeckleNoiseParams) -> torch.Tensor:
         generator = _generator(img, params.seed)
-        return speckle_noise(img, params.std, generator=generator, correlation=params.correlation, model=self.model)
+        return speckle_noise(img, params.std, generator=generator, correlation=params.correlation, model=params.model)
 
 
 class RandPerlinTexture(_RandNoise):
@@ -252,6 +258,7 @@ class RandPerlinTexture(_RandNoise):
             amplitude=float(self.R.uniform(*self.amplitude)),
             scale=draw_log_uniform(self.R, self.scale),
             octaves=draw_integer(self.R, self.octaves),
+            mode=self.mode,
             seed=draw_seed(self.R),
         )
 
@@ -259,7 +266,7 @@ class RandPerlinTexture(_RandNoise):
         generator = _generator(img, params.seed)
         texture = fractal_noise(img.shape[1:], params.scale, octaves=params.octaves, generator=generator)
         change = params.amplitude * texture.to(img.dtype)
-        return img + change if self.mode == "additive" else img * (1 + change)
+        return img + change if params.mode == "additive" else img * (1 + change)
 
 
 class RandPoissonNoised(_RandNoised):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
 from itertools import product
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -26,14 +26,15 @@ class RandPrompts(Randomizable, Transform):
     """Choose objects of an instance label map and prompt each of them with clicks, a box, or both.
 
     Objects are drawn uniformly and without replacement among the instances whose area is in ``area_range``. With fewer
-    of these than ``num_objects`` they are used again with fresh clicks; with none, the instance whose area is nearest to
-    the range (in ratio) is taken. Clicks follow :class:`monai_synthfm.prompts.ClickSimulator`, boxes
-    :class:`monai_synthfm.prompts.BoxSimulator`. The paper's training prompts are not given; all defaults are our choice.
+    of these than ``num_objects`` they are used again with fresh clicks; with none, the instance whose area is nearest
+    to the range (in ratio) is taken. Clicks follow :class:`monai_synthfm.prompts.ClickSimulator`, boxes
+    :class:`monai_synthfm.prompts.BoxSimulator`. The paper's training prompts are not given; all defaults are our
+    choice.
 
     Args:
         num_objects: N, the number of prompted objects per image.
-        target: what one object is: an ``"instance"`` of the label map, or the whole ``"foreground"`` (any label above 0),
-            which is then clicked on in all its parts unless ``click_options`` say otherwise.
+        target: what one object is: an ``"instance"`` of the label map, or the whole ``"foreground"`` (any label above
+            0), which is then clicked on in all its parts unless ``click_options`` say otherwise.
         num_positive: smallest and largest number of positive clicks on an object.
         num_negative: smallest and largest number of negative clicks on an object.
         click_pairs: the (positive, negative) counts to draw from with equal probability, for instance
@@ -42,8 +43,8 @@ class RandPrompts(Randomizable, Transform):
         area_range: smallest and largest area of an object as a fraction of the image's.
         click_options: further arguments of ``ClickSimulator``.
         box_options: arguments of ``BoxSimulator``.
-        allow_empty: for a label map without any object, return empty targets, each with one negative click at a uniformly
-            drawn pixel, instead of raising.
+        allow_empty: for a label map without any object, return empty targets, each with one negative click at a
+            uniformly drawn pixel, instead of raising.
 
     Raises:
         ValueError: when an argument is out of its range.
@@ -56,7 +57,7 @@ class RandPrompts(Randomizable, Transform):
         {'target': (2, 64, 64), 'points': (2, 5, 2), 'point_labels': (2, 5), 'boxes': (2, 4)}
     """
 
-    backend = [TransformBackends.TORCH, TransformBackends.NUMPY]
+    backend: ClassVar[list[TransformBackends]] = [TransformBackends.TORCH, TransformBackends.NUMPY]
 
     def __init__(
         self,
@@ -107,7 +108,8 @@ class RandPrompts(Randomizable, Transform):
         for name, (low, high) in (("num_positive", num_positive), ("num_negative", num_negative)):
             if low > high:
                 raise ValueError(f"{name} must be (smallest, largest), got {(low, high)}.")
-        return list(product(*(range(low, high + 1) for low, high in (num_positive, num_negative))))
+        counts = [range(low, high + 1) for low, high in (num_positive, num_negative)]
+        return list(product(counts[0], counts[1]))
 
     def randomize(self, label: NdarrayOrTensor) -> None:
         """Draw the objects and their prompts for a label map ``[1, H, W]``."""
@@ -134,6 +136,8 @@ class RandPrompts(Randomizable, Transform):
         array = convert_to_numpy(label)
         if array.ndim != 3 or array.shape[0] != 1:
             raise ValueError(f"label must be an instance label map [1, H, W], got shape {tuple(array.shape)}.")
+        if array.size == 0:
+            raise ValueError(f"label of shape {tuple(array.shape)} has no pixel.")
         instances = array[0].astype(np.int64, copy=False)
         if (instances != array[0]).any() or instances.min() < 0:
             raise ValueError("label must hold whole numbers, 0 for background and 1..K for instances.")
@@ -160,14 +164,19 @@ class RandPrompts(Randomizable, Transform):
             randomize: False to use the objects and prompts of the call before.
 
         Returns:
-            ``target`` uint8 masks ``[N, H, W]``, ``points`` float32 ``[N, K, 2]`` (pixels, x first), ``point_labels`` int64 ``[N, K]`` (1, 0,
-            -1 padding) with K the largest number of clicks possible, and ``boxes`` float32 ``[N, 4]`` with a row of NaN for no box.
+            ``target`` uint8 masks ``[N, H, W]``, ``points`` float32 ``[N, K, 2]`` (pixels, x first), ``point_labels``
+            int64 ``[N, K]`` (1, 0, -1 padding) with K the largest number of clicks possible, and ``boxes`` float32
+            ``[N, 4]`` (x0 y0 x1 y1) with a row of NaN for no box.
 
         Raises:
-            ValueError: when the label map is not ``[1, H, W]`` whole numbers, or has no object and ``allow_empty`` is False.
+            RuntimeError: when ``randomize`` is False in the first call.
+            ValueError: when the label map is not ``[1, H, W]`` whole numbers, or has no object and ``allow_empty`` is
+                False.
         """
         if randomize:
             self.randomize(label)
+        elif self.prompts.is_empty:
+            raise RuntimeError("there are no prompts to use again; call with randomize=True first.")
         ids = self.ids[:, None, None]
         target = (self._instances(label)[None] == ids) & (ids > 0)
         device = label.device if isinstance(label, torch.Tensor) else torch.device("cpu")
@@ -185,6 +194,7 @@ class RandPromptsd(Randomizable, MapTransform):
 
     Args:
         keys: the key of the instance label map; exactly one.
+        target_key: where the masks of the prompted objects go; the label map's own key replaces it.
         allow_missing_keys: leave items without that key as they are.
         kwargs: arguments of :class:`RandPrompts`.
 
@@ -197,12 +207,19 @@ class RandPromptsd(Randomizable, MapTransform):
         ['boxes', 'label', 'point_labels', 'points', 'target']
     """
 
-    backend = RandPrompts.backend
+    backend: ClassVar[list[TransformBackends]] = RandPrompts.backend
 
-    def __init__(self, keys: KeysCollection = "label", allow_missing_keys: bool = False, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        keys: KeysCollection = "label",
+        target_key: Hashable = "target",
+        allow_missing_keys: bool = False,
+        **kwargs: Any,
+    ) -> None:
         MapTransform.__init__(self, keys, allow_missing_keys)
         if len(self.keys) != 1:
             raise ValueError(f"keys must name the one instance label map, got {self.keys}.")
+        self.target_key = target_key
         self.rand_prompts = RandPrompts(**kwargs)
 
     def set_random_state(self, seed: int | None = None, state: np.random.RandomState | None = None) -> RandPromptsd:
@@ -215,7 +232,9 @@ class RandPromptsd(Randomizable, MapTransform):
         """Return the item with the prompts of its label map added."""
         item = dict(data)
         for key in self.key_iterator(item):
-            item.update(self.rand_prompts(item[key]))
+            prompted = self.rand_prompts(item[key])
+            item[self.target_key] = prompted.pop("target")
+            item.update(prompted)
         return item
 
 

@@ -14,7 +14,7 @@ from monai.data import MetaTensor
 
 from monai_synthfm.synthesis.bezier import BezierShapesParams, EllipseParams, closed_bezier, draw_shapes
 from monai_synthfm.synthesis.params import Params
-from monai_synthfm.transforms.generator import RandGenerator, check_range, draw_integer, draw_log_uniform
+from monai_synthfm.transforms.generator import RandGenerator, check_probability, check_range, draw_integer, draw_log_uniform
 
 __all__ = ["RandBezierShapes"]
 
@@ -22,11 +22,12 @@ __all__ = ["RandBezierShapes"]
 class RandBezierShapes(RandGenerator):
     """Generate an instance label map of closed Bezier objects.
 
-    Every object has its own number of control points, spread at irregular angles and radii round its centre; the curve is scaled to the drawn size,
-    stretched, turned and placed. Large objects are drawn first, so that small ones (vessels, lesions) end up inside or beside organs.
+    Every object has its own number of control points, spread at irregular angles and radii round its centre; the curve
+    is scaled to the drawn size, stretched, turned and placed. Large objects are drawn first, so that small ones
+    (vessels, lesions) end up inside or beside organs.
 
-    Source: SynthFM, section 3.1 (shape-aware module): random number of control points and shapes, phantom or black canvas. Every range and the
-    rules of size, order and overlap are not given in the paper; our choice.
+    Source: SynthFM, section 3.1 (shape-aware module): random number of control points and shapes, phantom or black
+    canvas. Every range and the rules of size, order and overlap are not given in the paper; our choice.
 
     Args:
         spatial_size: height and width in pixels.
@@ -38,12 +39,13 @@ class RandBezierShapes(RandGenerator):
         phantom_prob: probability of an elliptic phantom under the objects.
         phantom_radius: range of the phantom's radii as fractions of width and height.
         behind_prob: probability that an object lies behind the earlier ones.
-        overlap: range of the overlap allowed in an image, as a share of the smaller object's radius: 0 = apart, 2 = one inside the other. Objects are
-            placed anew, a few times, while their circles overlap more.
+        overlap: range of the overlap allowed in an image, as a share of the smaller object's radius: 0 = apart, 2 = one
+            inside the other. Objects are placed anew, a few times, while their circles overlap more.
         device: where the label map is put; polygons are filled on the CPU.
 
     Returns:
-        ``__call__`` and ``replay`` return a MetaTensor ``[1, H, W]`` int64, 0 background, objects in drawing order from 1 (a hidden one keeps its number).
+        ``__call__`` and ``replay`` return a MetaTensor ``[1, H, W]`` int64, 0 background, objects in drawing order from
+        1 (a hidden one keeps its number).
 
     Raises:
         ValueError: when a range is not ordered or outside its limits, or ``spatial_size`` is not two numbers.
@@ -82,9 +84,9 @@ class RandBezierShapes(RandGenerator):
         self.radius = check_range("radius", radius, low=1e-4, high=1.0)
         self.elongation = check_range("elongation", elongation, low=1.0)
         self.irregularity = check_range("irregularity", irregularity, low=0.0, high=1.0)
-        self.phantom_prob = phantom_prob
+        self.phantom_prob = check_probability("phantom_prob", phantom_prob)
         self.phantom_radius = check_range("phantom_radius", phantom_radius, low=1e-4)
-        self.behind_prob = behind_prob
+        self.behind_prob = check_probability("behind_prob", behind_prob)
         self.overlap = check_range("overlap", overlap, low=0.0)
 
     def randomize(self, spatial_size: Sequence[int] | None = None) -> None:

@@ -16,7 +16,7 @@ from monai.utils import TransformBackends
 
 from monai_synthfm.synthesis.params import Params
 from monai_synthfm.synthesis.sample import SampleParams, synthesize
-from monai_synthfm.transforms.generator import RandGenerator, check_range, draw_log_uniform
+from monai_synthfm.transforms.generator import RandGenerator, check_probability, check_range, draw_log_uniform
 from monai_synthfm.transforms.intensity import RandSynthFMIntensity
 from monai_synthfm.transforms.label_maps import RandBoundaryMask
 from monai_synthfm.transforms.shapes import RandBezierShapes
@@ -29,24 +29,25 @@ MODULES = ("shape", "boundary", "both")
 class RandSynthFM(RandGenerator):
     """Generate a SynthFM image and its instance labels.
 
-    Source: SynthFM, section 3.1: the shape-aware module, the boundary-aware module, and both, the three rows of its ablation (Table 2). How often each
-    module is used is not given in the paper, and generating at a native size is our choice: scanners give 256 to 512 pixels a side, and their
-    noise and edges look different once enlarged to a network's input.
+    Source: SynthFM, section 3.1: the shape-aware module, the boundary-aware module, and both, the three rows of its
+    ablation (Table 2). How often each module is used is not given in the paper, and generating at a native size is our
+    choice: scanners give 256 to 512 pixels a side, and their noise and edges look different once enlarged to a
+        network's input.
 
     Args:
         spatial_size: height and width of the result in pixels.
         module: "shape", "boundary", or "both", which draws one of the two for each sample.
         boundary_prob: probability of the boundary-aware module with ``module="both"``.
-        native_size: range of the longer side in pixels at which structure and noise are made before resampling to ``spatial_size``, drawn log-uniformly;
-            None = always ``spatial_size``.
+        native_size: range of the longer side in pixels at which structure and noise are made before resampling to
+            ``spatial_size``, drawn log-uniformly; None = always ``spatial_size``.
         shapes: generator of shapes; ``RandBezierShapes(spatial_size)`` if None.
         boundary: generator of boundary masks; ``RandBoundaryMask(spatial_size)`` if None.
         intensity: generator of appearances; ``RandSynthFMIntensity()`` if None.
         device: where to compute.
 
     Returns:
-        ``__call__`` and ``replay`` return the image, a MetaTensor ``[1, H, W]`` float32 in [0, 1], and the instances ``[1, H, W]`` int64, 1 ... K.
-        ``image.meta["synthfm"]`` holds the parameters as JSON text.
+        ``__call__`` and ``replay`` return the image, a MetaTensor ``[1, H, W]`` float32 in [0, 1], and the instances
+        ``[1, H, W]`` int64, 1 ... K. ``image.meta["synthfm"]`` holds the parameters as JSON text.
 
     Raises:
         ValueError: when ``module`` is unknown or a range is wrong.
@@ -78,7 +79,8 @@ class RandSynthFM(RandGenerator):
         if len(spatial_size) != 2:
             raise ValueError(f"spatial_size must be (height, width), got {spatial_size!r}.")
         self.spatial_size = tuple(int(size) for size in spatial_size)
-        self.boundary_prob = {"shape": 0.0, "boundary": 1.0, "both": boundary_prob}[module]
+        self.module = module
+        self.boundary_prob = {"shape": 0.0, "boundary": 1.0, "both": check_probability("boundary_prob", boundary_prob)}[module]
         self.native_size = None if native_size is None else check_range("native_size", native_size, low=16)
         self.shapes = shapes or RandBezierShapes(spatial_size)
         self.boundary = boundary or RandBoundaryMask(spatial_size)
@@ -126,7 +128,8 @@ class RandSynthFM(RandGenerator):
 
 
 class RandSynthFMd(Randomizable, Transform):
-    """Dictionary twin of :class:`RandSynthFM`: adds a generated image and its instance labels to a dictionary, which may be empty.
+    """Dictionary twin of :class:`RandSynthFM`: adds a generated image and its instance labels to a dictionary, which
+    may be empty.
 
     Args:
         keys: names of image and label.

@@ -1,0 +1,13 @@
+# Copyright (c) monai_synthfm contributors
+# Licensed under the Apache License, Version 2.0 (http://www.apache.org/licenses/LICENSE-2.0).
+# SPDX-License-Identifier: Apache-2.0
+"""Readers of public datasets with labels, and of the user's own pairs of images and labels."""
+
+from __future__ import annotations
+
+from monai_synthfm.data.datasets.amos import AmosDataset
+from monai_synthfm.data.datasets.base import LabelledDataset
+from monai_synthfm.data.datasets.chaos import ChaosDataset
+from monai_synthfm.data.datasets.registry import open_dataset
+
+__all__ = ["AmosDataset", "ChaosDataset", "LabelledDataset", "open_dataset"]

@@ -1,0 +1,173 @@
+# Copyright (c) monai_synthfm contributors
+# Licensed under the Apache License, Version 2.0 (http://www.apache.org/licenses/LICENSE-2.0).
+# SPDX-License-Identifier: Apache-2.0
+"""CHAOS: abdominal CT (liver) and MR (liver, kidneys, spleen) as DICOM slices with one PNG label map per slice."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from monai.data import MetaTensor
+from scipy import ndimage
+
+from monai_synthfm.data.datasets.anatomy import sides_of_the_body
+from monai_synthfm.data.datasets.base import Case, LabelledDataset, structure_mask
+from monai_synthfm.data.datasets.faults import Fault, FaultError, Finding
+from monai_synthfm.data.datasets.files import files_by_stem, find_root, subfolders
+from monai_synthfm.data.datasets.pictures import read_png
+from monai_synthfm.data.datasets.volumes import canonical_volume, dicom_number, dicom_spacing, read_dicom_stack
+
+__all__ = ["SEQUENCES", "ChaosDataset"]
+
+SEQUENCES = {
+    "ct": ("CT", "DICOM_anon", "Ground"),
+    "t1_in": ("MR", "T1DUAL/DICOM_anon/InPhase", "T1DUAL/Ground"),
+    "t1_out": ("MR", "T1DUAL/DICOM_anon/OutPhase", "T1DUAL/Ground"),
+    "t2": ("MR", "T2SPIR/DICOM_anon", "T2SPIR/Ground"),
+}
+"""Folders of slices and of label maps by sequence."""
+
+_GREYS = {"liver": (56, 69), "kidney_right": (111, 134), "kidney_left": (176, 199), "spleen": (241, 255)}
+_ECHO_TIME = "0018|0081"
+_PATIENTS = 20
+
+
+class ChaosDataset(LabelledDataset):
+    """
+    The labelled volumes of CHAOS: 20 CT, or 20 MR patients with three sequences.
+
+    Traps that are handled:
+
+    - Slices and label maps belong together in the order of their names, which says nothing about where they lie: names run
+      against z in CT and along z in MR. Pairs are made by name, then put in order by position together.
+    - The two phases of T1-DUAL share one label folder and one SeriesInstanceUID, so they are told apart by folder alone.
+      The labels carry the names of the in-phase slices.
+    - CT and MR numbers repeat but are different people: patients are ``CT_1`` and ``MR_1``. All sequences of one person
+      have one ``patient_id``.
+    - SliceThickness may differ from the step between slices, which comes from the positions. RescaleIntercept is applied.
+    - Greys of MR labels are accepted in the bands of the official tools (63, 126, 189, 252); 126 is the right kidney.
+      CT labels are one-bit files.
+    - Test labels were never released; only ``Train_Sets`` is read.
+
+    Args:
+        root: folder of the download.
+        sequences: ``("ct",)``, or some of ``t1_in``, ``t1_out``, ``t2``. Not given in the paper; our choice for MR is
+            ``("t1_in", "t2")``, one image for each annotation.
+        options: see :class:`LabelledDataset`; the only ``section`` is ``training``.
+    """
+
+    sections = ("training",)
+
+    def __init__(self, root: str | Path, sequences: Sequence[str] = ("t1_in", "t2"), **options: Any) -> None:
+        self.sequences = tuple(sequences)
+        folders = {SEQUENCES[name][0] for name in self.sequences if name in SEQUENCES}
+        if len(folders) != 1 or not set(self.sequences) <= set(SEQUENCES) or isinstance(sequences, str):
+            raise ValueError(f"sequences must be ('ct',) or some of t1_in, t1_out, t2, got {sequences!r}.")
+        self.modality = folders.pop().lower()
+        one_of_mr = self.modality == "mr" and len(self.sequences) == 1
+        self.name = f"chaos_{self.modality}" + (f"_{self.sequences[0].replace('_', '')}" if one_of_mr else "")
+        structures = ("liver",) if self.modality == "ct" else tuple(_GREYS)
+        self.table = {name: value for value, name in enumerate(structures, start=1)}
+        self.evaluated = structures
+        self.expected = {"training": _PATIENTS * len(self.sequences)}
+        super().__init__(root, **options)
+
+    def find_root(self, root: Path) -> Path:
+        """Find the folder ``Train_Sets``."""
+
+        def is_root(folder: Path) -> bool:
+            return folder.name == "Train_Sets" and ((folder / "CT").is_dir() or (folder / "MR").is_dir())
+
+        # Resolved, so that "." names the folder too.
+        return find_root(root.resolve(), is_root, "the folder Train_Sets of CHAOS with CT or MR")
+
+    def scan(self) -> Iterator[Case | Fault]:
+        """List the volumes, one for each patient and sequence."""
+        for folder in subfolders(self.root / self.modality.upper(), r"\d+"):
+            patient = f"{self.modality.upper()}_{int(folder.name)}"
+            for sequence in self.sequences:
+                case_id = patient if sequence == "ct" else f"{patient}_{sequence}"
+
+                def make(folder: Path = folder, patient: str = patient, name: str = sequence, case_id: str = case_id) -> Case:
+                    images, labels = _pair(folder, name)
+                    spacing = dicom_spacing(images)
+                    more = {"spacing": spacing, "patient_id": patient, "sequence": name}
+                    return self.case(case_id, "training", [*map(str, images)], [*map(str, labels)], **more)
+
+                yield self.try_case(make, case_id, "training")
+
+    def read(self, case: Case) -> tuple[MetaTensor, MetaTensor]:
+        """Read the slices with their label maps."""
+        image, affine, order = read_dicom_stack(case["image"])
+        labels = [self._read_label(path, image.shape[:2]) for path in case["label"]]
+        label = np.stack([labels[index] for index in order], axis=-1)
+        folder = Path(case["label"][0]).parent
+        return canonical_volume(image, affine, Path(case["image"][0]).parent), canonical_volume(label, affine, folder)
+
+    def _read_label(self, path: str, size: tuple[int, ...]) -> np.ndarray:
+        stored = read_png(path)
+        if stored.shape != size[::-1]:
+            raise FaultError("shape_mismatch", path, f"label of {stored.shape} pixels, image of {size[::-1]}")
+        label = np.zeros(size, np.int16)
+        bands = {"liver": (1, 255)} if self.modality == "ct" else _GREYS
+        for name, (low, high) in bands.items():
+            label[((stored >= low) & (stored <= high)).T] = self.table[name]
+        known = (stored == 0) | (label.T > 0)
+        if self.modality == "ct":
+            known = np.isin(stored, (0, 1, 255))
+        if not known.all():
+            found = np.unique(stored[~known])[:5].tolist()
+            raise FaultError("unexpected_label", path, f"greys {found}, expected 0 and {bands}")
+        return label
+
+    def inspect(self, sample: Case) -> Iterator[Finding]:
+        """Check left and right, the HU of the liver, the edges of organs, and the echo times of the two phases."""
+        yield from sides_of_the_body(sample)
+        image, label = sample["image"][0].numpy(), sample["label"][0].numpy()
+        if not label.any():
+            return
+        if self.modality == "ct":
+            liver = image[structure_mask(sample, "liver")]
+            yield Finding("mean HU of the liver", float(liver.mean()), low=60, high=200)
+            yield Finding("standard deviation of HU in the liver", float(liver.std()), high=120)
+        else:
+            ratio = _edge_contrast(image, label) / max(_edge_contrast(image, label[:, :, ::-1]), 1e-6)
+            yield Finding("image gradient along labels over that along labels in reversed order", ratio, low=1.0)
+        if sample["sequence"].startswith("t1"):
+            phases = Path(sample["image"].meta["filename_or_obj"]).parent
+            times = [_echo_time(phases / phase) for phase in ("InPhase", "OutPhase")]
+            if None not in times:
+                yield Finding("echo time in phase minus out of phase, ms", times[0] - times[1], low=0.1)
+
+
+def _pair(folder: Path, sequence: str) -> tuple[list[Path], list[Path]]:
+    _, images_folder, labels_folder = SEQUENCES[sequence]
+    images = files_by_stem(folder / images_folder, (".dcm",))
+    labels = files_by_stem(folder / labels_folder, (".png",))
+    if not images:
+        raise FaultError("missing_image", folder / images_folder, "no DICOM slices")
+    if not labels:
+        raise FaultError("missing_label", folder / labels_folder, "no PNG label maps")
+    if len(images) != len(labels):
+        message = f"{len(labels)} label maps for {len(images)} slices in {images_folder}"
+        raise FaultError("count_mismatch", folder / labels_folder, message)
+    if sequence in ("t1_in", "t2") and set(images) != set(labels):
+        odd = sorted(set(labels) - set(images))[0]
+        raise FaultError("pairing", labels[odd], f"no slice of this name in {images_folder}")
+    return list(images.values()), list(labels.values())
+
+
+def _edge_contrast(image: np.ndarray, label: np.ndarray) -> float:
+    gradient = np.hypot(*np.gradient(image, axis=(0, 1)))
+    cross = np.zeros((3, 3, 1), dtype=bool)
+    cross[1], cross[:, 1] = True, True
+    edges = [(label == value) & ~ndimage.binary_erosion(label == value, cross) for value in np.unique(label[label > 0])]
+    return float(gradient[np.any(edges, axis=0)].mean())
+
+
+def _echo_time(folder: Path) -> float | None:
+    slices = files_by_stem(folder, (".dcm",))
+    return dicom_number(next(iter(slices.values())), _ECHO_TIME) if slices else None

@@ -1,0 +1,124 @@
+# Copyright (c) monai_synthfm contributors
+# Licensed under the Apache License, Version 2.0 (http://www.apache.org/licenses/LICENSE-2.0).
+# SPDX-License-Identifier: Apache-2.0
+"""Finding files in downloads that were unzipped, renamed and moved in many ways."""
+
+from __future__ import annotations
+
+import csv
+import os
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from monai_synthfm.data.datasets.faults import FaultError
+
+__all__ = ["entries", "files_by_stem", "find_root", "natural_key", "read_rows", "subfolders"]
+
+_JUNK = {"__MACOSX", "Thumbs.db", "desktop.ini"}
+_DEPTH = 4
+
+
+def natural_key(name: str | Path) -> tuple[tuple[int, int, str], ...]:
+    """
+    Return a sort key that compares numbers within names as numbers, with or without zeros in front.
+
+    Example:
+        >>> sorted(["s10.png", "s9.png", "s008.png"], key=natural_key)
+        ['s008.png', 's9.png', 's10.png']
+    """
+    parts = re.split(r"(\d+)", Path(name).name)
+    return tuple((1, int(part), "") if part.isdigit() else (0, 0, part) for part in parts)
+
+
+def entries(folder: str | Path) -> list[Path]:
+    """List a folder in natural order, without hidden files and what macOS and Windows leave in archives."""
+    names = (name for name in os.listdir(folder) if not name.startswith(".") and name not in _JUNK)
+    return [Path(folder) / name for name in sorted(names, key=lambda name: (natural_key(name), name))]
+
+
+def subfolders(folder: str | Path, pattern: str = "") -> list[Path]:
+    """List the folders within ``folder`` whose whole names match a regular expression (all by default)."""
+    return [path for path in entries(folder) if path.is_dir() and (not pattern or re.fullmatch(pattern, path.name))]
+
+
+def files_by_stem(folder: str | Path, suffixes: tuple[str, ...], drop: str = "") -> dict[str, Path]:
+    """
+    Map the stems of the files of a folder to the files, in natural order; a missing folder has none.
+
+    Args:
+        folder: where to look.
+        suffixes: endings of the names, such as ``(".nii.gz", ".nii")``; they are not part of the stem.
+        drop: ending that is taken off the stem as well; files without it are kept.
+
+    Raises:
+        FaultError: when two files have one stem.
+    """
+    found: dict[str, Path] = {}
+    if not Path(folder).is_dir():
+        return found
+    for path in entries(folder):
+        suffix = next((suffix for suffix in suffixes if path.name.lower().endswith(suffix)), None)
+        if suffix is None or path.is_dir():
+            continue
+        stem = path.name[: -len(suffix)].removesuffix(drop)
+        if stem in found:
+            raise FaultError("duplicate", path, f"the same case as {found[stem].name}; keep one of them")
+        found[stem] = path
+    return found
+
+
+def find_root(root: str | Path, is_root: Callable[[Path], bool], marker: str) -> Path:
+    """
+    Find the folder of a dataset in ``root`` itself or at most four levels below.
+
+    Args:
+        root: where the download lies.
+        is_root: tells whether a folder is the one looked for.
+        marker: what makes it so, in words for the error message.
+
+    Returns:
+        The folder nearest to ``root``.
+
+    Raises:
+        FileNotFoundError: when ``root`` is no folder, or no folder in it is the dataset's.
+        FaultError: when several folders on one level are.
+    """
+    root = Path(root)
+    if not root.is_dir():
+        raise FileNotFoundError(f"root {root}: no such folder.")
+    for level in _levels(root):
+        found = [folder for folder in level if is_root(folder)]
+        if len(found) > 1:
+            names = ", ".join(str(folder) for folder in found)
+            raise FaultError("ambiguous", root, f"several folders hold {marker}: {names}; name one of them")
+        if found:
+            return found[0]
+    raise FileNotFoundError(f"root {root}: expected {marker} in it or at most {_DEPTH} levels below, found none.")
+
+
+def read_rows(path: str | Path, delimiter: str = ",") -> list[dict[str, str]]:
+    """
+    Read a table with a header row, with or without a byte order mark; blanks around names and values are dropped.
+
+    Raises:
+        FaultError: when the file is not text or has no header.
+    """
+    try:
+        with open(path, newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file, delimiter=delimiter)
+            rows = [
+                {key.strip(): (value or "").strip() for key, value in row.items() if key is not None} for row in reader
+            ]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise FaultError("unreadable", path, f"not a readable table ({error})") from error
+    if not reader.fieldnames:
+        raise FaultError("unreadable", path, "expected a table with a header row, found nothing")
+    return rows
+
+
+def _levels(root: Path) -> Iterator[list[Path]]:
+    level = [root]
+    for _ in range(_DEPTH + 1):
+        yield level
+        level = [child for folder in level for child in subfolders(folder)]

@@ -1,0 +1,49 @@
+# Copyright (c) monai_synthfm contributors
+# Licensed under the Apache License, Version 2.0 (http://www.apache.org/licenses/LICENSE-2.0).
+# SPDX-License-Identifier: Apache-2.0
+"""Names of the public datasets, as configs and the command line use them."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from monai_synthfm.data.datasets.amos import AmosDataset
+from monai_synthfm.data.datasets.base import LabelledDataset
+from monai_synthfm.data.datasets.chaos import ChaosDataset
+
+__all__ = ["DATASETS", "open_dataset"]
+
+DATASETS = {
+    "amos_ct": partial(AmosDataset, modality="ct"),
+    "amos_mr": partial(AmosDataset, modality="mr"),
+    "chaos_ct": partial(ChaosDataset, sequences=("ct",)),
+    "chaos_mr": partial(ChaosDataset, sequences=("t1_in", "t2")),
+    "chaos_mr_t1in": partial(ChaosDataset, sequences=("t1_in",)),
+    "chaos_mr_t1out": partial(ChaosDataset, sequences=("t1_out",)),
+    "chaos_mr_t2": partial(ChaosDataset, sequences=("t2",)),
+}
+
+
+def open_dataset(name: str, root: str | Path, **options: Any) -> LabelledDataset:
+    """
+    Open a public dataset by its name.
+
+    Args:
+        name: one of ``DATASETS``.
+        root: folder of the download.
+        options: arguments of the dataset's class, such as ``section`` and ``transform``.
+
+    Raises:
+        ValueError: when there is no dataset of this name.
+
+    Example:
+        >>> open_dataset("amos", ".")
+        Traceback (most recent call last):
+        ...
+        ValueError: dataset name 'amos' is not one of ...
+    """
+    if name not in DATASETS:
+        raise ValueError(f"dataset name {name!r} is not one of {', '.join(sorted(DATASETS))}.")
+    return DATASETS[name](root, **options)

@@ -1,0 +1,217 @@
+# Copyright (c) monai_synthfm contributors
+# Licensed under the Apache License, Version 2.0 (http://www.apache.org/licenses/LICENSE-2.0).
+# SPDX-License-Identifier: Apache-2.0
+"""Generated samples on disk: the same bytes for any number of shards and workers, and after any interruption."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import torch
+from PIL import Image
+from torch.utils.data import DataLoader, Dataset
+from tqdm import tqdm
+
+from monai_synthfm import __version__
+from monai_synthfm.data.staging import staged_files
+from monai_synthfm.data.synthfm_dataset import SynthFMDataset
+from monai_synthfm.transforms.generator import META_KEY, RandGenerator
+
+__all__ = ["FORMATS", "MANIFEST", "parse_shard", "write_samples"]
+
+MANIFEST = "manifest.json"
+MAX_INSTANCES = np.iinfo(np.uint16).max
+
+
+def write_samples(
+    dataset: SynthFMDataset,
+    output_dir: str | Path,
+    image_format: str = "png",
+    shard: str = "1/1",
+    num_workers: int = 0,
+) -> Path:
+    """Write the samples of one epoch of a dataset, or one shard of them, to a folder.
+
+    For every sample three files appear, whole or not at all: ``<index>_image``, ``<index>_label`` and ``<index>.json``
+    with its parameters (``RandSynthFM.replay`` makes the same tensors of them) and the hashes of the other two. Samples
+    that are there already, with the right hashes, are skipped, so that an interrupted run is continued by repeating it.
+    ``manifest.json`` describes the whole set and is the same for all shards.
+
+    Args:
+        dataset: what to write; without ``transform``.
+        output_dir: folder, created when missing.
+        image_format: "png" (image 8 bits, label 16 bits; rows are H, columns W) or "nifti" (image float32, label
+            uint16; the first axis is x = W, the second y = H, voxels of 1 mm). MONAI's ``LoadImage`` reads both as
+            ``[W, H]``.
+        shard: "i/n" writes the samples i - 1, i - 1 + n, ... for 1 <= i <= n.
+        num_workers: processes that generate and write; 0 = this one.
+
+    Returns:
+        Path of the manifest.
+
+    Raises:
+        ValueError: when ``image_format`` or ``shard`` is wrong, the dataset has a transform, or ``output_dir`` holds
+            another set.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     manifest = write_samples(SynthFMDataset(1, (32, 32)), folder)
+        ...     sorted(path.name for path in Path(folder).iterdir())
+        ['000000.json', '000000_image.png', '000000_label.png', 'manifest.json']
+    """
+    if image_format not in FORMATS:
+        raise ValueError(f"image_format must be one of {', '.join(FORMATS)}, got {image_format!r}.")
+    if dataset.transform is not None:
+        raise ValueError("dataset must have no transform: the samples on disk would not be those of their parameters.")
+    number, count = parse_shard(shard)
+    folder = Path(output_dir)
+    _claim(folder, _manifest(dataset, image_format))
+    indices = range(number - 1, len(dataset), count)
+    files = _SampleFiles(dataset, folder, image_format)
+    loader = DataLoader(files, batch_size=None, sampler=indices, num_workers=num_workers)
+    for _ in tqdm(loader, desc=f"samples of shard {number}/{count}", total=len(indices), unit="sample"):
+        pass
+    return folder / MANIFEST
+
+
+def parse_shard(shard: str) -> tuple[int, int]:
+    """Read "i/n" with 1 <= i <= n.
+
+    Raises:
+        ValueError: when it is not of that form.
+
+    Example:
+        >>> parse_shard("2/4")
+        (2, 4)
+    """
+    match = re.fullmatch(r"(\d+)/(\d+)", str(shard))
+    number, count = (int(group) for group in match.groups()) if match else (0, 0)
+    if not 1 <= number <= count:
+        raise ValueError(f'shard must be "i/n" with 1 <= i <= n, got {shard!r}.')
+    return number, count
+
+
+class _SampleFiles(Dataset):
+    """Writes sample ``index`` when it is asked for, so that a data loader's workers write in parallel."""
+
+    def __init__(self, dataset: SynthFMDataset, folder: Path, image_format: str) -> None:
+        self.dataset = dataset
+        self.folder = folder
+        self.suffix, self.encode = FORMATS[image_format]
+        self.digits = _digits(dataset)
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, index: int) -> int:
+        record_path = self.folder / f"{index:0{self.digits}d}.json"
+        if not self._is_complete(record_path):
+            self._write(index, record_path)
+        return index
+
+    def _is_complete(self, record_path: Path) -> bool:
+        try:
+            hashes = json.loads(record_path.read_text(encoding="utf-8"))["sha256"]
+            return all(_sha256((self.folder / name).read_bytes()) == value for name, value in hashes.items())
+        except (FileNotFoundError, KeyError, json.JSONDecodeError):
+            return False
+
+    def _write(self, index: int, record_path: Path) -> None:
+        sample = self.dataset[index]
+        image, label = (sample[key][0].cpu().numpy() for key in ("image", "label"))
+        if label.max() > MAX_INSTANCES:
+            raise ValueError(f"sample {index} has {label.max()} instances, a file holds at most {MAX_INSTANCES}.")
+        files = {
+            f"{record_path.stem}_image{self.suffix}": self.encode(image),
+            f"{record_path.stem}_label{self.suffix}": self.encode(label.astype(np.uint16)),
+        }
+        record = {
+            "index": index,
+            "num_instances": int(label.max()),
+            "sha256": {name: _sha256(content) for name, content in files.items()},
+            "params": json.loads(sample["image"].meta[META_KEY]),
+        }
+        with staged_files(self.folder) as stage:
+            for name, content in files.items():
+                (stage / name).write_bytes(content)
+            (stage / record_path.name).write_text(json.dumps(record) + "\n", encoding="utf-8")
+
+
+def _encode_png(array: np.ndarray) -> bytes:
+    pixels = array if array.dtype == np.uint16 else np.round(array * 255.0).astype(np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, format="PNG")
+    return buffer.getvalue()
+
+
+def _encode_nifti(array: np.ndarray) -> bytes:
+    image = nib.Nifti1Image(array.T, np.eye(4))
+    image.header.set_xyzt_units("mm")
+    # no time of writing in the file, which would make it another file every time
+    return gzip.compress(image.to_bytes(), compresslevel=1, mtime=0)
+
+
+FORMATS: dict[str, tuple[str, Callable[[np.ndarray], bytes]]] = {
+    "png": (".png", _encode_png),
+    "nifti": (".nii.gz", _encode_nifti),
+}
+
+
+def _digits(dataset: SynthFMDataset) -> int:
+    return max(6, len(str(len(dataset) - 1)))
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def _manifest(dataset: SynthFMDataset, image_format: str) -> dict[str, Any]:
+    name, suffix = "#" * _digits(dataset), FORMATS[image_format][0]
+    manifest = {
+        "package": f"monai-synthfm {__version__}",
+        "torch": torch.__version__,
+        "number": len(dataset),
+        "spatial_size": dataset.generator.spatial_size,
+        "seed": dataset.seed,
+        "epoch": dataset.epoch,
+        "format": image_format,
+        "files": {"image": f"{name}_image{suffix}", "label": f"{name}_label{suffix}", "params": f"{name}.json"},
+        "generator": _settings(dataset.generator),
+    }
+    return json.loads(json.dumps(manifest))
+
+
+def _settings(generator: RandGenerator) -> dict[str, Any]:
+    """What a generator was made with, by the names of its attributes."""
+    settings: dict[str, Any] = {"class": type(generator).__name__}
+    for name, value in vars(generator).items():
+        if isinstance(value, RandGenerator):
+            settings[name] = _settings(value)
+        elif name not in ("R", "params"):
+            settings[name] = value.type if isinstance(value, torch.device) else value
+    return settings
+
+
+def _claim(folder: Path, manifest: dict[str, Any]) -> None:
+    """Write the manifest, unless the folder holds it already."""
+    path = folder / MANIFEST
+    if not path.exists():
+        with staged_files(folder) as stage:
+            (stage / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
+    found = json.loads(path.read_text(encoding="utf-8"))
+    other = sorted(key for key in {*found, *manifest} if found.get(key) != manifest.get(key))
+    if other:
+        raise ValueError(
+            f"{folder} holds another set of samples, its {MANIFEST} differs in {', '.join(other)}: "
+            f"choose another output_dir."
+        )

@@ -1,0 +1,100 @@
+# Copyright (c) monai_synthfm contributors
+# Licensed under the Apache License, Version 2.0 (http://www.apache.org/licenses/LICENSE-2.0).
+# SPDX-License-Identifier: Apache-2.0
+"""Checkpoints of a training: the best network, and the last state from which training goes on exactly."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+from ignite.distributed import get_rank
+from ignite.engine import Engine, Events
+
+__all__ = ["TrainingCheckpoint"]
+
+
+class TrainingCheckpoint:
+    """Write ``model.pt`` whenever validation reaches a new best and ``checkpoint.pt`` after each epoch; resume from the latter.
+
+    ``model.pt`` is a plain state dict, as bundles have it. ``checkpoint.pt`` holds network, optimizer, scheduler, the position in the training and the
+    best metric so far, so that a resumed training is the training that was never interrupted. Files appear whole or not at all; only the first rank
+    writes. Attach it after the handler that validates.
+
+    Args:
+        folder: where the files go; made when missing.
+        network: the network itself, not its data-parallel wrapper.
+        optimizer: its optimizer.
+        lr_scheduler: its learning-rate scheduler.
+        evaluator: the validation engine with a key metric, larger = better; None = the last network is the best.
+        resume: start from ``checkpoint.pt``.
+
+    Raises:
+        FileNotFoundError: when there is nothing to resume from.
+        ValueError: when the checkpoint is of a training with another number of steps in an epoch.
+    """
+
+    def __init__(
+        self,
+        folder: str | Path,
+        network: torch.nn.Module,
+        optimizer: torch.optim.Optimizer,
+        lr_scheduler: torch.optim.lr_scheduler.LRScheduler,
+        evaluator: Engine | None = None,
+        resume: bool = False,
+    ) -> None:
+        self.folder = Path(folder)
+        self.parts: dict[str, Any] = {"network": network, "optimizer": optimizer, "lr_scheduler": lr_scheduler}
+        self.evaluator = evaluator
+        self.resume = resume
+        self.best = -float("inf")
+
+    def attach(self, engine: Engine) -> None:
+        """Register with the trainer."""
+        engine.add_event_handler(Events.STARTED, self.restore)
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self)
+
+    def restore(self, engine: Engine) -> None:
+        """Load the last state, if asked to."""
+        if not self.resume:
+            return
+        path = self.folder / "checkpoint.pt"
+        if not path.is_file():
+            raise FileNotFoundError(f"resume is set, but there is no {path}; start the training without it.")
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        if state["epoch_length"] != engine.state.epoch_length:
+            raise ValueError(
+                f"{path} is of a training with {state['epoch_length']} steps in an epoch, this one has {engine.state.epoch_length}."
+            )
+        for name, part in self.parts.items():
+            part.load_state_dict(state[name])
+        self.best = state["best"]
+        engine.state.epoch = state["epoch"]
+        engine.state.iteration = state["epoch"] * state["epoch_length"]
+
+    def __call__(self, engine: Engine) -> None:
+        """Write what the finished epoch calls for."""
+        metric = self._newest_metric(engine)
+        improved = metric is None or metric > self.best
+        self.best = self.best if metric is None else max(self.best, metric)
+        if get_rank() > 0:
+            return
+        self.folder.mkdir(parents=True, exist_ok=True)
+        if improved and (metric is not None or self.evaluator is None):
+            self._write("model.pt", self.parts["network"].state_dict())
+        state = {name: part.state_dict() for name, part in self.parts.items()}
+        position = {"epoch": engine.state.epoch, "epoch_length": engine.state.epoch_length, "best": self.best}
+        self._write("checkpoint.pt", state | position)
+
+    def _newest_metric(self, engine: Engine) -> float | None:
+        """The key metric if this very epoch was validated."""
+        if self.evaluator is None or self.evaluator.state.epoch != engine.state.epoch:
+            return None
+        return float(self.evaluator.state.metrics[self.evaluator.state.key_metric_name])
+
+    def _write(self, name: str, state: dict[str, Any]) -> None:
+        temporary = self.folder / f".{name}.tmp"
+        torch.save(state, temporary)
+        os.replace(temporary, self.folder / name)

@@ -1,0 +1,46 @@
+# Copyright (c) monai_synthfm contributors
+# Licensed under the Apache License, Version 2.0 (http://www.apache.org/licenses/LICENSE-2.0).
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import pytest
+import torch
+
+from monai_synthfm.data.slice_prompts import prompts_by_slice
+from monai_synthfm.prompts import Prompts
+
+
+def test_prompts_are_sorted_by_slice_and_object() -> None:
+    prompts = Prompts(
+        points=torch.tensor([[[1.0, 2, 3], [4, 5, 3.4]], [[6, 7, 5], [0, 0, 0]], [[0, 0, 0], [0, 0, 0]]]),
+        point_labels=torch.tensor([[1, 0], [1, -1], [-1, -1]]),
+        boxes=torch.tensor([[torch.nan] * 6, [torch.nan] * 6, [1.0, 2, 4.6, 8, 9, 6.2]]),
+    )
+    found = prompts_by_slice(prompts, axis=2)
+    assert list(found) == [3, 5, 6]
+    assert found[3].objects == [0]
+    assert found[3].prompts.points.tolist() == [[[1, 2], [4, 5]]]
+    assert found[3].prompts.point_labels.tolist() == [[1, 0]]
+    assert found[3].prompts.boxes is None
+    assert found[5].objects == [1, 2]
+    assert found[5].prompts.points[0].tolist() == [[6, 7]]
+    assert found[5].prompts.point_labels.tolist() == [[1], [-1]]
+    assert torch.isnan(found[5].prompts.boxes[0]).all()
+    assert found[5].prompts.boxes[1].tolist() == [1, 2, 8, 9]
+    assert found[6].objects == [2]
+
+
+@pytest.mark.parametrize(("axis", "slices", "pixel"), [(0, [3], [4, 5]), (1, [4], [3, 5]), (2, [5], [3, 4])])
+def test_remaining_axes_keep_their_order(axis: int, slices: list[int], pixel: list[float]) -> None:
+    prompts = Prompts(points=torch.tensor([[[3.0, 4, 5]]]), point_labels=torch.tensor([[1]]))
+    found = prompts_by_slice(prompts, axis)
+    assert list(found) == slices
+    assert found[slices[0]].prompts.points.tolist() == [[pixel]]
+
+
+def test_negative_clicks_need_a_positive_click_or_a_box_on_their_slice() -> None:
+    clicks = {"points": torch.tensor([[[1.0, 1, 1], [2, 2, 4]]]), "point_labels": torch.tensor([[1, 0]])}
+    with pytest.raises(ValueError, match="object 1 has only negative clicks on slice 4 of axis 2"):
+        prompts_by_slice(Prompts(**clicks), axis=2)
+    boxes = torch.tensor([[0.0, 0, 3, 5, 5, 4]])
+    assert list(prompts_by_slice(Prompts(**clicks, boxes=boxes), axis=2)) == [1, 3, 4]

@@ -1,0 +1,162 @@
+# Copyright (c) monai_synthfm contributors
+# Licensed under the Apache License, Version 2.0 (http://www.apache.org/licenses/LICENSE-2.0).
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from monai_synthfm.data.volume_prompts import read_volume_prompts
+
+SHAPE = (10, 12, 8)
+AFFINE = np.array([[0.0, -2.0, 0.1, 5.0], [1.5, 0.0, 0.0, -7.0], [0.0, 0.0, 4.0, 3.0], [0.0, 0.0, 0.0, 1.0]])
+VOLUME = {"affine": AFFINE, "shape": SHAPE}
+voxel = st.tuples(*(st.floats(0, size - 1) for size in SHAPE))
+
+
+def world(point: Any) -> np.ndarray:
+    return (AFFINE @ [*point, 1.0])[:3]
+
+
+@given(st.lists(st.lists(st.tuples(voxel, st.integers(0, 1)), min_size=1, max_size=4), min_size=1, max_size=3))
+def test_clicks_in_voxels_world_and_lps_mean_the_same(objects: list[list[tuple[tuple[float, ...], int]]]) -> None:
+    labels = [[label for _, label in clicks] for clicks in objects]
+    spaces = {
+        "voxel": [[list(point) for point, _ in clicks] for clicks in objects],
+        "world": [[world(point).tolist() for point, _ in clicks] for clicks in objects],
+        "lps": [[(world(point) * [-1, -1, 1]).tolist() for point, _ in clicks] for clicks in objects],
+    }
+    for space, points in spaces.items():
+        prompts = read_volume_prompts(points, labels, space=space, **VOLUME)
+        for n, clicks in enumerate(objects):
+            given_points = np.array([point for point, _ in clicks])
+            np.testing.assert_allclose(prompts.points[n, : len(clicks)], given_points, atol=1e-9)
+            assert prompts.point_labels[n].tolist() == labels[n] + [-1] * (prompts.points.shape[1] - len(clicks))
+
+
+@given(voxel, voxel, st.sampled_from(["voxel", "world", "lps"]))
+def test_box_is_spanned_by_its_two_corners_in_any_order(a: Any, b: Any, space: str) -> None:
+    corners = {"voxel": (a, b), "world": (world(a), world(b))}
+    corners["lps"] = tuple(corner * [-1, -1, 1] for corner in corners["world"])
+    box = np.concatenate(corners[space]).tolist()
+    found = read_volume_prompts(boxes=[box], space=space, **VOLUME).boxes[0].numpy()
+    np.testing.assert_allclose(found, [*np.minimum(a, b), *np.maximum(a, b)], atol=1e-9)
+
+
+def test_objects_may_have_clicks_or_a_box_or_both() -> None:
+    prompts = read_volume_prompts(
+        [[[1, 2, 3]], [], [[4, 5, 6], [7, 8, 7]]], [[1], [], [1, 0]], [[], [0, 0, 0, 3, 3, 3], None], **VOLUME
+    )
+    assert prompts.point_labels.tolist() == [[1, -1], [-1, -1], [1, 0]]
+    assert torch.isnan(prompts.boxes).all(dim=1).tolist() == [True, False, True]
+
+
+@pytest.mark.parametrize("convert", [json.dumps, np.asarray, torch.tensor, tuple])
+def test_text_arrays_and_tuples_are_accepted(convert: Any) -> None:
+    plain = read_volume_prompts([[[1, 2, 3]]], [[1]], [[0, 0, 0, 3, 3, 3]], **VOLUME)
+    other = read_volume_prompts(convert([[[1, 2, 3]]]), convert([[1]]), convert([[0, 0, 0, 3, 3, 3]]), **VOLUME)
+    for name in ("points", "point_labels", "boxes"):
+        torch.testing.assert_close(getattr(plain, name), getattr(other, name))
+
+
+def test_a_volume_of_one_slice_takes_two_coordinates() -> None:
+    prompts = read_volume_prompts([[[1, 2]]], [[1]], [[0, 1, 3, 4]], affine=AFFINE, shape=(10, 12, 1))
+    assert prompts.points.tolist() == [[[1, 2, 0]]]
+    assert prompts.boxes.tolist() == [[0, 1, 0, 3, 4, 0]]
+
+
+CLICK = [[[1, 2, 3]]]
+WRONG = {
+    "nothing": ((None, None, None), "nothing is prompted: give points with point_labels, or boxes."),
+    "no labels": ((CLICK, None, None), "points and point_labels must be given together."),
+    "no points": ((None, [[1]], None), "points and point_labels must be given together."),
+    "no objects": (([], [], None), "points must be a list with one entry for each object, got []."),
+    "number": ((5, [[1]], None), "points must be a list with one entry for each object, got 5."),
+    "bad text": (
+        ("[[[1, 2, 3]]", [[1]], None),
+        "points: '[[[1, 2, 3]]' is not a JSON list (Expecting ',' delimiter: line 1 column 13 (char 12)).",
+    ),
+    "one level short": (
+        ([[1, 2, 3]], [[1]], None),
+        "points of object 1 must be a list of clicks [x, y, z], got [1, 2, 3].",
+    ),
+    "two coordinates": (
+        ([[[1, 2]]], [[1]], None),
+        "points of object 1: a click must be finite numbers [x, y, z], got [1, 2].",
+    ),
+    "not a number": (
+        ([[[1, 2, "a"]]], [[1]], None),
+        "points of object 1: a click must be finite numbers [x, y, z], got [1, 2, 'a'].",
+    ),
+    "nan": (
+        ([[[1, 2, float("nan")]]], [[1]], None),
+        "points of object 1: a click must be finite numbers [x, y, z], got [1, 2, nan].",
+    ),
+    "objects of points and labels": (
+        (CLICK, [[1], [1]], None),
+        "all prompts must speak of the same objects, got {'points': 1, 'point_labels': 2}.",
+    ),
+    "objects of points and boxes": (
+        (CLICK, [[1]], [[], [0, 0, 0, 1, 1, 1]]),
+        "all prompts must speak of the same objects, got {'points': 1, 'point_labels': 1, 'boxes': 2}.",
+    ),
+    "labels of an object": (
+        (CLICK, [[1, 0]], None),
+        "point_labels of object 1 must be a list of 1 labels, as many as clicks, got [1, 0].",
+    ),
+    "flat labels": (
+        (CLICK, [1], None),
+        "point_labels of object 1 must be a list of 1 labels, as many as clicks, got 1.",
+    ),
+    "label value": ((CLICK, [[2]], None), "point_labels of object 1 must be 1 (positive) or 0 (negative), got [2]."),
+    "padding label": ((CLICK, [[-1]], None), "point_labels of object 1 must be 1 (positive) or 0 (negative), got [-1]."),
+    "box of four": (
+        (None, None, [[0, 0, 1, 1]]),
+        "boxes: the box of object 1 must be finite numbers [x0, y0, z0, x1, y1, z1], got [0, 0, 1, 1].",
+    ),
+    "flat box": (
+        (None, None, [0, 0, 0, 1, 1, 1]),
+        "boxes: the box of object 1 must be finite numbers [x0, y0, z0, x1, y1, z1], got 0.",
+    ),
+    "empty object": (([[[1, 2, 3]], []], [[1], []], None), "object 2 has neither a click nor a box."),
+    "click outside": (
+        ([[[1, 2, 3], [10, 2, 3]]], [[1, 0]], None),
+        "click 2 of object 1 lies outside the volume of 10 x 12 x 8 voxels: voxel [10.0, 2.0, 3.0].",
+    ),
+    "negative click": (
+        ([[[-1, 2, 3]]], [[1]], None),
+        "click 1 of object 1 lies outside the volume of 10 x 12 x 8 voxels: voxel [-1.0, 2.0, 3.0].",
+    ),
+    "box outside": (
+        (None, None, [[0, 0, 0, 9, 11, 8]]),
+        "box of object 1 lies outside the volume of 10 x 12 x 8 voxels: voxel [9.0, 11.0, 8.0].",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_wrong_prompts_give_one_message(name: str) -> None:
+    arguments, message = WRONG[name]
+    with pytest.raises(ValueError) as caught:  # noqa: PT011
+        read_volume_prompts(*arguments, **VOLUME)
+    assert str(caught.value) == message
+
+
+def test_world_prompts_outside_are_reported_in_both_spaces() -> None:
+    with pytest.raises(ValueError) as caught:  # noqa: PT011
+        read_volume_prompts([[world([2, 3, 20]).tolist()]], [[1]], space="world", **VOLUME)
+    assert str(caught.value) == (
+        "click 1 of object 1 lies outside the volume of 10 x 12 x 8 voxels: "
+        "world [1.0, -4.0, 83.0] = voxel [2.0, 3.0, 20.0]."
+    )
+
+
+def test_unknown_space_is_refused() -> None:
+    with pytest.raises(ValueError, match="space must be one of voxel, world, lps, got 'mm'"):
+        read_volume_prompts(CLICK, [[1]], space="mm", **VOLUME)

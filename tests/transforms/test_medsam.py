@@ -1,0 +1,199 @@
+# Copyright (c) monai_synthfm contributors
+# Licensed under the Apache License, Version 2.0 (http://www.apache.org/licenses/LICENSE-2.0).
+# SPDX-License-Identifier: Apache-2.0
+"""MedSAM intensities against a separate plain-numpy version, on made and on real images."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from monai.data import MetaTensor
+
+from monai_synthfm.transforms.medsam import (
+    MODALITIES,
+    MedSAMIntensity,
+    MedSAMIntensityD,
+    MedSAMIntensityd,
+    MedSAMIntensityDict,
+)
+
+
+def reference(volume: np.ndarray, is_ct: bool, level: float = 40, width: float = 400) -> np.ndarray:
+    """The published steps in their order, ending in the cast to uint8."""
+    data = volume.astype(np.float64)
+    if is_ct:
+        bounded = np.minimum(np.maximum(data, level - width / 2), level + width / 2)
+    else:
+        above = np.sort(data[data > 0])
+        low, high = (np.interp(q / 100 * (above.size - 1), np.arange(above.size), above) for q in (0.5, 99.5))
+        bounded = np.minimum(np.maximum(data, low), high)
+    grey = (bounded - bounded.min()) / (bounded.max() - bounded.min()) * 255.0
+    if not is_ct:
+        grey[data == 0] = 0
+    return np.uint8(grey)
+
+
+def made(seed: int, is_ct: bool) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    if is_ct:
+        return rng.integers(-1024, 1500, size=(1, 6, 7, 8)).astype(np.int16)
+    values = rng.gamma(2.0, 60.0, size=(1, 6, 7, 8)).round()
+    values[rng.random(values.shape) < 0.2] = 0
+    return values.astype(np.float32)
+
+
+def differs_by_rounding_only(ours: np.ndarray, expected: np.ndarray) -> bool:
+    """Percentiles found in two ways differ in the last bit, which truncation can turn into one grey level."""
+    gap = abs(ours - expected.astype(float))
+    return gap.max() <= 1 and np.count_nonzero(gap) <= max(3, 1e-3 * gap.size)
+
+
+@settings(deadline=None, max_examples=50)
+@given(seed=st.integers(0, 2**32 - 1), level=st.integers(-600, 100), width=st.integers(50, 1500))
+def test_ct_window_equals_the_published_steps_exactly(seed: int, level: int, width: int) -> None:
+    volume = made(seed, is_ct=True)
+    ours = MedSAMIntensity("ct", level=level, width=width, scale=(0, 255))(volume)
+    np.testing.assert_array_equal(ours, reference(volume, True, level, width))
+
+
+@settings(deadline=None, max_examples=50)
+@given(seed=st.integers(0, 2**32 - 1), modality=st.sampled_from([m for m in MODALITIES if m not in ("ct", "auto")]))
+def test_other_modalities_equal_the_published_steps(seed: int, modality: str) -> None:
+    volume = made(seed, is_ct=False)
+    ours = MedSAMIntensity(modality, scale=(0, 255))(volume)
+    assert differs_by_rounding_only(ours, reference(volume, False))
+    assert (ours[volume == 0] == 0).all()
+
+
+@pytest.mark.parametrize(("case", "is_ct"), [("ts_ct/ts_ct_sm.nii.gz", True), ("ts_mr/ts_mr_sm.nii.gz", False)])
+def test_real_volumes_equal_the_published_steps_and_auto_knows_them(shared_dir: Path, case: str, is_ct: bool) -> None:
+    volume = np.asarray(nib.load(shared_dir / case).dataobj)[None]
+    out = MedSAMIntensity("auto", scale=(0, 255))(MetaTensor(torch.from_numpy(volume.astype(np.float32))))
+    assert out.meta["medsam_intensity"]["policy"] == ("window" if is_ct else "percentiles")
+    assert differs_by_rounding_only(out.numpy(), reference(volume.astype(np.float32), is_ct))
+
+
+def test_an_integer_image_with_known_percentiles_maps_as_computed_by_hand() -> None:
+    image = np.concatenate([[-50, 0], np.arange(1, 202)]).reshape(1, 7, 29)
+    ours = MedSAMIntensity("mr", scale=(0, 255))(image).ravel()
+    assert ours[:3].tolist() == [0, 0, 0]
+    assert ours[-3:].tolist() == [253, 255, 255]
+    assert ours[102] == int((101 - 2) / 198 * 255) == 127
+
+
+def test_a_ct_that_does_not_fill_the_window_is_stretched_between_its_own_extremes() -> None:
+    image = np.array([[0.0, 50.0, 100.0]])
+    np.testing.assert_array_equal(MedSAMIntensity("ct", scale=(0, 255))(image), [[0, 127, 255]])
+
+
+def test_the_default_scale_is_grey_levels_over_255() -> None:
+    volume = made(0, is_ct=True)
+    unit, grey = MedSAMIntensity("ct")(volume), MedSAMIntensity("ct", scale=(0, 255))(volume)
+    assert unit.dtype == np.float32
+    assert (unit.min(), unit.max()) == (0, 1)
+    np.testing.assert_allclose(unit, grey / 255, atol=1e-7)
+
+
+def test_without_quantization_values_are_within_a_grey_level_above_the_quantized() -> None:
+    volume = made(0, is_ct=False)
+    smooth = MedSAMIntensity("mr", scale=(0, 255), quantize=False)(volume)
+    whole = MedSAMIntensity("mr", scale=(0, 255))(volume)
+    assert ((smooth - whole >= 0) & (smooth - whole < 1)).all()
+    assert len(np.unique(smooth)) > len(np.unique(whole)) / 2
+    assert (smooth != whole).any()
+
+
+@pytest.mark.parametrize(
+    ("minimum", "policy"), [(-1024, "window"), (-200, "window"), (-199, "percentiles"), (0, "percentiles")]
+)
+def test_auto_takes_air_as_the_sign_of_ct_and_says_so(
+    minimum: int, policy: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    image = MetaTensor(torch.tensor([[minimum, 10.0, 40.0, 80.0]]))
+    with caplog.at_level(logging.INFO, logger="monai_synthfm"):
+        record = MedSAMIntensity()(image).meta["medsam_intensity"]
+    assert record["policy"] == policy
+    assert str(minimum) in record["reason"]
+    assert policy in caplog.text
+    assert record["reason"] in caplog.text
+
+
+def test_a_given_modality_is_followed_whatever_the_values() -> None:
+    image = MetaTensor(torch.tensor([[-1000.0, 10.0, 40.0, 80.0]]))
+    record = MedSAMIntensity("mr")(image).meta["medsam_intensity"]
+    assert (record["modality"], record["policy"]) == ("mr", "percentiles")
+    record = MedSAMIntensity("ct")(image).meta["medsam_intensity"]
+    assert record == {
+        "modality": "ct",
+        "policy": "window",
+        "reason": "modality given as ct",
+        "low": -160.0,
+        "high": 80.0,
+    }
+
+
+def test_the_input_and_its_meta_are_left_alone() -> None:
+    image = MetaTensor(torch.tensor([[-1000.0, 10.0, 80.0]]), meta={"name": "case"})
+    before = image.clone()
+    out = MedSAMIntensity("ct")(image)
+    assert torch.equal(image, before)
+    assert "medsam_intensity" not in image.meta
+    assert out.meta["name"] == "case"
+    assert torch.equal(out.affine, image.affine)
+
+
+@pytest.mark.parametrize("dtype", [np.int16, np.uint16, np.float64])
+def test_an_array_stays_an_array_of_float32(dtype: type) -> None:
+    out = MedSAMIntensity("mr")(np.arange(1, 9, dtype=dtype)[None])
+    assert isinstance(out, np.ndarray)
+    assert out.dtype == np.float32
+
+
+@pytest.mark.parametrize(
+    ("image", "modality", "message"),
+    [
+        (np.full((1, 2, 2), np.nan), "auto", "4 NaN or infinite voxels out of 4"),
+        (np.array([[1.0, np.inf, 2.0]]), "ct", "1 NaN or infinite voxels out of 3"),
+        (np.zeros((1, 0, 4)), "auto", r"shape \(1, 0, 4\) is empty"),
+        (np.full((1, 3, 3), 7.0), "mr", r"constant \(7\)"),
+        (np.full((1, 3, 3), -1000.0), "auto", r"constant \(-160\) after clipping by the window policy"),
+        (np.array([[0.0, 5.0, 5.0]]), "us", r"constant \(5\)"),
+        (np.zeros((1, 3, 3)), "mr", "no voxel above 0"),
+        (np.array([[-100.0, -3.0]]), "auto", "no voxel above 0 .maximum -3"),
+    ],
+)
+def test_images_that_show_nothing_are_refused(image: np.ndarray, modality: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        MedSAMIntensity(modality)(image)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"modality": "pet"}, "modality must be one of"),
+        ({"width": 0}, "width must be"),
+        ({"percentiles": (99, 1)}, "percentiles must be"),
+        ({"percentiles": (0, 101)}, "percentiles must be"),
+    ],
+)
+def test_arguments_out_of_range_are_named(arguments: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        MedSAMIntensity(**arguments)
+
+
+def test_the_dictionary_twin_maps_each_key_by_itself() -> None:
+    assert MedSAMIntensityD is MedSAMIntensityDict is MedSAMIntensityd
+    item = {"ct": made(0, True), "mr": made(1, False), "label": np.ones(3)}
+    out = MedSAMIntensityd(keys=["ct", "mr", "absent"], allow_missing_keys=True)(item)
+    np.testing.assert_array_equal(out["ct"], MedSAMIntensity("ct")(item["ct"]))
+    np.testing.assert_array_equal(out["mr"], MedSAMIntensity("mr")(item["mr"]))
+    assert out["label"] is item["label"]
+    with pytest.raises(KeyError, match="image"):
+        MedSAMIntensityd(keys="image")({})
