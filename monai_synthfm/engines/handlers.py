@@ -92,7 +92,7 @@ class TrainingProgress:
         """Move the bar by one step."""
         if self.bar is None:
             return
-        loss = float(engine.state.output["loss"])
+        loss = engine.state.output["loss"].item()
         self.loss = loss if self.loss is None else self.loss + self.smoothing * (loss - self.loss)
         shown = {"loss": f"{self.loss:.3f}"}
         if self.evaluator is not None:

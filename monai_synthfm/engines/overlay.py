@@ -70,8 +70,9 @@ def draw_overlay(panels: Sequence[OverlayPanel]) -> Figure:
 def _draw_panel(ax: Axes, panel: OverlayPanel) -> None:
     ax.imshow(panel.image, cmap="gray", vmin=0, vmax=1, aspect=panel.aspect, interpolation="nearest")
     ax.set_title(panel.title, color="white", fontsize=10)
+    plate = {"facecolor": "black", "alpha": 0.6, "linewidth": 0, "pad": 1.5}
     for letter, x, y in zip(panel.edges, (0.02, 0.98, 0.5, 0.5), (0.5, 0.5, 0.97, 0.03), strict=True):
-        ax.text(x, y, letter, color="white", ha="center", va="center", fontsize=9, transform=ax.transAxes)
+        ax.text(x, y, letter, color="white", ha="center", va="center", fontsize=9, transform=ax.transAxes, bbox=plate)
     prompts = panel.prompts.prompts
     for row, n in enumerate(panel.prompts.objects):
         colour = colormaps["tab10"](n % 10)

@@ -36,7 +36,7 @@ def describe_objects(prompts: Prompts, to_voxel: np.ndarray, affine: np.ndarray,
         affine: from voxels of the file to RAS+ mm [4, 4].
         labels: label map, 0 background, n the n-th object.
     """
-    counts = np.bincount(labels.ravel(), minlength=prompts.num_objects + 1)
+    counts = np.bincount(labels[labels > 0], minlength=prompts.num_objects + 1)
     voxel_mm3 = abs(np.linalg.det(affine[:3, :3]))
     objects = []
     for n in range(prompts.num_objects):

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -30,6 +31,8 @@ from monai_synthfm.prompts import Prompts
 __all__ = ["SegmentationWriter"]
 
 _MAX_PANELS = 16
+
+logger = logging.getLogger(__name__)
 
 
 class SegmentationWriter:
@@ -59,6 +62,8 @@ class SegmentationWriter:
 
     def attach(self, engine: Engine) -> None:
         """Register with the engine: time from the reading of a batch, write when its segmentation is there."""
+        if all(given is None for given in self.weights):
+            logger.warning("No weights were given: the network is random and its segmentations mean nothing.")
         engine.add_event_handler(Events.GET_BATCH_STARTED, self._start)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self)
 

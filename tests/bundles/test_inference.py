@@ -24,6 +24,7 @@ from monai_synthfm.transforms.medsam import MedSAMIntensity
 from tests.inferers.region_grower import RegionGrower, grow
 
 SIZES = (24, 22, 9)
+CLICK = {"points": [[[9, 13, 4]]], "point_labels": [[1]]}
 ORIENTATIONS = [
     np.array([*zip(order, flips, strict=True)], dtype=float)
     for order in permutations(range(3))
@@ -166,7 +167,11 @@ def test_world_and_lps_prompts_equal_voxel_prompts(
         points, corners = clicks, box
         if sign is not None:
             points, corners = (nib.affines.apply_affine(image.affine, given) * sign for given in (clicks, box))
-        prompts = {"points": [points.tolist(), []], "point_labels": [[1, 0], []], "boxes": [[], corners.ravel().tolist()]}
+        prompts = {
+            "points": [points.tolist(), []],
+            "point_labels": [[1, 0], []],
+            "boxes": [[], corners.ravel().tolist()],
+        }
         segment(tmp_path / "in.nii.gz", tmp_path / space, space=space, **prompts)
         found.append(np.asarray(nib.load(tmp_path / space / "in_segmentation.nii.gz").dataobj))
         report = json.loads((tmp_path / space / "in_report.json").read_text())
@@ -191,9 +196,7 @@ def test_single_slices_keep_their_shape(segment: Callable[..., ConfigWorkflow], 
     assert np.asarray(written.dataobj).any()
 
 
-def test_report_says_what_was_done(
-    segment: Callable[..., ConfigWorkflow], tmp_path: Path, voxels: np.ndarray
-) -> None:
+def test_report_says_what_was_done(segment: Callable[..., ConfigWorkflow], tmp_path: Path, voxels: np.ndarray) -> None:
     (tmp_path / "weights.pt").write_bytes(b"some weights")
     image = store(tmp_path / "in.nii.gz", voxels, STRAIGHT, ORIENTATIONS[0])
     weights = {"handlers::0::weights": [None, str(tmp_path / "weights.pt")]}
@@ -219,11 +222,27 @@ def test_report_says_what_was_done(
     ]
 
 
+def test_many_objects_are_written_as_16_bits(segment: Callable[..., ConfigWorkflow], tmp_path: Path) -> None:
+    image = np.arange(20 * 13, dtype=np.int16).reshape(20, 13, 1)
+    nib.save(nib.Nifti1Image(image, STRAIGHT), tmp_path / "in.nii.gz")
+    segment(tmp_path / "in.nii.gz", boxes=[[x, y, 0, x, y, 0] for x in range(20) for y in range(13)])
+    written = nib.load(tmp_path / "out" / "in_segmentation.nii.gz")
+    assert written.get_data_dtype() == np.uint16
+    assert np.asarray(written.dataobj).ravel().tolist() == list(range(1, 261))
+
+
+def test_a_network_without_weights_is_announced(
+    segment: Callable[..., ConfigWorkflow], tmp_path: Path, voxels: np.ndarray, caplog: pytest.LogCaptureFixture
+) -> None:
+    store(tmp_path / "in.nii.gz", voxels, STRAIGHT, ORIENTATIONS[0])
+    segment(tmp_path / "in.nii.gz", **CLICK)
+    assert "No weights were given: the network is random" in caplog.text
+
+
 def nan_filled(array: np.ndarray) -> np.ndarray:
     return np.full(array.shape, np.nan, np.float32)
 
 
-CLICK = {"points": [[[9, 13, 4]]], "point_labels": [[1]]}
 WRONG = {
     "4d": (lambda a: np.stack([a, a], -1), CLICK, "expected 2 or 3 dimensions, found shape (24, 22, 9, 2)."),
     "empty": (lambda a: a[:0], CLICK, "no voxels, its shape is (0, 22, 9)."),

@@ -115,7 +115,10 @@ WRONG = {
         "point_labels of object 1 must be a list of 1 labels, as many as clicks, got 1.",
     ),
     "label value": ((CLICK, [[2]], None), "point_labels of object 1 must be 1 (positive) or 0 (negative), got [2]."),
-    "padding label": ((CLICK, [[-1]], None), "point_labels of object 1 must be 1 (positive) or 0 (negative), got [-1]."),
+    "padding label": (
+        (CLICK, [[-1]], None),
+        "point_labels of object 1 must be 1 (positive) or 0 (negative), got [-1].",
+    ),
     "box of four": (
         (None, None, [[0, 0, 1, 1]]),
         "boxes: the box of object 1 must be finite numbers [x0, y0, z0, x1, y1, z1], got [0, 0, 1, 1].",

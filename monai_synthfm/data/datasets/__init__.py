@@ -8,6 +8,7 @@ from __future__ import annotations
 from monai_synthfm.data.datasets.amos import AmosDataset
 from monai_synthfm.data.datasets.base import LabelledDataset
 from monai_synthfm.data.datasets.chaos import ChaosDataset
+from monai_synthfm.data.datasets.indexed import IndexedDataset
 from monai_synthfm.data.datasets.registry import open_dataset
 
-__all__ = ["AmosDataset", "ChaosDataset", "LabelledDataset", "open_dataset"]
+__all__ = ["AmosDataset", "ChaosDataset", "IndexedDataset", "LabelledDataset", "open_dataset"]

@@ -69,6 +69,8 @@ class LabelledDataset(Dataset):
     modality: str
     table: Mapping[str, int]
     """Values in the label map by names of structures: all that may occur."""
+    only_known_values = True
+    """Whether other values than those of ``table`` are faults."""
     evaluated: Sequence[str]
     sections: ClassVar[tuple[str, ...]] = ("training", "validation", "test")
     expected: Mapping[str, int]
@@ -138,11 +140,10 @@ class LabelledDataset(Dataset):
         if label.ndim == 4 and not np.allclose(label.affine, image.affine, atol=1e-3):
             raise FaultError("affine_mismatch", file, "label and image lie in different places (affines differ)")
         values = np.unique(label.numpy())
-        if self.table:
-            unknown = sorted(set(values.tolist()) - {0, *self.table.values()})
-            if unknown:
-                message = f"values {unknown[:_SHOWN]}, expected 0 and {sorted(self.table.values())}"
-                raise FaultError("unexpected_label", file, message)
+        unknown = sorted(set(values.tolist()) - {0, *self.table.values()})
+        if self.only_known_values and unknown:
+            message = f"values {unknown[:_SHOWN]}, expected 0 and {sorted(self.table.values())}"
+            raise FaultError("unexpected_label", file, message)
         present = {name: bool((values == value).any()) for name, value in case["structures"].items()}
         return {**case, "image": image, "label": label, "present": present}
 

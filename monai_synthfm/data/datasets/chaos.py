@@ -133,9 +133,9 @@ class ChaosDataset(LabelledDataset):
             liver = image[structure_mask(sample, "liver")]
             yield Finding("mean HU of the liver", float(liver.mean()), low=60, high=200)
             yield Finding("standard deviation of HU in the liver", float(liver.std()), high=120)
-        else:
-            ratio = _edge_contrast(image, label) / max(_edge_contrast(image, label[:, :, ::-1]), 1e-6)
-            yield Finding("image gradient along labels over that along labels in reversed order", ratio, low=1.0)
+        for turned, axis in (("in reversed order", 2), ("upside down", 1)):
+            ratio = _edge_contrast(image, label) / max(_edge_contrast(image, np.flip(label, axis)), 1e-6)
+            yield Finding(f"image gradient along labels over that along labels {turned}", ratio, low=1.0)
         if sample["sequence"].startswith("t1"):
             phases = Path(sample["image"].meta["filename_or_obj"]).parent
             times = [_echo_time(phases / phase) for phase in ("InPhase", "OutPhase")]

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,11 @@ from typing import Any
 from monai_synthfm.data.datasets.amos import AmosDataset
 from monai_synthfm.data.datasets.base import LabelledDataset
 from monai_synthfm.data.datasets.chaos import ChaosDataset
+from monai_synthfm.data.datasets.indexed import IndexedDataset
 
 __all__ = ["DATASETS", "open_dataset"]
 
-DATASETS = {
+DATASETS: dict[str, Callable[..., LabelledDataset]] = {
     "amos_ct": partial(AmosDataset, modality="ct"),
     "amos_mr": partial(AmosDataset, modality="mr"),
     "chaos_ct": partial(ChaosDataset, sequences=("ct",)),
@@ -23,6 +25,7 @@ DATASETS = {
     "chaos_mr_t1in": partial(ChaosDataset, sequences=("t1_in",)),
     "chaos_mr_t1out": partial(ChaosDataset, sequences=("t1_out",)),
     "chaos_mr_t2": partial(ChaosDataset, sequences=("t2",)),
+    "development": IndexedDataset,
 }
 
 

@@ -209,7 +209,9 @@ def dicom_spacing(files: Sequence[str | Path]) -> list[float]:
     """
     first, second = (_dicom_header(path) for path in (files[0], files[min(1, len(files) - 1)]))
     step = np.linalg.norm(np.subtract(second.GetOrigin(), first.GetOrigin())) or first.GetSpacing()[2]
-    order = np.argsort(io_orientation(np.reshape(first.GetDirection(), (3, 3)))[:, 0])
+    affine = np.eye(4)
+    affine[:3, :3] = np.reshape(first.GetDirection(), (3, 3))
+    order = np.argsort(io_orientation(affine)[:, 0])
     return [round(float(size), 6) for size in np.array([*first.GetSpacing()[:2], step])[order]]
 
 

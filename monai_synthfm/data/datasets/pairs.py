@@ -1,0 +1,83 @@
+# Copyright (c) monai_synthfm contributors
+# Licensed under the Apache License, Version 2.0 (http://www.apache.org/licenses/LICENSE-2.0).
+# SPDX-License-Identifier: Apache-2.0
+"""Reading one image or one label map of any common format, by the ending of its name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from monai.data import MetaTensor
+
+from monai_synthfm.data.datasets.faults import FaultError
+from monai_synthfm.data.datasets.pictures import grey_picture, picture_tensor, read_itk_picture, read_png
+from monai_synthfm.data.datasets.volumes import (
+    NIFTI,
+    integer_volume,
+    nifti_spacing,
+    read_itk_volume,
+    read_nifti,
+    read_nifti_labels,
+)
+
+__all__ = [
+    "FORMATS",
+    "file_format",
+    "read_labels_like",
+    "read_picture",
+    "read_volume",
+    "volume_spacing",
+]
+
+_ITK = (".mha", ".mhd", ".nrrd", ".nhdr")
+_PILLOW = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
+FORMATS = (*NIFTI, *_ITK, *_PILLOW)
+
+
+def file_format(path: str | Path) -> str:
+    """
+    Return ``nifti``, ``itk`` (MetaImage, NRRD, folder of a DICOM series) or ``pillow`` (PNG and the like).
+
+    Raises:
+        FaultError: when the ending of the name is another.
+
+    Example:
+        >>> file_format("ct.nii.gz"), file_format("ct.nrrd"), file_format("slice.PNG")
+        ('nifti', 'itk', 'pillow')
+    """
+    name = Path(path).name.lower()
+    if name.endswith(NIFTI):
+        return "nifti"
+    if name.endswith(_ITK) or Path(path).is_dir():
+        return "itk"
+    if name.endswith(_PILLOW):
+        return "pillow"
+    raise FaultError("unknown_format", path, f"expected a name ending in one of {FORMATS}, or a folder of DICOM slices")
+
+
+def read_volume(path: str | Path) -> MetaTensor:
+    """Read an image volume: float32 [1, X, Y, Z] in RAS+."""
+    return read_nifti(path) if file_format(path) == "nifti" else read_itk_volume(path)
+
+
+def volume_spacing(path: str | Path) -> list[float]:
+    """Read the spacing of a volume in mm along its axes in RAS+ order."""
+    if file_format(path) == "nifti":
+        return nifti_spacing(path)
+    return [round(float(size), 6) for size in read_itk_volume(path).pixdim]
+
+
+def read_picture(path: str | Path) -> MetaTensor:
+    """Read a 2D image: float32 [1, H, W], or [3, H, W] when it has colours; three identical channels become one."""
+    values = read_png(path) if file_format(path) == "pillow" else read_itk_picture(path)[0]
+    if values.ndim == 3 and (values == values[..., :1]).all():
+        values = values[..., 0]
+    return picture_tensor(values, path)
+
+
+def read_labels_like(image: MetaTensor, path: str | Path) -> MetaTensor:
+    """Read the label map of an image, int16, as a volume or a picture as the image is."""
+    if image.ndim == 4:
+        return read_nifti_labels(path) if file_format(path) == "nifti" else read_itk_volume(path, labels=True)
+    values = read_png(path) if file_format(path) == "pillow" else read_itk_picture(path)[0]
+    return picture_tensor(integer_volume(grey_picture(values, path), path), path)

@@ -1,0 +1,7 @@
+#!/usr/bin/env bash
+# The main job on real input: generate images, train a mask decoder on them, segment a real MR volume from clicks.
+# Writes gallery.png, loss.png, segmentation.nii.gz and overlay.png to demo_output/.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+bash scripts/setup.sh demo
+exec .venv/bin/python scripts/demo.py "$@"

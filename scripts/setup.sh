@@ -1,0 +1,15 @@
+#!/usr/bin/env bash
+# Make the virtual environment .venv and install this package with the extras named: scripts/setup.sh demo
+# An environment that is complete is left as it is. PYTHON chooses the interpreter.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+extras="$1"
+stamp=".venv/.installed-$extras"
+if [ ! -f "$stamp" ] || [ pyproject.toml -nt "$stamp" ]; then
+  [ -x .venv/bin/python ] || "${PYTHON:-python3}" -m venv .venv
+  echo "installing monai-synthfm[$extras] into .venv (some minutes the first time)"
+  # torch and torchvision first and together: their builds must match
+  .venv/bin/python -m pip install --quiet --disable-pip-version-check torch torchvision
+  .venv/bin/python -m pip install --quiet --disable-pip-version-check --editable ".[$extras]"
+  touch "$stamp"
+fi

@@ -1,0 +1,211 @@
+# Copyright (c) monai_synthfm contributors
+# Licensed under the Apache License, Version 2.0 (http://www.apache.org/licenses/LICENSE-2.0).
+# SPDX-License-Identifier: Apache-2.0
+"""Appearances honour their ranges, and given label maps keep their place in space and in pipelines."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import pytest
+import torch
+from monai.data import MetaTensor
+from monai.transforms import Compose, EnsureChannelFirstd, Invertd, LoadImaged, Orientationd, RandRotate90d
+
+from monai_synthfm.synthesis.appearance import NOISES, AppearanceParams
+from monai_synthfm.synthesis.boundaries import CanvasParams
+from monai_synthfm.transforms import RandSynthFMIntensity, RandSynthFMIntensityd
+
+
+def label_map(*size: int) -> torch.Tensor:
+    labels = torch.zeros(1, *size, dtype=torch.long)
+    labels[:, size[0] // 4 : size[0] // 2] = 1
+    labels[:, size[0] // 2 :, : size[1] // 2] = 2
+    return labels
+
+
+def drawn(draw: str, *arguments: Any, number: int = 200, **settings: Any) -> list[AppearanceParams]:
+    generator = RandSynthFMIntensity(**settings).set_random_state(seed=0)
+    params = []
+    for _ in range(number):
+        getattr(generator, draw)((64, 100), *arguments)
+        params.append(generator.params)
+    return params
+
+
+def test_every_label_keeps_its_contrast_to_the_background() -> None:
+    for params in drawn("randomize", 5, background=(0.2, 0.7), contrast=(0.1, 0.3)):
+        base, *values = params.base  # type: ignore[misc]
+        assert 0.2 <= base <= 0.7
+        assert len(values) == 5
+        assert all(0.1 - 1e-9 <= abs(value - base) <= 0.3 + 1e-9 and 0.0 <= value <= 1.0 for value in values)
+
+
+@pytest.mark.parametrize("phantom", [False, True])
+def test_shapes_contrast_with_the_phantom_or_the_black_canvas(phantom: bool) -> None:
+    for params in drawn("randomize_shapes", 4, phantom, background=(0.3, 0.5), contrast=(0.1, 0.2), texture_prob=1.0):
+        assert len(params.base) == 5 + phantom  # type: ignore[arg-type]
+        base = params.base[-1] if phantom else 0.0  # type: ignore[index]
+        assert params.base[0] == 0.0  # type: ignore[index]
+        assert all(0.1 - 1e-9 <= abs(value - base) <= 0.2 + 1e-9 for value in params.base[1:5])  # type: ignore[index]
+        assert {texture.amplitudes[0] for texture in params.textures} == {0.0}  # the black canvas stays black
+        assert {len(texture.amplitudes) for texture in params.textures} == {5 + phantom}
+
+
+def test_canvas_lies_in_the_interval_and_the_gap_stays_visible() -> None:
+    settings = {"canvas_width": (0.1, 0.3), "canvas_scatter": (0.02, 0.05), "canvas_shift": (0.1, 0.4)}
+    for params in drawn("randomize_canvas", **settings):
+        canvas = params.base
+        assert isinstance(canvas, CanvasParams)
+        assert 0.0 <= canvas.low <= canvas.high <= 1.0
+        assert 0.1 - 1e-9 <= canvas.high - canvas.low <= 0.3 + 1e-9
+        assert 0.02 <= canvas.scatter <= 0.05
+        assert 0.1 <= abs(canvas.shift) <= 0.4
+        assert 0.0 <= (canvas.low + canvas.high) / 2.0 + canvas.shift <= 1.0
+
+
+def test_both_signs_of_the_shift_occur() -> None:
+    signs = [np.sign(params.base.shift) for params in drawn("randomize_canvas")]  # type: ignore[union-attr]
+    assert abs(np.mean(signs)) < 0.3
+
+
+def test_textures_and_noises_honour_their_ranges() -> None:
+    settings = {
+        "texture_prob": 1.0,
+        "texture_strength": (0.02, 0.05),
+        "texture_scale": (0.1, 0.2),
+        "grain_scale": (1.0, 2.0),
+        "blur": (0.5, 1.5),
+        "num_noises": (1, 3),
+        "noise_strength": (0.01, 0.04),
+    }
+    seen: set[str] = set()
+    numbers: set[int] = set()
+    for params in drawn("randomize", 2, **settings):
+        assert [texture.kind for texture in params.textures] == ["perlin", "grain"]
+        assert 10.0 <= params.textures[0].scale <= 20.0  # a share of the longer side
+        assert 1.0 <= params.textures[1].scale <= 2.0
+        assert all(0.02 <= value <= 0.05 for texture in params.textures for value in texture.amplitudes)
+        assert 0.5 <= params.blur <= 1.5
+        kinds = [noise.kind for noise in params.noises]
+        assert len(set(kinds)) == len(kinds)
+        assert all(0.01 <= noise.strength <= 0.04 for noise in params.noises)
+        limits = {noise.kind: (10.0, 20.0) if noise.kind == "perlin" else (1.0, 2.0) for noise in params.noises}
+        assert all(limits[noise.kind][0] <= noise.scale <= limits[noise.kind][1] for noise in params.noises)
+        seen.update(kinds)
+        numbers.add(len(kinds))
+    assert seen == set(NOISES)
+    assert numbers == {1, 2, 3}
+
+
+def test_only_the_chosen_noises_occur() -> None:
+    params = drawn("randomize", 2, noises=("rician", "gaussian"), num_noises=(2, 2))
+    assert {tuple(sorted(noise.kind for noise in p.noises)) for p in params} == {("gaussian", "rician")}
+    assert {p.noises for p in drawn("randomize", 2, noises=(), num_noises=(0, 0))} == {()}
+
+
+def test_an_image_without_textures_shows_one_value_for_each_label() -> None:
+    labels = label_map(32, 40)
+    plain = RandSynthFMIntensity(texture_prob=0.0, blur=(0.0, 0.0), num_noises=(0, 0), background=(0.5, 0.5))
+    image = plain.set_random_state(seed=0)(labels)
+    values = [image[labels == label].unique().tolist() for label in (0, 1, 2)]
+    assert [len(value) for value in values] == [1, 1, 1]
+    assert len({value[0] for value in values}) == 3
+
+
+@pytest.mark.parametrize("size", [(32, 40), (16, 20, 12)])
+@pytest.mark.parametrize("kind", [torch.int64, torch.float32, torch.uint8, "numpy"])
+def test_label_maps_of_any_type_and_dimension_are_taken(size: tuple[int, ...], kind: Any) -> None:
+    expected = RandSynthFMIntensity().set_random_state(seed=0)(label_map(*size))
+    labels = label_map(*size).numpy() if kind == "numpy" else label_map(*size).to(kind)
+    image = RandSynthFMIntensity().set_random_state(seed=0)(labels)
+    assert torch.equal(image.as_tensor(), expected.as_tensor())
+    assert image.dtype == torch.float32
+    assert image.shape == (1, *size)
+    assert image.min() >= 0.0
+    assert image.max() <= 1.0
+
+
+def test_the_image_lies_where_its_labels_lie() -> None:
+    affine = torch.tensor([[0.0, 2, 0, 5], [-3, 0, 0, 6], [0, 0, 4, 7], [0, 0, 0, 1]], dtype=torch.float64)
+    labels = MetaTensor(label_map(8, 10, 6), affine=affine, meta={"filename_or_obj": "case.nii.gz"})
+    image = RandSynthFMIntensity().set_random_state(seed=0)(labels)
+    assert torch.equal(image.affine, affine)
+    assert image.meta["filename_or_obj"] == "case.nii.gz"
+    assert "synthfm" not in labels.meta
+    image.affine[0, 3] = 100.0
+    assert labels.affine[0, 3] == 5.0
+
+
+def test_composes_with_monai_from_a_file_and_back(tmp_path: Path) -> None:
+    affine = np.diag([-2.0, 3.0, 4.0, 1.0])
+    path = tmp_path / "label.nii.gz"
+    nib.save(nib.Nifti1Image(label_map(12, 14, 10)[0].numpy().astype(np.uint8), affine), path)
+    pipeline = Compose(
+        [
+            LoadImaged("label"),
+            EnsureChannelFirstd("label"),
+            Orientationd("label", axcodes="RAS", labels=None),
+            RandSynthFMIntensityd("label", "image"),
+            RandRotate90d(["image", "label"], prob=1.0, max_k=1),
+        ]
+    ).set_random_state(seed=1)
+    sample = pipeline({"label": str(path)})
+    assert torch.equal(sample["image"].affine, sample["label"].affine)
+    assert sample["image"].shape == sample["label"].shape == (1, 14, 12, 10)
+    back = Invertd("image", pipeline, orig_keys="label", nearest_interp=False)(sample)["image"]
+    assert back.shape == (1, 12, 14, 10)
+    np.testing.assert_allclose(back.affine, affine)
+    again = pipeline.set_random_state(seed=1)({"label": str(path)})
+    assert torch.equal(again["image"].as_tensor(), sample["image"].as_tensor())
+    assert not torch.equal(pipeline({"label": str(path)})["image"].as_tensor(), sample["image"].as_tensor())
+
+
+def test_dictionary_twin_makes_one_image_for_each_label_map() -> None:
+    twin = RandSynthFMIntensityd(["a", "b"], ["x", "y"], allow_missing_keys=True).set_random_state(seed=0)
+    labels = label_map(32, 32)
+    result = twin({"a": labels, "b": labels, "other": 1})
+    assert set(result) == {"a", "b", "other", "x", "y"}
+    assert result["a"] is labels
+    assert not torch.equal(result["x"].as_tensor(), result["y"].as_tensor())
+    array = RandSynthFMIntensity().set_random_state(state=np.random.RandomState(0))
+    assert torch.equal(array(labels).as_tensor(), result["x"].as_tensor())
+    assert set(twin({"b": labels})) == {"b", "y"}
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"noises": ("salt", "gaussian")}, r"noises must be some of gaussian, .*got \['salt'\]"),
+        ({"num_noises": (0, 9)}, r"num_noises must be .* within \[0, 5\]"),
+        ({"contrast": (0.1, 0.7)}, "contrast must be"),
+        ({"background": (-0.1, 0.7)}, "background must be"),
+        ({"texture_prob": 1.5}, "texture_prob must be a probability"),
+        ({"canvas_shift": (0.0, 0.9)}, "canvas_shift must be"),
+        ({"noise_strength": (0.0, 0.1)}, "noise_strength must be"),
+    ],
+)
+def test_wrong_settings_are_named(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        RandSynthFMIntensity(**settings)
+    with pytest.raises(ValueError, match=message):
+        RandSynthFMIntensityd("label", **settings)
+
+
+@pytest.mark.parametrize("labels", [torch.zeros(8, 8), torch.zeros(2, 8, 8), torch.zeros(1, 1, 1, 8, 8)])
+def test_label_maps_of_another_shape_are_refused(labels: torch.Tensor) -> None:
+    with pytest.raises(ValueError, match=r"labels must be \[1, \*spatial\] in 2D or 3D, got shape"):
+        RandSynthFMIntensity()(labels)
+
+
+def test_negative_labels_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"labels must be 0 \(background\) and above, got -1"):
+        RandSynthFMIntensity()(-torch.ones(1, 8, 8))
+
+
+def test_as_many_image_keys_as_keys_are_needed() -> None:
+    with pytest.raises(ValueError, match="image_keys must name one image for each of"):
+        RandSynthFMIntensityd(["a", "b"], "image")
