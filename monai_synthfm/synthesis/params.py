@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, is_dataclass
+from dataclasses import asdict, dataclass, fields
 from types import UnionType
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -65,7 +65,7 @@ def _build(hint: Any, value: Any, where: str) -> Any:
             count = "" if inner else f" of {len(arguments)}"
             raise ValueError(f"{where} must be a list{count}, got {value!r:.80}.")
         return tuple(_build(inner or arguments[index], item, where) for index, item in enumerate(value))
-    if is_dataclass(hint):
+    if issubclass(hint, Params):
         return hint.parse(value)
     allowed = (int, float) if hint is float else hint
     if not isinstance(value, allowed) or (isinstance(value, bool) and hint is not bool):
@@ -76,9 +76,8 @@ def _build(hint: Any, value: Any, where: str) -> Any:
 def _matching(options: tuple[Any, ...], value: Any) -> Any:
     """Choose, of several types, the parameter class whose fields the value has; otherwise the first."""
     for option in options:
-        if is_dataclass(option) and (
-            isinstance(value, option)
-            or (isinstance(value, Mapping) and {field.name for field in fields(option)} == set(value))
-        ):
-            return option
+        if isinstance(option, type) and issubclass(option, Params):
+            names = {field.name for field in fields(option)}
+            if isinstance(value, option) or (isinstance(value, Mapping) and names == set(value)):
+                return option
     return options[0]

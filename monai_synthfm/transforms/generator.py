@@ -46,8 +46,8 @@ class RandGenerator(Randomizable, Transform):
         self.params: Any = None
 
     @abstractmethod
-    def replay(self, params: Any) -> Any:
-        """Return what parameters stand for: a dataclass, its JSON text (``meta["synthfm"]``) or that text's
+    def replay(self, *args: Any, **kwargs: Any) -> Any:
+        """Return what parameters stand for, given last: a dataclass, its JSON text (``meta["synthfm"]``) or that text's
         dictionary."""
 
     def parse(self, params: Params | str | Mapping[str, Any]) -> Any:

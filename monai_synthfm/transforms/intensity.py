@@ -215,7 +215,7 @@ class RandSynthFMIntensityd(Randomizable, MapTransform):
         **kwargs: Any,
     ) -> None:
         MapTransform.__init__(self, keys, allow_missing_keys)
-        self.image_keys = (image_keys,) if isinstance(image_keys, str) else tuple(image_keys)  # type: ignore[arg-type]
+        self.image_keys = (image_keys,) if isinstance(image_keys, str) else tuple(image_keys)
         if len(self.image_keys) != len(self.keys):
             raise ValueError(
                 f"image_keys must name one image for each of {list(self.keys)}, got {list(self.image_keys)}."

@@ -14,7 +14,13 @@ from monai.data import MetaTensor
 
 from monai_synthfm.synthesis.bezier import BezierShapesParams, EllipseParams, closed_bezier, draw_shapes
 from monai_synthfm.synthesis.params import Params
-from monai_synthfm.transforms.generator import RandGenerator, check_probability, check_range, draw_integer, draw_log_uniform
+from monai_synthfm.transforms.generator import (
+    RandGenerator,
+    check_probability,
+    check_range,
+    draw_integer,
+    draw_log_uniform,
+)
 
 __all__ = ["RandBezierShapes"]
 

@@ -80,7 +80,8 @@ class RandSynthFM(RandGenerator):
             raise ValueError(f"spatial_size must be (height, width), got {spatial_size!r}.")
         self.spatial_size = tuple(int(size) for size in spatial_size)
         self.module = module
-        self.boundary_prob = {"shape": 0.0, "boundary": 1.0, "both": check_probability("boundary_prob", boundary_prob)}[module]
+        boundary_prob = check_probability("boundary_prob", boundary_prob)
+        self.boundary_prob = {"shape": 0.0, "boundary": 1.0, "both": boundary_prob}[module]
         self.native_size = None if native_size is None else check_range("native_size", native_size, low=16)
         self.shapes = shapes or RandBezierShapes(spatial_size)
         self.boundary = boundary or RandBoundaryMask(spatial_size)

@@ -20,7 +20,6 @@ from monai.bundle import ConfigWorkflow
 
 from monai_synthfm.networks import MobileSam
 from monai_synthfm.transforms.medsam import MedSAMIntensity
-
 from tests.inferers.region_grower import RegionGrower, grow
 
 SIZES = (24, 22, 9)

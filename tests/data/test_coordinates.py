@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import SimpleITK as sitk
+import SimpleITK as sitk  # noqa: N813
 
 from monai_synthfm.data.coordinates import apply_affine, map_boxes, to_voxels
 

@@ -19,18 +19,21 @@ def test_files_appear_together_when_the_block_ends(tmp_path: Path) -> None:
     assert sorted(path.name for path in folder.iterdir()) == ["one", "two"]
 
 
+def write_and_fail(folder: Path, error: BaseException) -> None:
+    with staged_files(folder) as stage:
+        (stage / "one").write_text("new")
+        raise error
+
+
 def test_an_error_leaves_nothing_behind(tmp_path: Path) -> None:
-    folder = tmp_path / "a" / "b"
-    with pytest.raises(RuntimeError, match="disk"), staged_files(folder) as stage:
-        (stage / "one").write_text("1")
-        raise RuntimeError("disk")
+    with pytest.raises(RuntimeError, match="disk"):
+        write_and_fail(tmp_path / "a" / "b", RuntimeError("disk"))
     assert not list(tmp_path.iterdir())
 
 
 def test_an_error_leaves_earlier_files_as_they_were(tmp_path: Path) -> None:
     (tmp_path / "one").write_text("old")
-    with pytest.raises(KeyboardInterrupt), staged_files(tmp_path) as stage:
-        (stage / "one").write_text("new")
-        raise KeyboardInterrupt
+    with pytest.raises(KeyboardInterrupt):
+        write_and_fail(tmp_path, KeyboardInterrupt())
     assert [path.name for path in tmp_path.iterdir()] == ["one"]
     assert (tmp_path / "one").read_text() == "old"

@@ -8,9 +8,10 @@ import pytest
 import torch
 from monai.data import MetaTensor
 
-from .region_grower import RegionGrower, grow
 from monai_synthfm.inferers import PromptedSliceInferer
 from monai_synthfm.networks import MobileSam
+
+from .region_grower import RegionGrower, grow
 
 NO_BOX = np.full(4, np.nan)
 

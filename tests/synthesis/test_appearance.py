@@ -81,7 +81,9 @@ def test_textures_are_added_with_the_amplitude_of_each_region(kind: str, functio
 
 def test_blur_comes_before_noise_and_noises_come_in_their_order() -> None:
     noises = (NoiseParams("gaussian", 0.05, 1.0, 3), NoiseParams("speckle", 0.1, 2.0, 4))
-    painted = torch.from_numpy(ndimage.gaussian_filter(np.array([0.2, 0.5, 0.8])[blocks().numpy()], 1.5, mode="nearest"))
+    painted = torch.from_numpy(
+        ndimage.gaussian_filter(np.array([0.2, 0.5, 0.8])[blocks().numpy()], 1.5, mode="nearest")
+    )
     first = gaussian_noise(painted.float()[None], 0.05, generator=seeded(3)).clamp_min(0.0)
     second = speckle_noise(first, 0.1, correlation=2.0, generator=seeded(4))[0]
     rendered = render_regions(blocks(), plain(blur=1.5, noises=noises)).numpy()

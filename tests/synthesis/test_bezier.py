@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
@@ -38,7 +40,7 @@ def circle(center: tuple[float, float], radius: float, count: int = 12) -> tuple
 def inside_by_crossings(outline: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """The even-odd rule: a ray to the right crosses the outline an odd number of times."""
     inside = np.zeros(x.shape, dtype=bool)
-    for (x0, y0), (x1, y1) in zip(outline[:-1], outline[1:], strict=True):
+    for (x0, y0), (x1, y1) in pairwise(outline):
         if y0 != y1:
             inside ^= ((y0 > y) != (y1 > y)) & (x < x0 + (y - y0) * (x1 - x0) / (y1 - y0))
     return inside

@@ -80,7 +80,9 @@ def test_resampling_keeps_image_and_labels_together(size: tuple[int, int]) -> No
         expected = (np.array(ndimage.center_of_mass((native_labels == label).numpy())) + 0.5) * zoom - 0.5
         np.testing.assert_allclose(ndimage.center_of_mass((labels == label).numpy()), expected, atol=0.6)
         inside = torch.from_numpy(ndimage.binary_erosion((labels == label).numpy(), iterations=3))
-        assert image[inside].mean().item() == pytest.approx(native_image[native_labels == label].mean().item(), abs=0.02)
+        assert image[inside].mean().item() == pytest.approx(
+            native_image[native_labels == label].mean().item(), abs=0.02
+        )
 
 
 def test_shrinking_averages_noise_instead_of_picking_pixels() -> None:

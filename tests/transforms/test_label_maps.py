@@ -63,7 +63,9 @@ def test_gaps_lie_on_the_boundaries_of_the_label_map() -> None:
     near = np.zeros_like(gaps)
     for axis in (0, 1):
         edge = np.diff(labels, axis=axis) != 0
-        near |= np.pad(edge, [(0, int(axis == a)) for a in (0, 1)]) | np.pad(edge, [(int(axis == a), 0) for a in (0, 1)])
+        near |= np.pad(edge, [(0, int(axis == a)) for a in (0, 1)]) | np.pad(
+            edge, [(int(axis == a), 0) for a in (0, 1)]
+        )
     np.testing.assert_array_equal(gaps, ndimage.binary_dilation(near))
 
 

@@ -12,7 +12,9 @@ from typing import Any
 
 from monai_synthfm.data.datasets.amos import AmosDataset
 from monai_synthfm.data.datasets.base import LabelledDataset
+from monai_synthfm.data.datasets.camus import CamusDataset
 from monai_synthfm.data.datasets.chaos import ChaosDataset
+from monai_synthfm.data.datasets.hc18 import Hc18Dataset
 from monai_synthfm.data.datasets.indexed import IndexedDataset
 
 __all__ = ["DATASETS", "open_dataset"]
@@ -20,12 +22,15 @@ __all__ = ["DATASETS", "open_dataset"]
 DATASETS: dict[str, Callable[..., LabelledDataset]] = {
     "amos_ct": partial(AmosDataset, modality="ct"),
     "amos_mr": partial(AmosDataset, modality="mr"),
+    "camus": partial(CamusDataset, frames="single"),
+    "camus_half_sequence": partial(CamusDataset, frames="half_sequence"),
     "chaos_ct": partial(ChaosDataset, sequences=("ct",)),
     "chaos_mr": partial(ChaosDataset, sequences=("t1_in", "t2")),
     "chaos_mr_t1in": partial(ChaosDataset, sequences=("t1_in",)),
     "chaos_mr_t1out": partial(ChaosDataset, sequences=("t1_out",)),
     "chaos_mr_t2": partial(ChaosDataset, sequences=("t2",)),
     "development": IndexedDataset,
+    "hc18": Hc18Dataset,
 }
 
 

@@ -86,8 +86,8 @@ def read_nifti(path: str | Path) -> MetaTensor:
     return canonical_volume(stored[0].numpy(), stored.affine.numpy(), path)
 
 
-def read_nifti_array(path: str | Path) -> tuple[np.ndarray, np.ndarray, tuple[float, ...]]:
-    """Read the array of a NIfTI file as stored, its affine [4, 4] and its spacing in mm."""
+def read_nifti_array(path: str | Path) -> tuple[np.ndarray, np.ndarray]:
+    """Read the array of a NIfTI file as stored, and its affine [4, 4]."""
     if not Path(path).is_file():
         raise FaultError("missing_file", path, "no such file")
     try:
@@ -95,12 +95,12 @@ def read_nifti_array(path: str | Path) -> tuple[np.ndarray, np.ndarray, tuple[fl
         voxels = np.asanyarray(image.dataobj)
     except _ERRORS as error:
         raise FaultError("unreadable", path, f"not a whole NIfTI file ({error})") from error
-    return voxels, image.affine, tuple(float(size) for size in image.header.get_zooms())
+    return voxels, image.affine
 
 
 def read_nifti_labels(path: str | Path) -> MetaTensor:
     """Read a label volume: int16 [1, X, Y, Z]."""
-    voxels, affine, _ = read_nifti_array(path)
+    voxels, affine = read_nifti_array(path)
     if voxels.ndim > 3 and voxels.size == np.prod(voxels.shape[:3]):
         voxels = voxels.reshape(voxels.shape[:3])
     if voxels.ndim != 3:
@@ -108,14 +108,25 @@ def read_nifti_labels(path: str | Path) -> MetaTensor:
     return canonical_volume(integer_volume(voxels, path), affine, path)
 
 
-def nifti_spacing(path: str | Path) -> list[float]:
-    """Read the spacing in mm along the axes of the volume in RAS+ order, from the header alone."""
+def nifti_spacing(path: str | Path, as_stored: bool = False) -> list[float]:
+    """
+    Read the spacing of a NIfTI file from its header alone.
+
+    Args:
+        path: the file.
+        as_stored: take the header's numbers for all axes in their order, for images that do not lie in a body.
+
+    Returns:
+        mm along the axes of the volume in RAS+ order.
+    """
     try:
-        affine = nib.load(path).affine
-        order = np.argsort(io_orientation(affine)[:, 0])
+        image = nib.load(path)
+        if as_stored:
+            return [round(float(size), 6) for size in image.header.get_zooms()]
+        order = np.argsort(io_orientation(image.affine)[:, 0])
     except (*_ERRORS, np.linalg.LinAlgError) as error:
         raise FaultError("unreadable", path, f"not a readable NIfTI header ({error})") from error
-    return [round(float(size), 6) for size in np.linalg.norm(affine[:3, :3], axis=0)[order]]
+    return [round(float(size), 6) for size in np.linalg.norm(image.affine[:3, :3], axis=0)[order]]
 
 
 def read_itk_volume(path: str | Path, labels: bool = False) -> MetaTensor:

@@ -1,0 +1,126 @@
+# Copyright (c) monai_synthfm contributors
+# Licensed under the Apache License, Version 2.0 (http://www.apache.org/licenses/LICENSE-2.0).
+# SPDX-License-Identifier: Apache-2.0
+"""Ellipses through outlines: how a drawn circumference becomes a mask, even where the image cuts it off."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import ndimage
+
+__all__ = ["Ellipse", "fit_ellipse", "outline_points"]
+
+
+@dataclass(frozen=True)
+class Ellipse:
+    """
+    An ellipse in pixel coordinates, where a whole number is the centre of a pixel.
+
+    Args:
+        x: centre, in columns.
+        y: centre, in rows.
+        a: larger semi-axis in pixels.
+        b: smaller semi-axis in pixels.
+        angle: of the larger axis, in radians from the column axis towards the row axis.
+
+    Example:
+        >>> round(Ellipse(0, 0, 10, 10, 0).circumference(), 3)
+        62.832
+        >>> int(Ellipse(10, 8, 3, 2, 0).mask((20, 20)).sum())
+        17
+    """
+
+    x: float
+    y: float
+    a: float
+    b: float
+    angle: float
+
+    def circumference(self) -> float:
+        """Return the length of the outline in pixels, by Ramanujan's first approximation."""
+        return math.pi * (3 * (self.a + self.b) - math.sqrt((3 * self.a + self.b) * (self.a + 3 * self.b)))
+
+    def mask(self, shape: tuple[int, int], margin: float = 0.0) -> np.ndarray:
+        """
+        Return the pixels [H, W] whose centres lie inside.
+
+        Args:
+            shape: H and W.
+            margin: added to both semi-axes; half a pixel takes in the pixels that the outline itself goes through.
+        """
+        rows, columns = np.ogrid[: shape[0], : shape[1]]
+        cos, sin = math.cos(self.angle), math.sin(self.angle)
+        along = (columns - self.x) * cos + (rows - self.y) * sin
+        across = (rows - self.y) * cos - (columns - self.x) * sin
+        return (along / (self.a + margin)) ** 2 + (across / (self.b + margin)) ** 2 <= 1
+
+
+def outline_points(marked: np.ndarray) -> np.ndarray:
+    """
+    Return the (x, y) of the pixels of an outline [N, 2], which may be drawn as a line or as a filled region.
+
+    Where a region is cut off by the edge of the image, the edge is no part of its outline.
+
+    Args:
+        marked: booleans [H, W].
+    """
+    inner = ndimage.binary_erosion(marked, border_value=1)
+    return np.argwhere(marked & ~inner)[:, ::-1]
+
+
+def fit_ellipse(points: np.ndarray) -> Ellipse:
+    """
+    Fit an ellipse to points by direct least squares.
+
+    Minimises the algebraic distance :math:`\\sum (A x^2 + B xy + C y^2 + D x + E y + F)^2` under
+    :math:`4AC - B^2 = 1`, which only ellipses meet. Source: Halir and Flusser, "Numerically stable direct least squares
+    fitting of ellipses", 1998.
+
+    Args:
+        points: (x, y) [N, 2], at least 5.
+
+    Raises:
+        ValueError: when there are fewer than 5 points, or they do not lie along an ellipse (a line, for example).
+
+    Example:
+        >>> turn = np.linspace(0, 2 * np.pi, 40)
+        >>> found = fit_ellipse(np.stack([30 + 9 * np.cos(turn), 20 + 4 * np.sin(turn)], axis=1))
+        >>> [round(value, 3) for value in (found.x, found.y, found.a, found.b)]
+        [30.0, 20.0, 9.0, 4.0]
+    """
+    points = np.asarray(points, dtype=np.float64)
+    if len(points) < 5:
+        raise ValueError(f"expected at least 5 points of an ellipse, found {len(points)}.")
+    middle, scale = points.mean(axis=0), max(float(points.std()), 1e-12)
+    x, y = ((points - middle) / scale).T
+    quadratic, linear = np.stack([x * x, x * y, y * y], axis=1), np.stack([x, y, np.ones_like(x)], axis=1)
+    try:
+        back = -np.linalg.solve(linear.T @ linear, linear.T @ quadratic)
+    except np.linalg.LinAlgError as error:
+        raise ValueError("the points lie on a line, not along an ellipse.") from error
+    reduced = quadratic.T @ quadratic + quadratic.T @ linear @ back
+    values, vectors = np.linalg.eig(np.array([reduced[2] / 2, -reduced[1], reduced[0] / 2]))
+    vectors = vectors.real
+    condition = 4 * vectors[0] * vectors[2] - vectors[1] ** 2
+    candidates = np.flatnonzero((condition > 0) & np.isfinite(values))
+    if len(candidates) == 0:
+        raise ValueError("the points do not lie along an ellipse.")
+    first = vectors[:, candidates[0]]
+    return _from_conic(*first, *(back @ first), middle=middle, scale=scale)
+
+
+def _from_conic(
+    a: float, b: float, c: float, d: float, e: float, f: float, *, middle: np.ndarray, scale: float
+) -> Ellipse:
+    form = np.array([[a, b / 2], [b / 2, c]])
+    centre = np.linalg.solve(2 * form, [-d, -e])
+    level = centre @ form @ centre - f
+    sizes, axes = np.linalg.eigh(form / level if level else form)
+    if not np.isfinite(sizes).all() or (sizes <= 0).any():
+        raise ValueError("the points do not lie along an ellipse.")
+    x, y = centre * scale + middle
+    longest, shortest = scale / np.sqrt(sizes)
+    return Ellipse(float(x), float(y), float(longest), float(shortest), math.atan2(axes[1, 0], axes[0, 0]) % math.pi)

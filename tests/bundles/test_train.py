@@ -1,0 +1,207 @@
+# Copyright (c) monai_synthfm contributors
+# Licensed under the Apache License, Version 2.0 (http://www.apache.org/licenses/LICENSE-2.0).
+# SPDX-License-Identifier: Apache-2.0
+"""The training bundle: MONAI's own checks, one short training, an exact resume, and two processes."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+import torch
+from monai.bundle import ConfigWorkflow, verify_net_in_out
+
+TINY_SAM = {
+    "_target_": "monai_synthfm.networks.Sam",
+    "model": {
+        "_target_": "monai_synthfm.networks.ViTSize",
+        "embed_dim": 32,
+        "depth": 2,
+        "num_heads": 2,
+        "global_attn_indexes": [1],
+    },
+    "image_size": "@image_size",
+    "reset_decoder": True,
+    "seed": "@seed",
+    "frozen": "@frozen",
+}
+SMALL: dict[str, Any] = {
+    "image_size": 64,
+    "generator#native_size": [48, 96],
+    "samples_per_epoch": 6,
+    "validation_samples": 4,
+    "batch_size": 2,
+    "num_objects": 2,
+    "num_workers": 0,
+    "max_epochs": 2,
+    "warmup_steps": 2,
+    "amp": False,
+    "device": "cpu",
+    "network_def": TINY_SAM,
+    "seed": 3,
+}
+# the keys that the published schema of bundle metadata requires
+METADATA_SCHEMA = {
+    "type": "object",
+    "required": [
+        "schema",
+        "version",
+        "changelog",
+        "monai_version",
+        "pytorch_version",
+        "numpy_version",
+        "required_packages_version",
+        "task",
+        "description",
+        "authors",
+        "copyright",
+        "network_data_format",
+    ],
+    "properties": {
+        "version": {"type": "string", "pattern": r"^\d+\.\d+\.\d+$"},
+        "changelog": {"type": "object"},
+        "supported_apps": {"type": "object"},
+        "required_packages_version": {"type": "object"},
+        "network_data_format": {
+            "type": "object",
+            "required": ["inputs", "outputs"],
+            "properties": {
+                direction: {
+                    "type": "object",
+                    "additionalProperties": {
+                        "type": "object",
+                        "required": ["type", "format", "num_channels", "spatial_shape", "dtype", "value_range"],
+                    },
+                }
+                for direction in ("inputs", "outputs")
+            },
+        },
+    },
+}
+
+
+def workflow(bundle_dir: Path, output_dir: Path, files: tuple[str, ...] = ("train.yaml",), **overrides: Any) -> ConfigWorkflow:
+    return ConfigWorkflow(
+        workflow_type="train",
+        config_file=[str(bundle_dir / "configs" / name) for name in files],
+        meta_file=str(bundle_dir / "configs" / "metadata.json"),
+        logging_file=str(bundle_dir / "configs" / "logging.conf"),
+        output_dir=str(output_dir),
+        **{**SMALL, **overrides},
+    )
+
+
+def train(bundle_dir: Path, output_dir: Path, **overrides: Any) -> None:
+    config = workflow(bundle_dir, output_dir, **overrides)
+    config.initialize()
+    config.run()
+    config.finalize()
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    return torch.load(folder / "checkpoint.pt", weights_only=True)["network"]
+
+
+def test_metadata_is_valid_and_its_version_is_in_the_changelog(bundle_dir: Path) -> None:
+    metadata = json.loads((bundle_dir / "configs" / "metadata.json").read_text())
+    jsonschema.validate(metadata, METADATA_SCHEMA)
+    assert metadata["version"] in metadata["changelog"]
+
+
+def test_the_bundle_has_what_the_model_zoo_asks_for(bundle_dir: Path) -> None:
+    assert {path.name for path in bundle_dir.iterdir()} <= {"configs", "docs", "models", "LICENSE"}
+    for name in ("LICENSE", "docs/README.md", "configs/metadata.json", "configs/inference.yaml", "configs/train.yaml"):
+        assert (bundle_dir / name).is_file(), name
+
+
+@pytest.mark.parametrize("files", [("train.yaml",), ("train.yaml", "train_quick.yaml")])
+def test_all_workflow_properties_are_found(bundle_dir: Path, tmp_path: Path, files: tuple[str, ...]) -> None:
+    config = workflow(bundle_dir, tmp_path, files)
+    config.initialize()
+    assert config.check_properties() == []
+
+
+def test_the_paper_settings_build_the_paper_training(bundle_dir: Path, tmp_path: Path) -> None:
+    kept = ("image_size", "samples_per_epoch", "batch_size", "max_epochs")
+    with pytest.MonkeyPatch.context() as patch:
+        for name in kept:
+            patch.delitem(SMALL, name)
+        config = workflow(bundle_dir, tmp_path, ("train.yaml", "train_paper.yaml"), samples_per_epoch=10000)
+        config.initialize()
+        trainer = config.parser.get_parsed_content("train#trainer")
+        assert config.parser.get_parsed_content("image_size") == 1024
+    assert trainer.state.max_epochs == 100
+    assert len(trainer.data_loader) == 10000
+    assert type(trainer.loss_function).__name__ == "DiceLoss"
+
+
+def test_the_network_takes_an_image_alone_as_the_metadata_says(bundle_dir: Path) -> None:
+    verify_net_in_out(
+        net_id="network_def",
+        meta_file=str(bundle_dir / "configs" / "metadata.json"),
+        config_file=str(bundle_dir / "configs" / "inference.yaml"),
+        device="cpu",
+        n=1,
+        any=64,
+        network_def={**TINY_SAM, "image_size": 64, "seed": 0, "frozen": []},
+    )
+
+
+def test_only_the_decoder_is_trained_and_files_are_written(bundle_dir: Path, tmp_path: Path) -> None:
+    train(bundle_dir, tmp_path)
+    best = torch.load(tmp_path / "model.pt", weights_only=True)
+    before = workflow(bundle_dir, tmp_path)
+    before.initialize()
+    start = before.parser.get_parsed_content("network_def").state_dict()
+    changed = {name.split(".")[0] for name in best if not torch.equal(best[name], start[name])}
+    # the encoder is random here and built anew, so only its presence can be checked
+    assert "mask_decoder" in changed
+    assert set(best) == set(start)
+    assert list(tmp_path.glob("events.out.tfevents.*"))
+
+
+def test_a_resumed_training_equals_one_that_was_never_interrupted(bundle_dir: Path, tmp_path: Path) -> None:
+    # the schedule is that of three epochs in all runs: only the last epoch is missing in the first half
+    encoder = tmp_path / "start.pt"
+    start = workflow(bundle_dir, tmp_path)
+    start.initialize()
+    torch.save(start.parser.get_parsed_content("network_def").state_dict(), encoder)
+    network = {**TINY_SAM, "pretrained": str(encoder)}
+    schedule = {"network_def": network, "lr_scheduler#t_total": 9}
+    train(bundle_dir, tmp_path / "whole", max_epochs=3, **schedule)
+    train(bundle_dir, tmp_path / "halves", max_epochs=2, **schedule)
+    train(bundle_dir, tmp_path / "halves", max_epochs=3, resume=True, **schedule)
+    one, other = weights(tmp_path / "whole"), weights(tmp_path / "halves")
+    assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+@pytest.mark.slow
+def test_two_processes_train_the_same_network_with_gloo(bundle_dir: Path, tmp_path: Path) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    configs = [str(bundle_dir / "configs" / name) for name in ("train.yaml", "multi_gpu_train.yaml")]
+    options = {**SMALL, "output_dir": str(tmp_path), "max_epochs": 1, "samples_per_epoch": 8}
+    del options["device"]
+    arguments = [part for name, value in options.items() for part in (f"--{name}", str(value))]
+    result = subprocess.run(
+        [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", f"--master_port={port}"]
+        + ["-m", "monai.bundle", "run", "--config_file", str(configs), *arguments],
+        env={**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""},
+        capture_output=True,
+        text=True,
+        timeout=400,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr[-3000:]
+    assert sorted(path.name for path in tmp_path.glob("*.pt")) == ["checkpoint.pt", "model.pt"]
+    # 8 samples, 2 processes, batches of 2: two steps each, shown by the one bar of the first process
+    assert re.search(r"\b2/2\b", result.stderr)
