@@ -45,7 +45,7 @@ def whole_samples(size: tuple[int, int]) -> Iterator[tuple[str, Sampler]]:
 
 
 def parts(size: tuple[int, int]) -> Iterator[tuple[str, Sampler]]:
-    shapes, labels, mask = RandBezierShapes(size), RandSynthMorphLabels(size, num_labels=(NUM_LABELS,) * 2)
+    shapes, labels = RandBezierShapes(size), RandSynthMorphLabels(size, num_labels=(NUM_LABELS,) * 2)
     yield "part: shapes", lambda seed: shapes.set_random_state(seed=seed)()
     yield f"part: label map, {NUM_LABELS} labels", lambda seed: labels.set_random_state(seed=seed)()
     mask = RandBoundaryMask(size, label_map=labels)

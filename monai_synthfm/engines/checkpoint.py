@@ -17,11 +17,13 @@ __all__ = ["TrainingCheckpoint"]
 
 
 class TrainingCheckpoint:
-    """Write ``model.pt`` whenever validation reaches a new best and ``checkpoint.pt`` after each epoch; resume from the latter.
+    """Write ``model.pt`` whenever validation reaches a new best and ``checkpoint.pt`` after each epoch; resume from the
+    latter.
 
-    ``model.pt`` is a plain state dict, as bundles have it. ``checkpoint.pt`` holds network, optimizer, scheduler, the position in the training and the
-    best metric so far, so that a resumed training is the training that was never interrupted. Files appear whole or not at all; only the first rank
-    writes. Attach it after the handler that validates.
+    ``model.pt`` is a plain state dict, as bundles have it. ``checkpoint.pt`` holds network, optimizer, scheduler, the
+    position in the training and the best metric so far, so that a resumed training is the training that was never
+    interrupted. Files appear whole or not at all; only the first rank writes. Attach it after the handler that
+    validates.
 
     Args:
         folder: where the files go; made when missing.
@@ -66,7 +68,8 @@ class TrainingCheckpoint:
         state = torch.load(path, map_location="cpu", weights_only=True)
         if state["epoch_length"] != engine.state.epoch_length:
             raise ValueError(
-                f"{path} is of a training with {state['epoch_length']} steps in an epoch, this one has {engine.state.epoch_length}."
+                f"{path} is of a training with {state['epoch_length']} steps in an epoch, "
+                f"this one has {engine.state.epoch_length}."
             )
         for name, part in self.parts.items():
             part.load_state_dict(state[name])

@@ -19,7 +19,8 @@ __all__ = ["EpochSetter", "GradientClipper", "TrainingProgress"]
 
 
 class EpochSetter:
-    """Tell a dataset of generated samples which epoch begins, so that every epoch has new images and a resumed one its own.
+    """Tell a dataset of generated samples which epoch begins, so that every epoch has new images and a resumed one its
+    own.
 
     Args:
         dataset: the trainer's dataset.
@@ -64,7 +65,8 @@ class GradientClipper:
 
 
 class TrainingProgress:
-    """Show one bar for the whole training: step, running loss, last validation and the time left, on the first rank only.
+    """Show one bar for the whole training: step, running loss, last validation and the time left, on the first rank
+    only.
 
     Args:
         evaluator: whose key metric to show; None = no validation.
@@ -86,7 +88,9 @@ class TrainingProgress:
     def start(self, engine: Engine) -> None:
         """Open the bar, at the step from which the training goes on."""
         total = engine.state.max_epochs * engine.state.epoch_length
-        self.bar = tqdm(total=total, initial=engine.state.iteration, desc="training", unit="step", disable=get_rank() > 0)
+        self.bar = tqdm(
+            total=total, initial=engine.state.iteration, desc="training", unit="step", disable=get_rank() > 0
+        )
 
     def __call__(self, engine: Engine) -> None:
         """Move the bar by one step."""

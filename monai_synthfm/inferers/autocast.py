@@ -16,8 +16,8 @@ __all__ = ["AutocastInferer"]
 class AutocastInferer(Inferer):
     """Call the network under ``torch.autocast`` of the input's own device and return float32.
 
-    MONAI's engines autocast for CUDA only. This inferer does so for CPU, CUDA and MPS alike, in bfloat16, whose range is that of float32, so that no
-    gradient scaling is needed.
+    MONAI's engines autocast for CUDA only. This inferer does so for CPU, CUDA and MPS alike, in bfloat16, whose range
+    is that of float32, so that no gradient scaling is needed.
 
     Args:
         amp: False = plain float32.

@@ -88,7 +88,9 @@ METADATA_SCHEMA = {
 }
 
 
-def workflow(bundle_dir: Path, output_dir: Path, files: tuple[str, ...] = ("train.yaml",), **overrides: Any) -> ConfigWorkflow:
+def workflow(
+    bundle_dir: Path, output_dir: Path, files: tuple[str, ...] = ("train.yaml",), **overrides: Any
+) -> ConfigWorkflow:
     return ConfigWorkflow(
         workflow_type="train",
         config_file=[str(bundle_dir / "configs" / name) for name in files],
@@ -192,9 +194,9 @@ def test_two_processes_train_the_same_network_with_gloo(bundle_dir: Path, tmp_pa
     options = {**SMALL, "output_dir": str(tmp_path), "max_epochs": 1, "samples_per_epoch": 8}
     del options["device"]
     arguments = [part for name, value in options.items() for part in (f"--{name}", str(value))]
+    launcher = ["-m", "torch.distributed.run", "--nproc_per_node=2", f"--master_port={port}"]
     result = subprocess.run(
-        [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", f"--master_port={port}"]
-        + ["-m", "monai.bundle", "run", "--config_file", str(configs), *arguments],
+        [sys.executable, *launcher, "-m", "monai.bundle", "run", "--config_file", str(configs), *arguments],
         env={**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""},
         capture_output=True,
         text=True,

@@ -16,9 +16,13 @@ from monai_synthfm.engines.checkpoint import TrainingCheckpoint
 from monai_synthfm.engines.handlers import EpochSetter, GradientClipper, TrainingProgress
 
 
-def make_trainer(handlers: list, network: torch.nn.Module, optimizer: torch.optim.Optimizer, epochs: int = 2) -> SupervisedTrainer:
+def make_trainer(
+    handlers: list, network: torch.nn.Module, optimizer: torch.optim.Optimizer, epochs: int = 2
+) -> SupervisedTrainer:
     generator = torch.Generator().manual_seed(0)
-    data = [{"image": torch.rand(3, generator=generator), "label": torch.rand(1, generator=generator)} for _ in range(4)]
+    data = [
+        {"image": torch.rand(3, generator=generator), "label": torch.rand(1, generator=generator)} for _ in range(4)
+    ]
     return SupervisedTrainer(
         device="cpu",
         max_epochs=epochs,

@@ -30,7 +30,7 @@ class Ellipse:
         >>> round(Ellipse(0, 0, 10, 10, 0).circumference(), 3)
         62.832
         >>> int(Ellipse(10, 8, 3, 2, 0).mask((20, 20)).sum())
-        17
+        19
     """
 
     x: float

@@ -14,6 +14,7 @@ from monai_synthfm.data.datasets.amos import AmosDataset
 from monai_synthfm.data.datasets.base import LabelledDataset
 from monai_synthfm.data.datasets.camus import CamusDataset
 from monai_synthfm.data.datasets.chaos import ChaosDataset
+from monai_synthfm.data.datasets.fetal_head import FetalHeadDataset, JnuIfmDataset
 from monai_synthfm.data.datasets.hc18 import Hc18Dataset
 from monai_synthfm.data.datasets.indexed import IndexedDataset
 
@@ -30,7 +31,10 @@ DATASETS: dict[str, Callable[..., LabelledDataset]] = {
     "chaos_mr_t1out": partial(ChaosDataset, sequences=("t1_out",)),
     "chaos_mr_t2": partial(ChaosDataset, sequences=("t2",)),
     "development": IndexedDataset,
+    "fh_ps_aop": partial(FetalHeadDataset, release="fh_ps_aop"),
     "hc18": Hc18Dataset,
+    "jnu_ifm": JnuIfmDataset,
+    "psfhs": partial(FetalHeadDataset, release="psfhs"),
 }
 
 

@@ -1,0 +1,182 @@
+# Copyright (c) monai_synthfm contributors
+# Licensed under the Apache License, Version 2.0 (http://www.apache.org/licenses/LICENSE-2.0).
+# SPDX-License-Identifier: Apache-2.0
+"""Pubic symphysis and fetal head in ultrasound during labour: FH-PS-AOP, PSFHS and JNU-IFM."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from monai.data import MetaTensor
+
+from monai_synthfm.data.datasets.base import Case, LabelledDataset, structure_mask
+from monai_synthfm.data.datasets.faults import Fault, FaultError, Finding
+from monai_synthfm.data.datasets.files import entries, files_by_stem, find_root, read_rows, subfolders
+from monai_synthfm.data.datasets.pictures import grey_picture, picture_tensor, read_itk_picture, read_png
+from monai_synthfm.data.datasets.volumes import integer_volume
+
+__all__ = ["FetalHeadDataset", "JnuIfmDataset"]
+
+_TABLE = {"pubic_symphysis": 1, "fetal_head": 2}
+_SIZES = {"fh_ps_aop": 4000, "psfhs": 1358}
+
+
+class _FetalHead(LabelledDataset):
+    modality = "us"
+    table: Mapping[str, int] = _TABLE
+    evaluated = ("fetal_head",)
+    sections: ClassVar[tuple[str, ...]] = ("training",)
+
+    def inspect(self, sample: Case) -> Iterator[Finding]:
+        """Check that the head is larger than the symphysis."""
+        areas = {name: float((sample["label"] == value).sum()) for name, value in _TABLE.items()}
+        if all(areas.values()):
+            yield Finding("area of the head over that of the symphysis", areas["fetal_head"] / areas["pubic_symphysis"], low=1.0)
+
+
+class FetalHeadDataset(_FetalHead):
+    """
+    The 4000 public images of FH-PS-AOP 2023, or the 1358 of PSFHS, which have the same tree.
+
+    Traps that are handled:
+
+    - Three identical channels are stored as a third axis of a scalar image, or as vectors: one is kept, and images whose
+      channels differ are refused.
+    - Spacing in the headers is of no meaning, since images were resized: ``spacing`` is None.
+    - Numbers are no patients: there is no telling which images show one person, so every image is its own patient, and
+      parts drawn at random share patients. There is no official split of the public images.
+    - The two sets are taken for one another: more images than a set has are reported.
+
+    Args:
+        root: folder of the download.
+        release: ``fh_ps_aop`` or ``psfhs``.
+        options: see :class:`LabelledDataset`; the only ``section`` is ``training``.
+    """
+
+    def __init__(self, root: str | Path, release: str = "fh_ps_aop", **options: Any) -> None:
+        if release not in _SIZES:
+            raise ValueError(f"release must be one of {tuple(_SIZES)}, got {release!r}.")
+        self.name = release
+        self.expected = {"training": _SIZES[release]}
+        super().__init__(root, **options)
+
+    def find_root(self, root: Path) -> Path:
+        """Find the folder that has ``image_mha`` and ``label_mha``."""
+
+        def is_root(folder: Path) -> bool:
+            return (folder / "image_mha").is_dir() and (folder / "label_mha").is_dir()
+
+        return find_root(root, is_root, "the folders image_mha and label_mha")
+
+    def scan(self) -> Iterator[Case | Fault]:
+        """List the images."""
+        images, labels = (files_by_stem(self.root / name, (".mha",)) for name in ("image_mha", "label_mha"))
+        if len(images) > _SIZES[self.name]:
+            message = f"{len(images)} images, but {self.name} has {_SIZES[self.name]}: is this another release?"
+            yield self.fault("count_mismatch", self.root / "image_mha", message, split="training")
+        for stem in [*images, *(stem for stem in labels if stem not in images)]:
+            if stem not in images:
+                yield self.fault("missing_image", labels[stem], "a label without an image", stem, "training")
+            elif stem not in labels:
+                yield self.fault("missing_label", images[stem], "an image without a label", stem, "training")
+            else:
+                yield self.case(stem, "training", str(images[stem]), str(labels[stem]))
+
+    def read(self, case: Case) -> tuple[MetaTensor, MetaTensor]:
+        """Read one channel of the image, and the label map."""
+        image, label = (grey_picture(read_itk_picture(case[key])[0], case[key]) for key in ("image", "label"))
+        return picture_tensor(image, case["image"]), picture_tensor(integer_volume(label, case["label"]), case["label"])
+
+
+class JnuIfmDataset(_FetalHead):
+    """
+    The labelled video frames of JNU-IFM.
+
+    Traps that are handled:
+
+    - Masks hold 7 (symphysis) and 8 (head), which become 1 and 2 as in the related sets. ``mask_enhance`` is a coloured
+      preview and is not read.
+    - ``frame_label.csv`` says what each frame shows; frames of class ``none`` (3) are left out, and masks must agree with
+      their class.
+    - Frames of one video are nearly the same, and patients are not named: the video is the patient.
+
+    Args:
+        root: folder of the download.
+        options: see :class:`LabelledDataset`; the only ``section`` is ``training``, there is no official split.
+    """
+
+    name = "jnu_ifm"
+    expected: Mapping[str, int] = {}
+    _CLASSES: ClassVar[dict[int, set[str]]] = {
+        3: set(),
+        4: {"pubic_symphysis"},
+        5: {"fetal_head"},
+        6: {"pubic_symphysis", "fetal_head"},
+    }
+    _STORED: ClassVar[dict[int, int]] = {0: 0, 7: _TABLE["pubic_symphysis"], 8: _TABLE["fetal_head"]}
+
+    def find_root(self, root: Path) -> Path:
+        """Find the folder of the videos, each of which has ``image`` and ``mask``."""
+
+        def is_root(folder: Path) -> bool:
+            return any((video / "image").is_dir() and (video / "mask").is_dir() for video in subfolders(folder))
+
+        return find_root(root.resolve(), is_root, "folders of videos with image and mask")
+
+    def scan(self) -> Iterator[Case | Fault]:
+        """List the frames that show something, video by video."""
+        for video in subfolders(self.root):
+            table = video / "frame_label.csv"
+            if not table.is_file():
+                yield self.fault("no_metadata", table, "no such file", video.name, "training")
+                continue
+            try:
+                yield from self._scan_video(video, table)
+            except FaultError as error:
+                yield self.fault(error.code, error.file, error.message, video.name, "training")
+
+    def _scan_video(self, video: Path, table: Path) -> Iterator[Case | Fault]:
+        listed = set()
+        for row in read_rows(table):
+            frame, code = (row.get(key, "") for key in ("frame_id", "frame_label"))
+            if not code.isdigit() or int(code) not in self._CLASSES or not frame:
+                raise FaultError("no_metadata", table, f"expected frame_id and frame_label 3 to 6, found {row}")
+            stem = frame.removesuffix(".png")
+            stem = stem if stem.startswith(f"{video.name}_") else f"{video.name}_{stem}"
+            listed.add(stem)
+            image, label = video / "image" / f"{stem}.png", video / "mask" / f"{stem}_mask.png"
+            if not self._CLASSES[int(code)]:
+                continue
+            if not image.is_file():
+                yield self.fault("missing_image", image, "listed in frame_label.csv", stem, "training")
+            elif not label.is_file():
+                yield self.fault("missing_label", label, "frame_label.csv says it shows something", stem, "training")
+            else:
+                more = {"patient_id": video.name, "frame_class": int(code)}
+                yield self.case(stem, "training", str(image), str(label), **more)
+        for path in entries(video / "image"):
+            if path.suffix == ".png" and path.stem not in listed:
+                yield self.fault("no_metadata", path, "not listed in frame_label.csv", path.stem, "training")
+
+    def read(self, case: Case) -> tuple[MetaTensor, MetaTensor]:
+        """Read the frame, and its label map with the values of the related sets."""
+        stored = grey_picture(read_png(case["label"]), case["label"])
+        unknown = sorted(set(np.unique(stored).tolist()) - set(self._STORED))
+        if unknown:
+            raise FaultError("unexpected_label", case["label"], f"values {unknown[:5]}, expected {list(self._STORED)}")
+        label = np.zeros(stored.shape, np.int16)
+        for old, new in self._STORED.items():
+            label[stored == old] = new
+        image = picture_tensor(grey_picture(read_png(case["image"]), case["image"]), case["image"])
+        return image, picture_tensor(label, case["label"])
+
+    def inspect(self, sample: Case) -> Iterator[Finding]:
+        """Check the areas, and that the mask shows what the class of the frame says."""
+        yield from super().inspect(sample)
+        every = {**sample, "structures": _TABLE}
+        seen = {name for name in _TABLE if structure_mask(every, name).any()}
+        wrong = seen ^ self._CLASSES[sample["frame_class"]]
+        yield Finding("structures that the mask and the frame's class disagree about", float(len(wrong)), high=0.0)
