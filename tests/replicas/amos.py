@@ -10,7 +10,6 @@ from pathlib import Path
 
 import nibabel as nib
 import numpy as np
-
 from replicas.body import centred_affine, hounsfield, organ_masks
 
 LABELS = {

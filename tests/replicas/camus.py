@@ -50,7 +50,15 @@ def write_camus_nifti(folder: Path) -> Path:
             frames = [heart(HEIGHT, WIDTH, step, seed) for step in steps]
             _save(patient / f"{stem}_half_sequence.nii.gz", np.stack([image for image, _ in frames], axis=-1))
             _save(patient / f"{stem}_half_sequence_gt.nii.gz", np.stack([label for _, label in frames], axis=-1))
-            lines = [f"ED: {ed}", f"ES: {es}", f"NbFrame: {FRAMES}", "Sex: F", "Age: 56", f"ImageQuality: {quality}", "EF: 54"]
+            lines = [
+                f"ED: {ed}",
+                f"ES: {es}",
+                f"NbFrame: {FRAMES}",
+                "Sex: F",
+                "Age: 56",
+                f"ImageQuality: {quality}",
+                "EF: 54",
+            ]
             (patient / f"Info_{view}.cfg").write_text("\n".join(lines if seed else reversed(lines)) + "\n")
     lists = root / "database_split"
     lists.mkdir()

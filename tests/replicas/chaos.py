@@ -12,7 +12,6 @@ import pydicom
 from PIL import Image
 from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage
-
 from replicas.body import hounsfield, organ_masks
 
 SHAPE = (46, 36, 14)
@@ -70,7 +69,9 @@ def _write_mr(folder: Path, seed: int) -> None:
         for phase, name in names.items():
             echo, scale = (4.6, 1) if phase == "InPhase" else (2.3, 2)
             path = t1 / "DICOM_anon" / phase / f"{name}.dcm"
-            write_slice(path, image[:, :, z] // scale, affine, z, phases, int(name[-5:]), SliceThickness=5.5, EchoTime=echo)
+            write_slice(
+                path, image[:, :, z] // scale, affine, z, phases, int(name[-5:]), SliceThickness=5.5, EchoTime=echo
+            )
         _write_png(t1 / "Ground" / f"{names['InPhase']}.png", label[:, :, z])
         name = f"IMG-0002-{z + 1:05d}"
         path = folder / "T2SPIR" / "DICOM_anon" / f"{name}.dcm"

@@ -86,10 +86,11 @@ def test_areas_are_distributed_as_in_the_direct_recipe(direct: list[np.ndarray],
 
 
 def test_borders_hold_as_many_boundaries_as_the_middle() -> None:
-    maps = np.stack([synthmorph_labels(params((96, 96), grid=48, seed=seed)).numpy() for seed in range(40)])
-    across = (maps[:, :, 1:] != maps[:, :, :-1]).mean(axis=(0, 2))
-    assert across[:6].mean() == pytest.approx(across[42:54].mean(), rel=0.35)
-    assert across[-6:].mean() == pytest.approx(across[42:54].mean(), rel=0.35)
+    # noise that ends half a cell before the border would be constant there and hold less than half of them
+    maps = np.stack([synthmorph_labels(params((96, 96), grid=48, seed=seed)).numpy() for seed in range(100)])
+    density = (maps[:, :, 1:] != maps[:, :, :-1]).mean(axis=(0, 1))
+    for border in (density[:6], density[-6:]):
+        assert 0.7 < border.mean() / density[30:65].mean() < 1.2
 
 
 def test_every_label_is_equally_frequent() -> None:

@@ -5,13 +5,29 @@
 
 from __future__ import annotations
 
+from monai_synthfm.data.datasets.alfi import AlfiDataset
 from monai_synthfm.data.datasets.amos import AmosDataset
 from monai_synthfm.data.datasets.base import LabelledDataset
 from monai_synthfm.data.datasets.camus import CamusDataset
 from monai_synthfm.data.datasets.chaos import ChaosDataset
 from monai_synthfm.data.datasets.fetal_head import FetalHeadDataset, JnuIfmDataset
+from monai_synthfm.data.datasets.folder import FolderDataset
 from monai_synthfm.data.datasets.hc18 import Hc18Dataset
 from monai_synthfm.data.datasets.indexed import IndexedDataset
 from monai_synthfm.data.datasets.registry import open_dataset
+from monai_synthfm.data.datasets.totalsegmentator import TotalSegmentatorDataset
 
-__all__ = ["AmosDataset", "CamusDataset", "ChaosDataset", "FetalHeadDataset", "Hc18Dataset", "IndexedDataset", "JnuIfmDataset", "LabelledDataset", "open_dataset"]
+__all__ = [
+    "AlfiDataset",
+    "AmosDataset",
+    "CamusDataset",
+    "ChaosDataset",
+    "FetalHeadDataset",
+    "FolderDataset",
+    "Hc18Dataset",
+    "IndexedDataset",
+    "JnuIfmDataset",
+    "LabelledDataset",
+    "TotalSegmentatorDataset",
+    "open_dataset",
+]

@@ -125,6 +125,10 @@ class LabelledDataset(Dataset):
         """Measure on all cases together what no single case can tell, from the findings by case id."""
         return ()
 
+    def why_nothing(self, sample: Case) -> str:
+        """Say why a loaded case has nothing to evaluate."""
+        return f"none of {sorted(sample['structures'])} in this case"
+
     def load(self, case: Case) -> Case:
         """
         Read and check the files of a case.
@@ -177,7 +181,13 @@ class LabelledDataset(Dataset):
         return {**common, **more}
 
     def fault(
-        self, code: str, file: str | Path, message: str, case_id: str | None = None, split: str | None = None, **more: bool
+        self,
+        code: str,
+        file: str | Path,
+        message: str,
+        case_id: str | None = None,
+        split: str | None = None,
+        **more: bool,
     ) -> Fault:
         """Make a fault of this dataset, see :class:`Fault`."""
         return Fault(self.name, case_id, split, code, str(file), message, **more)
@@ -220,7 +230,9 @@ class LabelledDataset(Dataset):
             elif isinstance(item, Fault):
                 skipped.append(item)
             elif case_id in seen:
-                skipped.append(self.fault("duplicate", item["label"], "a second case of this id", case_id, item["split"]))
+                skipped.append(
+                    self.fault("duplicate", item["label"], "a second case of this id", case_id, item["split"])
+                )
             else:
                 seen.add(item["case_id"])
                 cases.append(item)

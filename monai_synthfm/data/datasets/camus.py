@@ -123,7 +123,9 @@ class CamusDataset(LabelledDataset):
     def inspect(self, sample: Case) -> Iterator[Finding]:
         """Check that the apex is at the top: the ventricle lies above the atrium."""
         if sample["present"].get("left_ventricle") and sample["present"].get("left_atrium"):
-            rows = [np.argwhere(structure_mask(sample, name))[:, 0].mean() for name in ("left_atrium", "left_ventricle")]
+            rows = [
+                np.argwhere(structure_mask(sample, name))[:, 0].mean() for name in ("left_atrium", "left_ventricle")
+            ]
             yield Finding("rows from the ventricle down to the atrium", float(rows[0] - rows[1]), low=0.0)
         if self.frames == "single":
             yield Finding(f"ventricle pixels at {sample['instant']}", float((sample["label"] == 1).sum()))
@@ -136,11 +138,19 @@ class CamusDataset(LabelledDataset):
         changes: list[float] = []
         areas = {case_id: items[-1].value for case_id, items in findings.items()}
         if self.frames == "single":
-            changes = [area - areas[f"{key[:-2]}ES"] for key, area in areas.items() if f"{key[:-2]}ES" in areas and key.endswith("ED")]
+            changes = [
+                area - areas[f"{key[:-2]}ES"]
+                for key, area in areas.items()
+                if f"{key[:-2]}ES" in areas and key.endswith("ED")
+            ]
         else:
             changes = list(areas.values())
         if changes:
-            yield Finding("share of views with a larger ventricle at ED than at ES", float(np.mean(np.array(changes) > 0)), low=0.5)
+            yield Finding(
+                "share of views with a larger ventricle at ED than at ES",
+                float(np.mean(np.array(changes) > 0)),
+                low=0.5,
+            )
 
     def _case_of(self, folder: Path, view: str, part: str, split: str) -> Case:
         stem = f"{folder.name}_{view}_{part}"

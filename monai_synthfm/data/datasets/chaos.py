@@ -91,7 +91,9 @@ class ChaosDataset(LabelledDataset):
             for sequence in self.sequences:
                 case_id = patient if sequence == "ct" else f"{patient}_{sequence}"
 
-                def make(folder: Path = folder, patient: str = patient, name: str = sequence, case_id: str = case_id) -> Case:
+                def make(
+                    folder: Path = folder, patient: str = patient, name: str = sequence, case_id: str = case_id
+                ) -> Case:
                     images, labels = _pair(folder, name)
                     spacing = dicom_spacing(images)
                     more = {"spacing": spacing, "patient_id": patient, "sequence": name}

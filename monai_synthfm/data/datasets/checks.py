@@ -54,7 +54,7 @@ def examine(dataset: LabelledDataset, progress: bool = False) -> dict[str, Any]:
         present.update(name for name, found in sample["present"].items() if found)
         file = case["label"] if isinstance(case["label"], str) else sample["label"].meta["filename_or_obj"]
         if not any(sample["present"].values()):
-            message = f"none of {sorted(case['structures'])} in this case"
+            message = dataset.why_nothing(sample)
             faults.append(dataset.fault("nothing_to_evaluate", file, message, case_id, split, notice=True))
         for finding in findings[case_id]:
             if not finding.plausible:
@@ -83,7 +83,7 @@ def check_data(
     require_complete: bool = False,
     exit_on_fault: bool = False,
     progress: bool = True,
-    **options: Any,
+    options: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """
     Check a download, print what was found, and write it as JSON.
@@ -95,7 +95,7 @@ def check_data(
         require_complete: call a partial download a fault.
         exit_on_fault: leave the program with exit code 1 when a fault was found.
         progress: show a progress bar.
-        options: arguments of the dataset's class, such as ``section``.
+        options: arguments of the dataset's class, such as ``section``; ``folder`` needs ``structures``.
 
     Returns:
         The report, see :func:`examine`.
@@ -105,7 +105,7 @@ def check_data(
         SystemExit: see ``exit_on_fault``.
     """
     try:
-        dataset = open_dataset(dataset_name, dataset_dir, on_fault="skip", **options)
+        dataset = open_dataset(dataset_name, dataset_dir, on_fault="skip", **(options or {}))
     except (FileNotFoundError, FaultError) as error:
         code = error.code if isinstance(error, FaultError) else "not_found"
         fault = Fault(dataset_name, None, None, code, str(dataset_dir), str(error))

@@ -34,7 +34,9 @@ class _FetalHead(LabelledDataset):
         """Check that the head is larger than the symphysis."""
         areas = {name: float((sample["label"] == value).sum()) for name, value in _TABLE.items()}
         if all(areas.values()):
-            yield Finding("area of the head over that of the symphysis", areas["fetal_head"] / areas["pubic_symphysis"], low=1.0)
+            yield Finding(
+                "area of the head over that of the symphysis", areas["fetal_head"] / areas["pubic_symphysis"], low=1.0
+            )
 
 
 class FetalHeadDataset(_FetalHead):
@@ -159,7 +161,8 @@ class JnuIfmDataset(_FetalHead):
                 yield self.case(stem, "training", str(image), str(label), **more)
         for path in entries(video / "image"):
             if path.suffix == ".png" and path.stem not in listed:
-                yield self.fault("no_metadata", path, "not listed in frame_label.csv", path.stem, "training")
+                message = "not listed in frame_label.csv"
+                yield self.fault("no_metadata", path, message, path.stem, "training", notice=True)
 
     def read(self, case: Case) -> tuple[MetaTensor, MetaTensor]:
         """Read the frame, and its label map with the values of the related sets."""

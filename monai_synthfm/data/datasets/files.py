@@ -107,14 +107,12 @@ def read_rows(path: str | Path, delimiter: str = ",") -> list[dict[str, str]]:
     try:
         with open(path, newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file, delimiter=delimiter)
-            rows = [
-                {key.strip(): (value or "").strip() for key, value in row.items() if key is not None} for row in reader
-            ]
+            names, rows = reader.fieldnames, list(reader)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise FaultError("unreadable", path, f"not a readable table ({error})") from error
-    if not reader.fieldnames:
+    if not names:
         raise FaultError("unreadable", path, "expected a table with a header row, found nothing")
-    return rows
+    return [{name.strip(): (row[name] or "").strip() for name in names} for row in rows]
 
 
 def _levels(root: Path) -> Iterator[list[Path]]:

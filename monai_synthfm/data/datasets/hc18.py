@@ -95,7 +95,9 @@ class Hc18Dataset(LabelledDataset):
         """Compare with the recorded circumference, and with filled holes where the outline is closed."""
         marked = _marked(sample["label"].meta["filename_or_obj"])
         length = _ellipse("", marked).circumference() * sample["spacing"][0]
-        yield Finding("length of the outline minus recorded circumference, mm", length - sample["circumference"], 0.0, 4.0)
+        yield Finding(
+            "length of the outline minus recorded circumference, mm", length - sample["circumference"], 0.0, 4.0
+        )
         touches = marked[0].any() or marked[-1].any() or marked[:, 0].any() or marked[:, -1].any()
         if not touches:
             mask, filled = structure_mask(sample, "fetal_head"), ndimage.binary_fill_holes(marked)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 from monai.data import MetaTensor
 
 from monai_synthfm.data.datasets.faults import FaultError
@@ -17,12 +18,14 @@ from monai_synthfm.data.datasets.volumes import (
     nifti_spacing,
     read_itk_volume,
     read_nifti,
+    read_nifti_array,
     read_nifti_labels,
 )
 
 __all__ = [
     "FORMATS",
     "file_format",
+    "picture_spacing",
     "read_labels_like",
     "read_picture",
     "read_volume",
@@ -67,9 +70,14 @@ def volume_spacing(path: str | Path) -> list[float]:
     return [round(float(size), 6) for size in read_itk_volume(path).pixdim]
 
 
+def picture_spacing(path: str | Path) -> list[float]:
+    """Read the spacing in mm of rows and columns from the header of a 2D image that is no PNG."""
+    return nifti_spacing(path, as_stored=True)[1::-1] if file_format(path) == "nifti" else read_itk_picture(path)[1]
+
+
 def read_picture(path: str | Path) -> MetaTensor:
     """Read a 2D image: float32 [1, H, W], or [3, H, W] when it has colours; three identical channels become one."""
-    values = read_png(path) if file_format(path) == "pillow" else read_itk_picture(path)[0]
+    values = _picture(path)
     if values.ndim == 3 and (values == values[..., :1]).all():
         values = values[..., 0]
     return picture_tensor(values, path)
@@ -79,5 +87,16 @@ def read_labels_like(image: MetaTensor, path: str | Path) -> MetaTensor:
     """Read the label map of an image, int16, as a volume or a picture as the image is."""
     if image.ndim == 4:
         return read_nifti_labels(path) if file_format(path) == "nifti" else read_itk_volume(path, labels=True)
-    values = read_png(path) if file_format(path) == "pillow" else read_itk_picture(path)[0]
-    return picture_tensor(integer_volume(grey_picture(values, path), path), path)
+    return picture_tensor(integer_volume(grey_picture(_picture(path), path), path), path)
+
+
+def _picture(path: str | Path) -> np.ndarray:
+    kind = file_format(path)
+    if kind == "pillow":
+        return read_png(path)
+    if kind == "itk":
+        return read_itk_picture(path)[0]
+    voxels = read_nifti_array(path)[0]
+    if voxels.ndim < 2 or voxels.size != voxels.shape[0] * voxels.shape[1]:
+        raise FaultError("shape_mismatch", path, f"expected a 2D image, found an array of shape {voxels.shape}")
+    return voxels.reshape(voxels.shape[:2]).T

@@ -10,17 +10,21 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from monai_synthfm.data.datasets.alfi import AlfiDataset
 from monai_synthfm.data.datasets.amos import AmosDataset
 from monai_synthfm.data.datasets.base import LabelledDataset
 from monai_synthfm.data.datasets.camus import CamusDataset
 from monai_synthfm.data.datasets.chaos import ChaosDataset
 from monai_synthfm.data.datasets.fetal_head import FetalHeadDataset, JnuIfmDataset
+from monai_synthfm.data.datasets.folder import FolderDataset
 from monai_synthfm.data.datasets.hc18 import Hc18Dataset
 from monai_synthfm.data.datasets.indexed import IndexedDataset
+from monai_synthfm.data.datasets.totalsegmentator import TotalSegmentatorDataset
 
 __all__ = ["DATASETS", "open_dataset"]
 
 DATASETS: dict[str, Callable[..., LabelledDataset]] = {
+    "alfi": AlfiDataset,
     "amos_ct": partial(AmosDataset, modality="ct"),
     "amos_mr": partial(AmosDataset, modality="mr"),
     "camus": partial(CamusDataset, frames="single"),
@@ -32,9 +36,12 @@ DATASETS: dict[str, Callable[..., LabelledDataset]] = {
     "chaos_mr_t2": partial(ChaosDataset, sequences=("t2",)),
     "development": IndexedDataset,
     "fh_ps_aop": partial(FetalHeadDataset, release="fh_ps_aop"),
+    "folder": FolderDataset,
     "hc18": Hc18Dataset,
     "jnu_ifm": JnuIfmDataset,
     "psfhs": partial(FetalHeadDataset, release="psfhs"),
+    "totalsegmentator_ct": partial(TotalSegmentatorDataset, modality="ct"),
+    "totalsegmentator_mr": partial(TotalSegmentatorDataset, modality="mr"),
 }
 
 

@@ -210,7 +210,8 @@ def test_faults_of_another_section_do_not_matter(root: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "options", [{"modality": "us"}, {"section": "test"}, {"structures": ["heart"]}, {"structures": "liver"}, {"on_fault": "x"}]
+    "options",
+    [{"modality": "us"}, {"section": "test"}, {"structures": ["heart"]}, {"structures": "liver"}, {"on_fault": "x"}],
 )
 def test_wrong_arguments_are_refused(root: Path, options: dict) -> None:
     with pytest.raises(ValueError, match=f"{next(iter(options))} must be"):

@@ -28,7 +28,10 @@ def test_cases_are_patients_views_and_instants_with_official_splits(root: Path) 
     assert [case["case_id"] for case in dataset.data[:4]] == [
         f"patient0001_{view}_{instant}" for view in ("2CH", "4CH") for instant in ("ED", "ES")
     ]
-    assert {case["patient_id"]: case["split"] for case in dataset.data} == {"patient0001": "training", "patient0002": "test"}
+    assert {case["patient_id"]: case["split"] for case in dataset.data} == {
+        "patient0001": "training",
+        "patient0002": "test",
+    }
     assert {case["quality"] for case in CamusDataset(root, section="test").data} == {"Poor"}
     assert dataset.data[0]["spacing"] == [0.308, 0.308]
 
@@ -43,7 +46,9 @@ def test_nifti_arrays_are_transposed_and_not_flipped(root: Path) -> None:
 
 def test_half_sequences_run_from_end_diastole_to_end_systole(root: Path) -> None:
     dataset = CamusDataset(root, frames="half_sequence")
-    assert [case["case_id"] for case in dataset.data[::2]] == [f"{p}_2CH_half_sequence" for p in ("patient0001", "patient0002")]
+    assert [case["case_id"] for case in dataset.data[::2]] == [
+        f"{p}_2CH_half_sequence" for p in ("patient0001", "patient0002")
+    ]
     for seed, sample in enumerate([*dataset][::2]):
         assert sample["image"].shape == (1, HEIGHT, WIDTH, FRAMES)
         for frame, contraction in ((0, 0.0), (FRAMES - 1, 1.0)):

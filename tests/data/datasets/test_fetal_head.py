@@ -63,7 +63,7 @@ def write_label(path: Path, change) -> None:
 
 
 def write_mask(path: Path, change) -> None:
-    Image.fromarray(change(np.asarray(Image.open(path)).copy())).save(path)
+    Image.fromarray(change(np.asarray(Image.open(path)).copy()).astype(np.uint8)).save(path)
 
 
 def colour_channel(root: Path) -> None:
@@ -100,12 +100,14 @@ def test_planted_fault_is_found_and_named(tmp_path: Path, plant, code: str) -> N
         (lambda video: (video / "mask" / f"{video.name}_10_mask.png").unlink(), "missing_label"),
         (lambda video: (video / "frame_label.csv").unlink(), "no_metadata"),
         (lambda video: (video / "frame_label.csv").write_text("frame_id,frame_label\n1,9\n"), "no_metadata"),
-        (lambda video: (video / "image" / f"{video.name}_9.png").rename(video / "image" / f"{video.name}_99.png"), "no_metadata"),
-        (lambda video: write_mask(video / "mask" / f"{video.name}_12_mask.png", lambda v: v - 6 * (v > 0)), "unexpected_label"),
+        (
+            lambda video: write_mask(video / "mask" / f"{video.name}_12_mask.png", lambda v: v - 6 * (v > 0)),
+            "unexpected_label",
+        ),
         (lambda video: write_mask(video / "mask" / f"{video.name}_12_mask.png", lambda v: v * (v == 8)), "implausible"),
         (
             lambda video: write_mask(
-                video / "mask" / f"{video.name}_12_mask.png", lambda v: np.where(v > 0, 15 - v, 0).astype(np.uint8)
+                video / "mask" / f"{video.name}_12_mask.png", lambda v: np.where(v > 0, 15 - v, 0)
             ),
             "implausible",
         ),
@@ -117,6 +119,15 @@ def test_planted_fault_in_a_video_is_found_and_named(tmp_path: Path, plant, code
     report = check_data("jnu_ifm", tmp_path, progress=False)
     assert {fault["code"] for fault in report["faults"]} == {code}
     assert report["found"]["training"] >= 3
+
+
+def test_frames_that_no_table_lists_are_noticed(tmp_path: Path) -> None:
+    video = write_jnu_ifm(tmp_path) / VIDEOS[0]
+    (video / "image" / f"{video.name}_99.png").write_bytes((video / "image" / f"{video.name}_9.png").read_bytes())
+    dataset = JnuIfmDataset(tmp_path)
+    assert [(fault.code, fault.case_id, fault.notice) for fault in dataset.skipped] == [
+        ("no_metadata", f"{video.name}_99", True)
+    ]
 
 
 def test_real_images_of_psfhs_are_read(shared_dir: Path) -> None:

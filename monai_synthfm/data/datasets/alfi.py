@@ -1,0 +1,142 @@
+# Copyright (c) monai_synthfm contributors
+# Licensed under the Apache License, Version 2.0 (http://www.apache.org/licenses/LICENSE-2.0).
+# SPDX-License-Identifier: Apache-2.0
+"""ALFI: label-free time lapse microscopy of cells in interphase and mitosis."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from monai.data import MetaTensor
+from scipy import ndimage
+
+from monai_synthfm.data.datasets.base import Case, LabelledDataset
+from monai_synthfm.data.datasets.faults import Fault, FaultError, Finding
+from monai_synthfm.data.datasets.files import files_by_stem, find_root, subfolders
+from monai_synthfm.data.datasets.pictures import grey_picture, picture_tensor, read_png
+
+__all__ = ["AlfiDataset", "label_objects"]
+
+_STORED = {"interphase": 128, "mitosis": 255}
+_SEQUENCE = r"MI\d+"
+
+
+class AlfiDataset(LabelledDataset):
+    """
+    The 796 frames of ALFI that have masks, out of sequences MI01 to MI08.
+
+    Traps that are handled:
+
+    - Only the MI sequences have masks; CD and TP sequences have boxes alone and are not read.
+    - Images have 16 bits, which stay; many tools cut them to black and white.
+    - Masks hold 128 (interphase: the nucleus alone) and 255 (mitosis: the whole rounded cell), which become 1 and 2.
+    - Not every cell is annotated, so objects are to be prompted one by one: with ``target="instance"`` a loaded case has
+      ``instances``, the 8-connected components of each class. Components that touch the border of the image and are smaller
+      than ``min_border_area`` are taken out of both maps.
+    - There is no split; frames of one sequence are alike, so the sequence is the patient.
+    - The tables of boxes (decimal ids, duplicate rows) are not needed for masks and are not read.
+
+    Args:
+        root: folder of the download.
+        target: ``instance`` or ``class``. Which of them the paper evaluates is not given; our choice is ``instance``.
+        min_border_area: in pixels; not given in the paper; our choice.
+        options: see :class:`LabelledDataset`; the only ``section`` is ``test``.
+    """
+
+    name = "alfi"
+    modality = "microscopy"
+    sections: ClassVar[tuple[str, ...]] = ("test",)
+    table: Mapping[str, int] = {"interphase": 1, "mitosis": 2}
+    evaluated = ("interphase", "mitosis")
+    expected: Mapping[str, int] = {"test": 796}
+
+    def __init__(self, root: str | Path, target: str = "instance", min_border_area: int = 200, **options: Any) -> None:
+        if target not in ("instance", "class"):
+            raise ValueError(f"target must be 'instance' or 'class', got {target!r}.")
+        if min_border_area < 0:
+            raise ValueError(f"min_border_area must be at least 0 pixels, got {min_border_area}.")
+        self.target, self.min_border_area = target, min_border_area
+        super().__init__(root, **options)
+
+    def find_root(self, root: Path) -> Path:
+        """Find the folder of the sequences, such as ``Data&Annotations``."""
+        return find_root(
+            root.resolve(), lambda folder: bool(subfolders(folder, _SEQUENCE)), "sequences MI01, MI02, ... of ALFI"
+        )
+
+    def scan(self) -> Iterator[Case | Fault]:
+        """List the frames that have masks, sequence by sequence."""
+        for sequence in subfolders(self.root, _SEQUENCE):
+            images = _frames(sequence / "Images", "I_")
+            masks = _frames(sequence / "Masks", "M_")
+            if not images or not masks:
+                code = "missing_label" if images else "missing_image"
+                yield self.fault(code, sequence, "expected frames in Images and Masks", sequence.name, "test")
+                continue
+            for frame in [*images, *(frame for frame in masks if frame not in images)]:
+                if frame not in images:
+                    yield self.fault("missing_image", masks[frame], "a mask without an image", frame, "test")
+                elif frame not in masks:
+                    # How many frames have no mask is not known; the count of all masks tells whether any is missing.
+                    yield self.fault(
+                        "missing_label", images[frame], "a frame without a mask", frame, "test", notice=True
+                    )
+                else:
+                    yield self.case(frame, "test", str(images[frame]), str(masks[frame]), patient_id=sequence.name)
+
+    def load(self, case: Case) -> Case:
+        """Read and check the files of a case."""
+        sample = super().load(case)
+        if self.target == "instance":
+            objects = label_objects(sample["label"][0].numpy())
+            sample["instances"] = MetaTensor(torch.from_numpy(objects)[None], meta=sample["label"].meta)
+        return sample
+
+    def read(self, case: Case) -> tuple[MetaTensor, MetaTensor]:
+        """Read the frame and its mask."""
+        image, stored = (grey_picture(read_png(case[key]), case[key]) for key in ("image", "label"))
+        unknown = sorted(set(np.unique(stored).tolist()) - {0, *_STORED.values()})
+        if unknown:
+            message = f"values {unknown[:5]}, expected 0, {', '.join(map(str, _STORED.values()))}"
+            raise FaultError("unexpected_label", case["label"], message)
+        label = np.zeros(stored.shape, np.int16)
+        for name, value in _STORED.items():
+            label[stored == value] = self.table[name]
+        if self.target == "instance":
+            label[_cut_off(label_objects(label), self.min_border_area)] = 0
+        return picture_tensor(image, case["image"]), picture_tensor(label, case["label"])
+
+    def inspect(self, sample: Case) -> Iterator[Finding]:
+        """Check that all 16 bits are there."""
+        yield Finding("largest grey level", float(sample["image"].max()), low=256)
+        if self.target == "instance":
+            yield Finding("objects", float(sample["instances"].max()))
+
+
+def label_objects(label: np.ndarray) -> np.ndarray:
+    """
+    Number the 8-connected components of each class [H, W], class by class, from 1.
+
+    Example:
+        >>> label_objects(np.array([[1, 0, 1], [2, 2, 0]])).tolist()
+        [[1, 0, 2], [3, 3, 0]]
+    """
+    objects = np.zeros(label.shape, np.int16)
+    for value in np.unique(label[label > 0]):
+        found, _ = ndimage.label(label == value, structure=np.ones((3, 3)))
+        objects[found > 0] = found[found > 0] + objects.max()
+    return objects
+
+
+def _cut_off(objects: np.ndarray, min_area: int) -> np.ndarray:
+    border = np.unique(np.concatenate([objects[0], objects[-1], objects[:, 0], objects[:, -1]]))
+    small = np.flatnonzero(np.bincount(objects.ravel()) < min_area)
+    return np.isin(objects, np.setdiff1d(np.intersect1d(border, small), [0]))
+
+
+def _frames(folder: Path, prefix: str) -> dict[str, Path]:
+    return {stem.removeprefix(prefix): path for stem, path in files_by_stem(folder, (".png",)).items()}

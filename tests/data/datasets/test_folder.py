@@ -1,0 +1,157 @@
+# Copyright (c) monai_synthfm contributors
+# Licensed under the Apache License, Version 2.0 (http://www.apache.org/licenses/LICENSE-2.0).
+# SPDX-License-Identifier: Apache-2.0
+"""Tests of the user's own pairs of images and labels."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+import SimpleITK as sitk
+from PIL import Image
+from replicas.body import centred_affine, hounsfield, organ_masks
+
+from monai_synthfm.data.datasets.anatomy import sides_of_the_body
+from monai_synthfm.data.datasets.base import structure_mask
+from monai_synthfm.data.datasets.folder import FolderDataset
+
+ORGANS = {"liver": 1, "spleen": 2, "kidney_left": 3, "kidney_right": 4}
+SHAPE = (36, 28, 16)
+AFFINES = {
+    "las": centred_affine(np.diag([-5.0, 5.0, 5.0]), SHAPE),
+    "lps": centred_affine(np.diag([-5.0, -5.0, 5.0]), SHAPE),
+    "spr": centred_affine(np.array([[0.0, 0, 6], [0, -6, 0], [5, 0, 0]]), (16, 22, 30)),
+}
+
+
+def as_itk(voxels: np.ndarray, affine: np.ndarray) -> sitk.Image:
+    """The same volume as nibabel would describe it, for ITK."""
+    image = sitk.GetImageFromArray(voxels.transpose(2, 1, 0))
+    lps = np.diag([-1, -1, 1]) @ affine[:3]
+    spacing = np.linalg.norm(lps[:, :3], axis=0)
+    image.SetSpacing(spacing.tolist())
+    image.SetDirection((lps[:, :3] / spacing).ravel().tolist())
+    image.SetOrigin(lps[:, 3].tolist())
+    return image
+
+
+def write_pair(root: Path, name: str, affine: np.ndarray, image_ending: str, label_ending: str) -> None:
+    shape = SHAPE if name != "spr" else (16, 22, 30)
+    masks = organ_masks(affine, shape, list(ORGANS))
+    labels = sum(value * masks[organ] for organ, value in ORGANS.items()).astype(np.uint8)
+    for part, voxels, ending in (("images", hounsfield(affine, shape), image_ending), ("labels", labels, label_ending)):
+        (root / part).mkdir(exist_ok=True)
+        path = root / part / f"{name}{ending}"
+        if ending.startswith(".nii"):
+            nib.save(nib.Nifti1Image(voxels, affine), path)
+        else:
+            sitk.WriteImage(as_itk(voxels, affine), str(path))
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    write_pair(tmp_path, "las", AFFINES["las"], ".nii.gz", ".nii.gz")
+    write_pair(tmp_path, "lps", AFFINES["lps"], ".mha", ".nii")
+    write_pair(tmp_path, "spr", AFFINES["spr"], ".nrrd", ".mhd")
+    return tmp_path
+
+
+def test_volumes_of_all_formats_come_in_one_orientation_with_organs_in_place(root: Path) -> None:
+    dataset = FolderDataset(root, ORGANS, modality="ct")
+    assert [case["case_id"] for case in dataset.data] == ["las", "lps", "spr"]
+    for sample in dataset:
+        assert nib.aff2axcodes(sample["image"].affine.numpy()) == ("R", "A", "S")
+        assert sample["spacing"] == pytest.approx(sample["image"].pixdim.tolist())
+        assert all(sample["present"].values())
+        findings = list(sides_of_the_body(sample))
+        assert len(findings) == 2
+        assert all(finding.plausible for finding in findings)
+        assert sample["image"][0].numpy()[structure_mask(sample, "liver")].mean() == pytest.approx(120, abs=2)
+    first, second = dataset[0], dataset[1]
+    np.testing.assert_array_equal(first["label"].numpy(), second["label"].numpy())
+
+
+def test_a_dicom_series_is_a_volume(tmp_path: Path, shared_dir: Path) -> None:
+    series = shared_dir / "dcmqi_ct" / "dicom"
+    folder = next((path for path in [series, *series.rglob("*")] if path.is_dir() and any(path.glob("*.dcm"))), None)
+    if folder is None:
+        pytest.skip("no DICOM series beside the real cases")
+    for part in ("images", "labels"):
+        (tmp_path / part).mkdir()
+    shutil.copytree(folder, tmp_path / "images" / "case")
+    shutil.copy(shared_dir / "dcmqi_ct" / "dcmqi_ct3_mask.nii.gz", tmp_path / "labels" / "case.nii.gz")
+    sample = FolderDataset(tmp_path, {"heart": 1}, other_values=True)[0]
+    reference = nib.as_closest_canonical(nib.load(shared_dir / "dcmqi_ct" / "dcmqi_ct3.nii.gz"))
+    np.testing.assert_allclose(sample["image"][0].numpy(), reference.get_fdata(), atol=0.5)
+    np.testing.assert_allclose(sample["image"].affine, reference.affine, atol=1e-3)
+
+
+def test_pictures_are_paired_by_suffix_in_one_folder(tmp_path: Path) -> None:
+    grey = np.random.default_rng(0).integers(0, 255, (12, 20), dtype=np.uint8)
+    colour = np.stack([grey, grey // 2, grey // 3], axis=-1)
+    label = (grey > 128).astype(np.uint8)
+    for name, values in (("b10", grey), ("b9", colour)):
+        Image.fromarray(values).save(tmp_path / f"{name}.png")
+        Image.fromarray(label).save(tmp_path / f"{name}_seg.png")
+    mha = sitk.GetImageFromArray(grey)
+    mha.SetSpacing((0.3, 0.2))
+    sitk.WriteImage(mha, str(tmp_path / "c.mha"))
+    nib.save(nib.Nifti1Image(label.T, np.diag([0.3, 0.2, 1, 1])), tmp_path / "c_seg.nii.gz")
+    options = {"images": ".", "labels": ".", "label_suffix": "_seg", "dimensions": 2, "modality": "us"}
+    dataset = FolderDataset(tmp_path, {"bright": 1}, pixel_spacing=True, **options)
+    assert [case["case_id"] for case in dataset.data] == ["b9", "b10", "c"]
+    assert [case["spacing"] for case in dataset.data] == [None, None, [0.2, 0.3]]
+    assert [sample["image"].shape[0] for sample in dataset] == [3, 1, 1]
+    for sample in dataset:
+        np.testing.assert_array_equal(structure_mask(sample, "bright"), label > 0)
+        np.testing.assert_array_equal(sample["image"][0].numpy(), grey)
+
+
+def test_labels_of_other_values_need_permission(root: Path) -> None:
+    with pytest.raises(ValueError, match=r"unexpected_label: .*las.nii.gz: values \[3, 4\], expected 0 and \[1, 2\]"):
+        FolderDataset(root, {"liver": 1, "spleen": 2})[0]
+    assert FolderDataset(root, {"liver": 1}, other_values=True)[0]["present"] == {"liver": True}
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("images/las.nii.gz", "missing_image: .*las.nii.gz: a label map without an image"),
+        ("labels/las.nii.gz", "missing_label: .*las.nii.gz: an image without a label map"),
+    ],
+)
+def test_files_without_a_partner_are_named(root: Path, name: str, message: str) -> None:
+    (root / name).unlink()
+    with pytest.raises(ValueError, match=message):
+        FolderDataset(root, ORGANS)
+
+
+def test_two_files_of_one_name_and_two_series_in_one_folder_are_refused(root: Path) -> None:
+    (root / "images" / "las.mha").write_bytes((root / "images" / "lps.mha").read_bytes())
+    with pytest.raises(ValueError, match=r"duplicate: .*las"):
+        FolderDataset(root, ORGANS)
+    (root / "images" / "las.mha").unlink()
+    (root / "images" / "series").mkdir()
+    (root / "labels" / "series.nii").write_bytes((root / "labels" / "lps.nii").read_bytes())
+    with pytest.raises(ValueError, match="expected one DICOM series in the folder, found 0"):
+        FolderDataset(root, ORGANS)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"structures": {}}, {"structures": {"a": "1"}}, {"dimensions": 4}, {"modality": "pet"}],
+)
+def test_wrong_arguments_are_refused(root: Path, options: dict) -> None:
+    with pytest.raises(ValueError, match=f"{next(iter(options))} must"):
+        FolderDataset(root, **{"structures": ORGANS, **options})
+
+
+def test_missing_folder_and_indistinct_names_are_refused(root: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="no such folder: .*masks"):
+        FolderDataset(root, ORGANS, labels="masks")
+    with pytest.raises(ValueError, match="must tell them apart"):
+        FolderDataset(root, ORGANS, labels="images")
