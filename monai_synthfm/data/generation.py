@@ -110,9 +110,6 @@ class _SampleFiles(Dataset):
         self.suffix, self.encode = FORMATS[image_format]
         self.digits = _digits(dataset)
 
-    def __len__(self) -> int:
-        return len(self.dataset)
-
     def __getitem__(self, index: int) -> int:
         record_path = self.folder / f"{index:0{self.digits}d}.json"
         if not self._is_complete(record_path):

@@ -1,7 +1,7 @@
 # Copyright (c) monai_synthfm contributors
 # Licensed under the Apache License, Version 2.0 (http://www.apache.org/licenses/LICENSE-2.0).
 # SPDX-License-Identifier: Apache-2.0
-"""ALFI in miniature: 16 bits, two classes, a bit of a cell at the border, tables with oddities, a sequence without masks."""
+"""ALFI in miniature: 16 bits, two classes, a bit of a cell at the border, odd tables, a sequence without masks."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SHAPE = (72, 90)
 
 
 def frame(seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Image (16 bits) and stored mask [H, W]: two interphase nuclei that touch by a corner, two mitotic cells, a bit of one."""
+    """Image (16 bits) and stored mask [H, W]: a nucleus in interphase, two cells in mitosis, a bit of a nucleus."""
     mask = np.zeros(SHAPE, np.uint8)
     mask[10:30, 10 + seed : 30], mask[30:50, 30:45] = 128, 128
     y, x = np.mgrid[: SHAPE[0], : SHAPE[1]]

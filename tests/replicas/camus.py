@@ -9,7 +9,7 @@ from pathlib import Path
 
 import nibabel as nib
 import numpy as np
-import SimpleITK as sitk
+import SimpleITK
 
 PATIENTS = {"patient0001": ("Good", 1, 5), "patient0002": ("Poor", 5, 1)}
 HEIGHT, WIDTH, FRAMES = 48, 36, 5
@@ -79,9 +79,9 @@ def write_camus_metaimage(folder: Path) -> Path:
                     image, label = heart(2 * HEIGHT, WIDTH, contraction, seed if part == "training" else 9)
                     kinds = [("", image), ("_gt", label)] if part == "training" else [("", image)]
                     for kind, values in kinds:
-                        volume = sitk.GetImageFromArray(values[None])
+                        volume = SimpleITK.GetImageFromArray(values[None])
                         volume.SetSpacing((PIXEL, PIXEL / 2, 1.54))
-                        sitk.WriteImage(volume, str(patient / f"{name}_{view}_{instant}{kind}.mhd"))
+                        SimpleITK.WriteImage(volume, str(patient / f"{name}_{view}_{instant}{kind}.mhd"))
                 text = f"ED: {ed}\nES: {es}\nNbFrame: {FRAMES}\nSex: F\nAge: 56\nImageQuality: {quality}\nLVef: 54\n"
                 (patient / f"Info_{view}.cfg").write_text(text)
     lists = root / "listSubGroups"

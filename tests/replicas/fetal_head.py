@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import SimpleITK as sitk
+import SimpleITK
 from PIL import Image
 
 SIDE = 40
@@ -34,8 +34,10 @@ def write_mha(folder: Path, name: str, vectors: bool) -> Path:
     for seed, stem in enumerate(("00001", "00744", "03744")):
         image, label = picture(seed)
         channels = np.stack([image] * 3, axis=-1 if vectors else 0)
-        sitk.WriteImage(sitk.GetImageFromArray(channels, isVector=vectors), str(root / "image_mha" / f"{stem}.mha"))
-        sitk.WriteImage(sitk.GetImageFromArray(label), str(root / "label_mha" / f"{stem}.mha"))
+        SimpleITK.WriteImage(
+            SimpleITK.GetImageFromArray(channels, isVector=vectors), str(root / "image_mha" / f"{stem}.mha")
+        )
+        SimpleITK.WriteImage(SimpleITK.GetImageFromArray(label), str(root / "label_mha" / f"{stem}.mha"))
     return root
 
 

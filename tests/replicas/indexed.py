@@ -9,7 +9,7 @@ from pathlib import Path
 
 import nibabel as nib
 import numpy as np
-import SimpleITK as sitk
+import SimpleITK
 from PIL import Image
 from replicas.body import centred_affine, hounsfield, organ_masks
 
@@ -36,17 +36,17 @@ def write_indexed(folder: Path) -> Path:
     labels = (5 * masks["liver"] + masks["spleen"] + 9 * masks["stomach"]).astype(np.uint8)
     nib.save(nib.Nifti1Image(hounsfield(affine, shape), affine), root / "ct/ct1.nii.gz")
     nib.save(nib.Nifti1Image(labels, affine), root / "ct/ct1_mask.nii.gz")
-    volume = sitk.GetImageFromArray(hounsfield(affine, shape).transpose(2, 1, 0) + 1000)
+    volume = SimpleITK.GetImageFromArray(hounsfield(affine, shape).transpose(2, 1, 0) + 1000)
     volume.SetSpacing((8.0, 8.0, 8.0))
     volume.SetDirection((1, 0, 0, 0, -1, 0, 0, 0, 1))
     volume.SetOrigin((-affine[0, 3], -affine[1, 3], affine[2, 3]))
-    sitk.WriteImage(volume, str(root / "mr/mr1.nrrd"))
+    SimpleITK.WriteImage(volume, str(root / "mr/mr1.nrrd"))
     nib.save(nib.Nifti1Image(masks["liver"].astype(np.uint8), affine), root / "mr/mr1_mask.nii.gz")
     grey = np.random.default_rng(0).integers(0, 255, (20, 30), dtype=np.uint8)
     label = np.zeros((20, 30), np.uint8)
     label[3:6, 4:9], label[10:18, 12:25] = 1, 2
-    sitk.WriteImage(sitk.GetImageFromArray(np.stack([grey] * 3)), str(root / "us/us1.mha"))
-    sitk.WriteImage(sitk.GetImageFromArray(label), str(root / "us/us1_label.mha"))
+    SimpleITK.WriteImage(SimpleITK.GetImageFromArray(np.stack([grey] * 3)), str(root / "us/us1.mha"))
+    SimpleITK.WriteImage(SimpleITK.GetImageFromArray(label), str(root / "us/us1_label.mha"))
     Image.fromarray(grey).convert("RGB").save(root / "us/us2.png")
     Image.fromarray((label == 2).astype(np.uint8)).save(root / "us/us2_mask.png")
     Image.fromarray(grey.astype(np.uint16) * 200).save(root / "cells/a.png")

@@ -1,7 +1,7 @@
 # Copyright (c) monai_synthfm contributors
 # Licensed under the Apache License, Version 2.0 (http://www.apache.org/licenses/LICENSE-2.0).
 # SPDX-License-Identifier: Apache-2.0
-"""TotalSegmentator in miniature: a table with byte order mark and blanks, empty and overlapping masks, turned MR axes."""
+"""TotalSegmentator in miniature: a table with blanks, empty and overlapping masks, turned MR axes."""
 
 from __future__ import annotations
 

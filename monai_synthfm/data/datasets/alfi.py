@@ -34,9 +34,9 @@ class AlfiDataset(LabelledDataset):
     - Only the MI sequences have masks; CD and TP sequences have boxes alone and are not read.
     - Images have 16 bits, which stay; many tools cut them to black and white.
     - Masks hold 128 (interphase: the nucleus alone) and 255 (mitosis: the whole rounded cell), which become 1 and 2.
-    - Not every cell is annotated, so objects are to be prompted one by one: with ``target="instance"`` a loaded case has
-      ``instances``, the 8-connected components of each class. Components that touch the border of the image and are smaller
-      than ``min_border_area`` are taken out of both maps.
+    - Not every cell is annotated, so objects are to be prompted one by one: with ``target="instance"`` a loaded case
+      has ``instances``, the 8-connected components of each class. Components that touch the border of the image and
+      are smaller than ``min_border_area`` are taken out of both maps.
     - There is no split; frames of one sequence are alike, so the sequence is the patient.
     - The tables of boxes (decimal ids, duplicate rows) are not needed for masks and are not read.
 

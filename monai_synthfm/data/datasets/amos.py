@@ -53,14 +53,15 @@ class AmosDataset(LabelledDataset):
 
     Traps that are handled:
 
-    - Which volumes are MR is said by their numbers alone: 1-499 are CT, 501-600 are MR; dataset.json calls all of them CT.
-      500 and numbers over 600 are refused where they have labels, since sources disagree about them.
-    - Training and validation numbers interleave; the split is the folder's. Test labels are not public; some copies keep
-      the validation labels in ``labelsTs``, where they are looked for second.
+    - Which volumes are MR is said by their numbers alone: 1-499 are CT, 501-600 are MR; dataset.json calls all of them
+      CT. 500 and numbers over 600 are refused where they have labels, since sources disagree about them.
+    - Training and validation numbers interleave; the split is the folder's. Test labels are not public; some copies
+      keep the validation labels in ``labelsTs``, where they are looked for second.
     - Copies in the style of nnU-Net end image names in ``_0000``. ``__MACOSX`` and ``._*`` are ignored.
     - Orientations are mixed: everything goes through the affine.
-    - Label 15 is prostate or uterus. When ``labeled_data_meta_0000_0599.csv`` lies in the folder, the structure is called
-      ``prostate`` or ``uterus`` by the patient's sex; otherwise, or for unclear rows, ``prostate_or_uterus``.
+    - Label 15 is prostate or uterus. When ``labeled_data_meta_0000_0599.csv`` lies in the folder, the structure is
+      called ``prostate`` or ``uterus`` by the patient's sex; otherwise, or for unclear rows, ``prostate_or_uterus``. A
+      uterus is among the structures only when all are asked for.
     - MR intensities are arbitrary units, CT are HU.
 
     Args:

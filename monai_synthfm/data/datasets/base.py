@@ -6,17 +6,17 @@ The common core of all datasets: cases as dictionaries, loaded and checked when 
 
 A case has, before its files are read,
 
-- ``case_id``, ``patient_id`` (what statistics and splits group by), ``dataset``, ``split``, ``modality`` (in the words of
-  :class:`monai_synthfm.transforms.medsam.MedSAMIntensity`);
+- ``case_id``, ``patient_id`` (what statistics and splits group by), ``dataset``, ``split``, ``modality`` (in the words
+  of :class:`monai_synthfm.transforms.medsam.MedSAMIntensity`);
 - ``image`` and ``label``: file names, one or several;
 - ``structures``: values in the label map by names of structures;
 - ``spacing``: mm along the axes of the image, or None where the files do not know it;
 
 and, after loading,
 
-- ``image``: float32 in the intensities of the files. Volumes: MetaTensor [1, X, Y, Z] with axes in the order closest to RAS+
-  and an affine from voxels to RAS+ mm; radiological slices are one ``Orientationd(axcodes="LPI")`` away. Pictures:
-  [1, H, W], rows first, as seen on the screen, never reoriented; sequences of them [1, H, W, T];
+- ``image``: float32 in the intensities of the files. Volumes: MetaTensor [1, X, Y, Z] with axes in the order closest
+  to RAS+ and an affine from voxels to RAS+ mm; radiological slices are one ``Orientationd(axcodes="LPI")`` away.
+  Pictures: [1, H, W], rows first, as seen on the screen, never reoriented; sequences of them [1, H, W, T];
 - ``label``: int16 of the same size. The voxels of a structure are those where any channel has its value; there is one
   channel, unless structures are kept in files of their own and may overlap;
 - ``present``: for each structure whether it is there at all. An absent structure is not to be scored with 0;
@@ -26,7 +26,7 @@ and, after loading,
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -99,7 +99,8 @@ class LabelledDataset(Dataset):
             shown = "".join(f"\n  {fault}" for fault in faults[:_SHOWN])
             more = f"\n  and {len(faults) - _SHOWN} more" if len(faults) > _SHOWN else ""
             raise ValueError(
-                f"{self.name} in {self.root}: {len(faults)} faults (on_fault='skip' leaves these cases out):{shown}{more}"
+                f"{self.name} in {self.root}: {len(faults)} faults "
+                f"(on_fault='skip' leaves these cases out):{shown}{more}"
             )
         if not found:
             raise FaultError("empty", self.root, f"no labelled case of {self.name} in section {section or 'all'!r}")
@@ -241,9 +242,6 @@ class LabelledDataset(Dataset):
     @staticmethod
     def _split(item: Case | Fault) -> str | None:
         return item.split if isinstance(item, Fault) else item["split"]
-
-    def __iter__(self) -> Iterator[Any]:
-        return (self[index] for index in range(len(self)))
 
 
 def structure_mask(sample: Case, name: str) -> np.ndarray:

@@ -1,7 +1,7 @@
 # Copyright (c) monai_synthfm contributors
 # Licensed under the Apache License, Version 2.0 (http://www.apache.org/licenses/LICENSE-2.0).
 # SPDX-License-Identifier: Apache-2.0
-"""CAMUS: echocardiography in two- and four-chamber views, single frames at end diastole and end systole or half cycles."""
+"""CAMUS: echocardiography in two- and four-chamber views, frames at end diastole and end systole or half cycles."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from monai_synthfm.data.datasets.base import Case, LabelledDataset, structure_ma
 from monai_synthfm.data.datasets.faults import Fault, FaultError, Finding
 from monai_synthfm.data.datasets.files import entries, find_root, subfolders
 from monai_synthfm.data.datasets.pictures import grey_picture, read_itk_picture
-from monai_synthfm.data.datasets.volumes import integer_volume, nifti_spacing, read_nifti_array
+from monai_synthfm.data.datasets.volumes import nifti_spacing, read_nifti_array, whole_labels
 
 __all__ = ["CamusDataset"]
 
-_PATIENT = r"patient\d{3,4}"
+_PATIENT = r"patient\d{4}"
 _VIEWS = ("2CH", "4CH")
 _INSTANTS = ("ED", "ES")
 _FALLBACK = (("training", 400), ("validation", 450), ("test", 500))
@@ -39,19 +39,21 @@ class CamusDataset(LabelledDataset):
 
     - Both releases are read. In the MetaImage release ``testing/patient0001`` is another person than
       ``training/patient0001`` and has no labels; only ``training`` is read.
-    - Splits: the lists in ``database_split`` (NIfTI), or one of ten folds in ``listSubGroups`` (MetaImage, ``fold``). When
-      the NIfTI lists are missing, patients 1-400, 401-450, 451-500 with a warning.
+    - Splits: the lists in ``database_split`` (NIfTI), or one of ten folds in ``listSubGroups`` (MetaImage, ``fold``).
+      When the NIfTI lists are missing, patients 1-400, 401-450, 451-500 with a warning.
     - NIfTI arrays are (width, height): they are transposed, never reoriented; the affine means nothing for ultrasound.
     - Pixels of the MetaImage release are about twice as wide as high: see ``spacing`` (rows, columns).
     - Labels may be stored as floating point numbers. Label 3 is the left atrium, whatever some tools call it.
-    - Info files are read by their keys. Frames count from 1, and ED may come after ES; half sequences are turned to run from
-      ED to ES.
+    - Info files are read by their keys. Frames count from 1, and ED may come after ES; half sequences are turned to
+      run from ED to ES.
 
     Args:
         root: folder of the download.
-        frames: ``single`` for the frames at ED and ES, ``half_sequence`` for half cycles [1, H, W, T] (NIfTI release only).
+        frames: ``single`` for the frames at ED and ES, ``half_sequence`` for half cycles [1, H, W, T] (NIfTI release
+            only).
         fold: fold 1-10 of the MetaImage release; None calls all of its patients ``training``.
-        options: see :class:`LabelledDataset`. ``structures`` may be ``left_ventricle``, ``myocardium``, ``left_atrium``.
+        options: see :class:`LabelledDataset`. ``structures`` may be ``left_ventricle``, ``myocardium``,
+            ``left_atrium``.
 
     A case has ``view``, ``instant`` (single frames) and ``quality`` (Good, Medium, Poor, or None) besides.
     """
@@ -83,12 +85,11 @@ class CamusDataset(LabelledDataset):
             if folder.name == "testing":
                 return False
             inner = ("training", "database_nifti")
-            return any(_has_patients(folder / name) for name in inner) or (
-                _has_patients(folder) and folder.name not in inner
-            )
+            return _has_patients(folder) or any(_has_patients(folder / name) for name in inner)
 
-        if root.is_dir() and root.name in ("training", "database_nifti") and _has_patients(root):
-            return root.resolve().parent
+        root = root.resolve()
+        if root.name in ("training", "database_nifti") and _has_patients(root):
+            return root.parent
         return find_root(root, is_root, "folders patient0001, patient0002, ... of CAMUS")
 
     def scan(self) -> Iterator[Case | Fault]:
@@ -112,7 +113,7 @@ class CamusDataset(LabelledDataset):
     def read(self, case: Case) -> tuple[MetaTensor, MetaTensor]:
         """Read the frame or sequence and its labels, rows first."""
         image, label = (self._read_one(case[key]) for key in ("image", "label"))
-        label = integer_volume(label, case["label"])
+        label = whole_labels(label, case["label"])
         if case["reversed"]:
             image, label = image[..., ::-1], label[..., ::-1]
         tensors = (torch.from_numpy(array.copy())[None] for array in (image.astype(np.float32), label))

@@ -15,10 +15,11 @@ from scipy import ndimage
 
 from monai_synthfm.data.datasets.anatomy import sides_of_the_body
 from monai_synthfm.data.datasets.base import Case, LabelledDataset, structure_mask
+from monai_synthfm.data.datasets.dicom import dicom_number, dicom_spacing, read_dicom_stack
 from monai_synthfm.data.datasets.faults import Fault, FaultError, Finding
 from monai_synthfm.data.datasets.files import files_by_stem, find_root, subfolders
 from monai_synthfm.data.datasets.pictures import read_png
-from monai_synthfm.data.datasets.volumes import canonical_volume, dicom_number, dicom_spacing, read_dicom_stack
+from monai_synthfm.data.datasets.volumes import canonical_volume
 
 __all__ = ["SEQUENCES", "ChaosDataset"]
 
@@ -41,13 +42,14 @@ class ChaosDataset(LabelledDataset):
 
     Traps that are handled:
 
-    - Slices and label maps belong together in the order of their names, which says nothing about where they lie: names run
-      against z in CT and along z in MR. Pairs are made by name, then put in order by position together.
-    - The two phases of T1-DUAL share one label folder and one SeriesInstanceUID, so they are told apart by folder alone.
-      The labels carry the names of the in-phase slices.
+    - Slices and label maps belong together in the order of their names, which says nothing about where they lie: names
+      run against z in CT and along z in MR. Pairs are made by name, then put in order by position together.
+    - The two phases of T1-DUAL share one label folder and one SeriesInstanceUID, so they are told apart by folder
+      alone. The labels carry the names of the in-phase slices.
     - CT and MR numbers repeat but are different people: patients are ``CT_1`` and ``MR_1``. All sequences of one person
       have one ``patient_id``.
-    - SliceThickness may differ from the step between slices, which comes from the positions. RescaleIntercept is applied.
+    - SliceThickness may differ from the step between slices, which comes from the positions. RescaleIntercept is
+      applied.
     - Greys of MR labels are accepted in the bands of the official tools (63, 126, 189, 252); 126 is the right kidney.
       CT labels are one-bit files.
     - Test labels were never released; only ``Train_Sets`` is read.
@@ -140,9 +142,9 @@ class ChaosDataset(LabelledDataset):
             yield Finding(f"image gradient along labels over that along labels {turned}", ratio, low=1.0)
         if sample["sequence"].startswith("t1"):
             phases = Path(sample["image"].meta["filename_or_obj"]).parent
-            times = [_echo_time(phases / phase) for phase in ("InPhase", "OutPhase")]
-            if None not in times:
-                yield Finding("echo time in phase minus out of phase, ms", times[0] - times[1], low=0.1)
+            inner, outer = (_echo_time(phases / phase) for phase in ("InPhase", "OutPhase"))
+            if inner is not None and outer is not None:
+                yield Finding("echo time in phase minus out of phase, ms", inner - outer, low=0.1)
 
 
 def _pair(folder: Path, sequence: str) -> tuple[list[Path], list[Path]]:

@@ -1,7 +1,7 @@
 # Copyright (c) monai_synthfm contributors
 # Licensed under the Apache License, Version 2.0 (http://www.apache.org/licenses/LICENSE-2.0).
 # SPDX-License-Identifier: Apache-2.0
-"""Whether a downloaded dataset is complete and sane: every file is read, every label checked, every organ in its place."""
+"""Whether a download is complete and sane: every file is read, every label checked, every organ in its place."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ def examine(dataset: LabelledDataset, progress: bool = False) -> dict[str, Any]:
 
     Returns:
         A report for JSON: ``status`` (``complete``: at least as many cases as the whole archive has; ``partial``;
-        ``unknown``: the size of the archive is not known), ``sane`` (no fault found), ``found`` and ``expected`` numbers of
-        cases by split, ``structures`` (number of cases that have each), ``findings`` (what was measured), ``faults`` and
-        ``notices`` (see :class:`Fault`).
+        ``unknown``: the size of the archive is not known), ``sane`` (no fault found), ``found`` and ``expected``
+        numbers of cases by split, ``structures`` (number of cases that have each), ``findings`` (what was measured),
+        ``faults`` and ``notices`` (see :class:`Fault`).
     """
     faults = list(dataset.skipped)
     findings: dict[str, list[Finding]] = {}
@@ -62,18 +62,16 @@ def examine(dataset: LabelledDataset, progress: bool = False) -> dict[str, Any]:
     whole = list(dataset.inspect_set(findings)) if findings else []
     faults += [dataset.fault("implausible", dataset.root, str(finding)) for finding in whole if not finding.plausible]
     expected = {k: v for k, v in dataset.expected.items() if dataset.section in (None, k)}
-    return {
-        "dataset": dataset.name,
-        "root": str(dataset.root),
-        "status": _status(usable, expected),
-        "sane": all(fault.notice for fault in faults),
-        "found": dict(usable),
-        "expected": expected,
-        "structures": dict(present),
-        "findings": _summary([finding for items in (*findings.values(), whole) for finding in items]),
-        "faults": [fault.record() for fault in faults if not fault.notice],
-        "notices": [fault.record() for fault in faults if fault.notice],
-    }
+    return _report(
+        dataset.name,
+        dataset.root,
+        _status(usable, expected),
+        faults,
+        found=dict(usable),
+        expected=expected,
+        structures=dict(present),
+        findings=_summary([finding for items in (*findings.values(), whole) for finding in items]),
+    )
 
 
 def check_data(
@@ -109,8 +107,7 @@ def check_data(
     except (FileNotFoundError, FaultError) as error:
         code = error.code if isinstance(error, FaultError) else "not_found"
         fault = Fault(dataset_name, None, None, code, str(dataset_dir), str(error))
-        report = {"dataset": dataset_name, "root": str(dataset_dir), "status": "partial", "sane": False, "found": {}}
-        report |= {"expected": {}, "structures": {}, "findings": {}, "faults": [fault.record()], "notices": []}
+        report = _report(dataset_name, dataset_dir, "partial", [fault])
     else:
         report = examine(dataset, progress)
     if require_complete and report["status"] == "partial":
@@ -141,6 +138,22 @@ def describe_report(report: Mapping[str, Any]) -> str:
             lines.append(f"  ... and {len(report[kind]) - _SHOWN} more {kind}")
     lines.append(f"{report['status']}, {'sane' if report['sane'] else str(len(report['faults'])) + ' faults'}")
     return "\n".join(lines)
+
+
+def _report(
+    name: str, root: str | Path, status: str, faults: Sequence[Fault], **measured: dict[str, Any]
+) -> dict[str, Any]:
+    empty: dict[str, Any] = {"found": {}, "expected": {}, "structures": {}, "findings": {}}
+    return {
+        "dataset": name,
+        "root": str(root),
+        "status": status,
+        "sane": all(fault.notice for fault in faults),
+        **empty,
+        **measured,
+        "faults": [fault.record() for fault in faults if not fault.notice],
+        "notices": [fault.record() for fault in faults if fault.notice],
+    }
 
 
 def _status(found: Mapping[str, int], expected: Mapping[str, int]) -> str:

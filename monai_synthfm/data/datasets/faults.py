@@ -81,8 +81,8 @@ class Finding:
         high: largest plausible number.
 
     Example:
-        >>> Finding("mean liver HU", 141.0, low=60, high=200).plausible, Finding("mean liver HU", 35.6, 60, 200).plausible
-        (True, False)
+        >>> print(Finding("mean HU of the liver", 35.6, low=60, high=200))
+        mean HU of the liver is 35.6, expected 60 to 200
     """
 
     quantity: str

@@ -16,7 +16,7 @@ from monai_synthfm.data.datasets.base import Case, LabelledDataset, structure_ma
 from monai_synthfm.data.datasets.faults import Fault, FaultError, Finding
 from monai_synthfm.data.datasets.files import entries, files_by_stem, find_root, read_rows, subfolders
 from monai_synthfm.data.datasets.pictures import grey_picture, picture_tensor, read_itk_picture, read_png
-from monai_synthfm.data.datasets.volumes import integer_volume
+from monai_synthfm.data.datasets.volumes import whole_labels
 
 __all__ = ["FetalHeadDataset", "JnuIfmDataset"]
 
@@ -45,8 +45,8 @@ class FetalHeadDataset(_FetalHead):
 
     Traps that are handled:
 
-    - Three identical channels are stored as a third axis of a scalar image, or as vectors: one is kept, and images whose
-      channels differ are refused.
+    - Three identical channels are stored as a third axis of a scalar image, or as vectors: one is kept, and images
+      whose channels differ are refused.
     - Spacing in the headers is of no meaning, since images were resized: ``spacing`` is None.
     - Numbers are no patients: there is no telling which images show one person, so every image is its own patient, and
       parts drawn at random share patients. There is no official split of the public images.
@@ -90,7 +90,7 @@ class FetalHeadDataset(_FetalHead):
     def read(self, case: Case) -> tuple[MetaTensor, MetaTensor]:
         """Read one channel of the image, and the label map."""
         image, label = (grey_picture(read_itk_picture(case[key])[0], case[key]) for key in ("image", "label"))
-        return picture_tensor(image, case["image"]), picture_tensor(integer_volume(label, case["label"]), case["label"])
+        return picture_tensor(image, case["image"]), picture_tensor(whole_labels(label, case["label"]), case["label"])
 
 
 class JnuIfmDataset(_FetalHead):
@@ -101,8 +101,8 @@ class JnuIfmDataset(_FetalHead):
 
     - Masks hold 7 (symphysis) and 8 (head), which become 1 and 2 as in the related sets. ``mask_enhance`` is a coloured
       preview and is not read.
-    - ``frame_label.csv`` says what each frame shows; frames of class ``none`` (3) are left out, and masks must agree with
-      their class.
+    - ``frame_label.csv`` says what each frame shows; frames of class ``none`` (3) are left out, and masks must agree
+      with their class.
     - Frames of one video are nearly the same, and patients are not named: the video is the patient.
 
     Args:

@@ -28,7 +28,7 @@ def natural_key(name: str | Path) -> tuple[tuple[int, int, str], ...]:
         ['s008.png', 's9.png', 's10.png']
     """
     parts = re.split(r"(\d+)", Path(name).name)
-    return tuple((1, int(part), "") if part.isdigit() else (0, 0, part) for part in parts)
+    return tuple((1, int(part), "") if index % 2 else (0, 0, part) for index, part in enumerate(parts))
 
 
 def entries(folder: str | Path) -> list[Path]:

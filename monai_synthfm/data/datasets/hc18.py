@@ -34,8 +34,8 @@ class Hc18Dataset(LabelledDataset):
 
     Traps that are handled:
 
-    - An annotation is the outline of an ellipse, about one pixel wide, and some run off the image, where filling holes fails:
-      an ellipse is fitted to the outline and drawn. Copies with filled or coloured masks give the same result.
+    - An annotation is the outline of an ellipse, about one pixel wide, and some run off the image, where filling holes
+      fails: an ellipse is fitted to the outline and drawn. Copies with filled or coloured masks give the same result.
     - Several images show one fetus (``010_HC``, ``010_2HC``, ...): the number in front is the patient.
     - Copies drop the zeros of names or keep the table of pixel sizes inside the folder of images.
     - Test images have no labels; ``test_set`` is not read.
@@ -93,8 +93,9 @@ class Hc18Dataset(LabelledDataset):
 
     def inspect(self, sample: Case) -> Iterator[Finding]:
         """Compare with the recorded circumference, and with filled holes where the outline is closed."""
-        marked = _marked(sample["label"].meta["filename_or_obj"])
-        length = _ellipse("", marked).circumference() * sample["spacing"][0]
+        path = sample["label"].meta["filename_or_obj"]
+        marked = _marked(path)
+        length = _ellipse(path, marked).circumference() * sample["spacing"][0]
         yield Finding(
             "length of the outline minus recorded circumference, mm", length - sample["circumference"], 0.0, 4.0
         )
@@ -128,8 +129,8 @@ def _key(stem: str) -> tuple[int, int] | None:
 
 def _marked(path: str) -> np.ndarray:
     stored = read_png(path)
-    marked = stored > _OUTLINE
-    return marked.any(axis=-1) if marked.ndim == 3 else marked
+    channels = stored if stored.ndim == 3 else stored[..., None]
+    return np.any(channels > _OUTLINE, axis=-1)
 
 
 def _ellipse(path: str, marked: np.ndarray) -> Ellipse:

@@ -26,18 +26,18 @@ class IndexedDataset(LabelledDataset):
     """
     Cases listed in ``index.csv``, one row for each case and structure: NIfTI, NRRD, MHA and PNG files side by side.
 
-    Columns: ``case_id``, ``image``, ``mask`` (files beside the table), ``label`` (value in the mask, or a range ``1..K`` of
-    instances), ``structure``, ``modality``, ``dims`` (``2D`` or ``3D``), ``spacing_mm`` (``0.1x0.1`` for pictures, columns
-    by rows; empty where unknown; volumes say it themselves), ``patient`` (empty or ``unknown``: the case is its own
-    patient), ``set`` (becomes ``source`` of the case).
+    Columns: ``case_id``, ``image``, ``mask`` (files beside the table), ``label`` (value in the mask, or a range
+    ``1..K`` of instances), ``structure``, ``modality``, ``dims`` (``2D`` or ``3D``), ``spacing_mm`` (``0.1x0.1`` for
+    pictures, columns by rows; empty where unknown; volumes say it themselves), ``patient`` (empty or ``unknown``: the
+    case is its own patient), ``set`` (becomes ``source`` of the case).
 
-    Structures are those of the table; masks may hold other values too. A row of instances gives one structure with value 1
-    and ``instances`` besides. There is no split: every case is ``development``.
+    Structures are those of the table; masks may hold other values too. A row of instances gives one structure with
+    value 1 and ``instances`` besides. There is no split: every case is ``development``.
 
     Args:
         root: folder of the table, or one above it.
-        options: see :class:`LabelledDataset`; ``structures`` are names of the table, and cases without any of them are left
-            out.
+        options: see :class:`LabelledDataset`; ``structures`` are names of the table, and cases without any of them are
+            left out.
     """
 
     name = "development"
@@ -105,7 +105,7 @@ class IndexedDataset(LabelledDataset):
         )
 
     def load(self, case: Case) -> Case:
-        """Read and check the files of a case; label maps of instances become one structure, with the instances beside."""
+        """Read and check the files of a case; instances become one structure, and are kept beside it."""
         sample = super().load(case)
         if case["has_instances"]:
             sample["instances"] = sample["label"]

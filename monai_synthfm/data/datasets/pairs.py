@@ -14,12 +14,12 @@ from monai_synthfm.data.datasets.faults import FaultError
 from monai_synthfm.data.datasets.pictures import grey_picture, picture_tensor, read_itk_picture, read_png
 from monai_synthfm.data.datasets.volumes import (
     NIFTI,
-    integer_volume,
     nifti_spacing,
     read_itk_volume,
     read_nifti,
     read_nifti_array,
     read_nifti_labels,
+    whole_labels,
 )
 
 __all__ = [
@@ -87,7 +87,7 @@ def read_labels_like(image: MetaTensor, path: str | Path) -> MetaTensor:
     """Read the label map of an image, int16, as a volume or a picture as the image is."""
     if image.ndim == 4:
         return read_nifti_labels(path) if file_format(path) == "nifti" else read_itk_volume(path, labels=True)
-    return picture_tensor(integer_volume(grey_picture(_picture(path), path), path), path)
+    return picture_tensor(whole_labels(grey_picture(_picture(path), path), path), path)
 
 
 def _picture(path: str | Path) -> np.ndarray:

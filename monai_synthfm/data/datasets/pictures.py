@@ -12,7 +12,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import SimpleITK as sitk
+import SimpleITK
 import torch
 from monai.data import MetaTensor
 from PIL import Image, UnidentifiedImageError
@@ -38,9 +38,7 @@ def read_png(path: str | Path) -> np.ndarray:
     try:
         with Image.open(path) as image:
             image.load()
-            if image.mode in ("LA", "RGBA"):
-                image = image.convert(image.mode[:-1])
-            values = np.asarray(image)
+            values = np.asarray(image.convert(image.mode[:-1]) if image.mode in ("LA", "RGBA") else image)
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
         raise FaultError("unreadable", path, f"not a whole image file ({error})") from error
     return values.astype(np.uint8) if values.dtype == bool else values
@@ -60,10 +58,10 @@ def read_itk_picture(path: str | Path) -> tuple[np.ndarray, list[float]]:
     if not Path(path).is_file():
         raise FaultError("missing_file", path, "no such file")
     try:
-        image = sitk.ReadImage(str(path))
+        image = SimpleITK.ReadImage(str(path))
     except RuntimeError as error:
         raise FaultError("unreadable", path, f"ITK cannot read it ({str(error).strip().splitlines()[-1]})") from error
-    values = sitk.GetArrayFromImage(image)
+    values = SimpleITK.GetArrayFromImage(image)
     if image.GetDimension() == 3:
         if values.shape[0] not in (1, 3) or values.ndim != 3:
             raise FaultError("shape_mismatch", path, f"expected a 2D image, found an array of shape {values.shape}")

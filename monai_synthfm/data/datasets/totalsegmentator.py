@@ -34,17 +34,17 @@ class TotalSegmentatorDataset(LabelledDataset):
 
     Traps that are handled:
 
-    - A file is there for every structure, and all zero where the organ is out of view: see ``present``. In 50 subjects of MR
-      2.0.0 all masks are empty; :func:`check_data` lists them.
+    - A file is there for every structure, and all zero where the organ is out of view: see ``present``. In 50 subjects
+      of MR 2.0.0 all masks are empty; :func:`check_data` lists them.
     - Masks of one case may overlap and are kept so; a label map has more than one channel only then.
-    - ``meta.csv`` is separated by semicolons, starts with a byte order mark and has blanks at the end of values. Subjects
-      without a row or a folder are faults.
+    - ``meta.csv`` is separated by semicolons, starts with a byte order mark and has blanks at the end of values.
+      Subjects without a row or a folder are faults.
     - CT and MR releases differ only in the name of the image, which is how they are told apart.
     - Release 1 of CT has no prostate: without naming ``structures`` it is refused.
     - Release 2.0.0 of CT has broken images (constant ones, and numbers far below air): these are refused or found by
       :func:`check_data`. It is replaced by 2.0.1.
-    - Numbers of structures differ between releases and modalities: only names are used. Values in the label map are ours:
-      1-8 the organs of the paper, then the others by name.
+    - Numbers of structures differ between releases and modalities: only names are used. Values in the label map are
+      ours: 1-8 the organs of the paper, then the others by name.
     - Masks that lie elsewhere than the image are refused.
     - Spacing and orientation of MR vary: volumes come in RAS+, and ``spacing`` tells which axis is thick.
 

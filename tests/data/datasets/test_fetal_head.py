@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import SimpleITK as sitk
+import SimpleITK
 from PIL import Image
 from replicas.fetal_head import FRAMES, VIDEOS, picture, write_fh_ps_aop, write_jnu_ifm, write_psfhs
 
@@ -58,8 +58,8 @@ def test_frames_of_jnu_ifm_keep_their_video_and_lose_7_and_8(tmp_path: Path) -> 
 
 
 def write_label(path: Path, change) -> None:
-    values = sitk.GetArrayFromImage(sitk.ReadImage(str(path)))
-    sitk.WriteImage(sitk.GetImageFromArray(change(values)), str(path))
+    values = SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(str(path)))
+    SimpleITK.WriteImage(SimpleITK.GetImageFromArray(change(values)), str(path))
 
 
 def write_mask(path: Path, change) -> None:

