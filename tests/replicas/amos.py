@@ -10,7 +10,8 @@ from pathlib import Path
 
 import nibabel as nib
 import numpy as np
-from replicas.body import centred_affine, hounsfield, organ_masks
+
+from tests.replicas.body import centred_affine, hounsfield, organ_masks
 
 LABELS = {
     "spleen": 1,

@@ -12,7 +12,8 @@ import pydicom
 from PIL import Image
 from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage
-from replicas.body import hounsfield, organ_masks
+
+from tests.replicas.body import hounsfield, organ_masks
 
 SHAPE = (46, 36, 14)
 PIXEL, STEP = 4.0, 2.0

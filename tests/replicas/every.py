@@ -8,14 +8,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from replicas.alfi import write_alfi
-from replicas.amos import write_amos
-from replicas.camus import write_camus_nifti
-from replicas.chaos import write_chaos
-from replicas.fetal_head import write_fh_ps_aop, write_jnu_ifm, write_psfhs
-from replicas.hc18 import write_hc18
-from replicas.indexed import write_indexed
-from replicas.totalsegmentator import write_ct, write_mr
+from tests.replicas.alfi import write_alfi
+from tests.replicas.amos import write_amos
+from tests.replicas.camus import write_camus_nifti
+from tests.replicas.chaos import write_chaos
+from tests.replicas.fetal_head import write_fh_ps_aop, write_jnu_ifm, write_psfhs
+from tests.replicas.hc18 import write_hc18
+from tests.replicas.indexed import write_indexed
+from tests.replicas.totalsegmentator import write_ct, write_mr
 
 REPLICAS: dict[str, Callable[[Path], Path]] = {
     "alfi": write_alfi,

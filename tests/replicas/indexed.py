@@ -11,7 +11,8 @@ import nibabel as nib
 import numpy as np
 import SimpleITK
 from PIL import Image
-from replicas.body import centred_affine, hounsfield, organ_masks
+
+from tests.replicas.body import centred_affine, hounsfield, organ_masks
 
 HEADER = "case_id,image,mask,label,structure,modality,set,dims,spacing_mm,patient"
 ROWS = (

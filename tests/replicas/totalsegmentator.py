@@ -9,7 +9,8 @@ from pathlib import Path
 
 import nibabel as nib
 import numpy as np
-from replicas.body import centred_affine, hounsfield, organ_masks
+
+from tests.replicas.body import centred_affine, hounsfield, organ_masks
 
 ORGANS = ("aorta", "gallbladder", "kidney_left", "kidney_right", "liver", "pancreas", "prostate", "spleen")
 OTHERS = ("stomach", "urinary_bladder", "heart")

@@ -10,12 +10,11 @@ from pathlib import Path
 
 import numpy as np
 import SimpleITK
-from nibabel.orientations import io_orientation
 
 from monai_synthfm.data.datasets.faults import FaultError
-from monai_synthfm.data.datasets.volumes import LPS_TO_RAS, last_line
+from monai_synthfm.data.datasets.volumes import LPS_TO_RAS, last_line, spacing_in_ras
 
-__all__ = ["dicom_number", "dicom_spacing", "read_dicom_stack"]
+__all__ = ["dicom_number", "dicom_spacing", "read_dicom_stack", "series_files"]
 
 
 def read_dicom_stack(files: Sequence[str | Path]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -75,10 +74,20 @@ def dicom_spacing(files: Sequence[str | Path]) -> list[float]:
     """
     first, second = (_dicom_header(path) for path in (files[0], files[min(1, len(files) - 1)]))
     step = np.linalg.norm(np.subtract(second.GetOrigin(), first.GetOrigin())) or first.GetSpacing()[2]
-    affine = np.eye(4)
-    affine[:3, :3] = np.reshape(first.GetDirection(), (3, 3))
-    order = np.argsort(io_orientation(affine)[:, 0])
-    return [round(float(size), 6) for size in np.array([*first.GetSpacing()[:2], step])[order]]
+    return spacing_in_ras((*first.GetSpacing()[:2], step), first.GetDirection())
+
+
+def series_files(folder: str | Path) -> tuple[str, ...]:
+    """
+    List the files of the one DICOM series in a folder, neighbours beside each other.
+
+    Raises:
+        FaultError: when there is no series, or several.
+    """
+    series = SimpleITK.ImageSeriesReader.GetGDCMSeriesIDs(str(folder))
+    if len(series) != 1:
+        raise FaultError("series", folder, f"expected one DICOM series in the folder, found {len(series)}")
+    return SimpleITK.ImageSeriesReader.GetGDCMSeriesFileNames(str(folder), series[0])
 
 
 def _dicom_header(path: str | Path) -> SimpleITK.ImageFileReader:

@@ -33,8 +33,8 @@ class FolderDataset(LabelledDataset):
     Images and label maps that belong together by their names.
 
     Images may be NIfTI, MHA, MHD and NRRD files, pictures (PNG, JPEG, TIFF), or folders that hold one DICOM series
-    each. Label maps may be any of these and need not be of the same format. Names are compared without their endings,
-    such as ``.nii.gz``; every image must have a label map and the other way round.
+    each. Label maps may be files of any of these formats, not only of the image's. Names are compared without their
+    endings, such as ``.nii.gz``; every image must have a label map and the other way round.
 
     A folder with images of 2 dimensions gives pictures, one with volumes gives volumes; ``dimensions`` says which.
 

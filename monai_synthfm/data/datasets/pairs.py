@@ -10,10 +10,13 @@ from pathlib import Path
 import numpy as np
 from monai.data import MetaTensor
 
+from monai_synthfm.data.datasets.dicom import dicom_spacing, read_dicom_stack, series_files
 from monai_synthfm.data.datasets.faults import FaultError
 from monai_synthfm.data.datasets.pictures import grey_picture, picture_tensor, read_itk_picture, read_png
 from monai_synthfm.data.datasets.volumes import (
     NIFTI,
+    canonical_volume,
+    itk_spacing,
     nifti_spacing,
     read_itk_volume,
     read_nifti,
@@ -39,7 +42,7 @@ FORMATS = (*NIFTI, *_ITK, *_PILLOW)
 
 def file_format(path: str | Path) -> str:
     """
-    Return ``nifti``, ``itk`` (MetaImage, NRRD, folder of a DICOM series) or ``pillow`` (PNG and the like).
+    Return ``nifti``, ``itk`` (MetaImage, NRRD), ``pillow`` (PNG and the like) or ``dicom`` (a folder).
 
     Raises:
         FaultError: when the ending of the name is another.
@@ -51,23 +54,30 @@ def file_format(path: str | Path) -> str:
     name = Path(path).name.lower()
     if name.endswith(NIFTI):
         return "nifti"
-    if name.endswith(_ITK) or Path(path).is_dir():
+    if name.endswith(_ITK):
         return "itk"
     if name.endswith(_PILLOW):
         return "pillow"
+    if Path(path).is_dir():
+        return "dicom"
     raise FaultError("unknown_format", path, f"expected a name ending in one of {FORMATS}, or a folder of DICOM slices")
 
 
 def read_volume(path: str | Path) -> MetaTensor:
     """Read an image volume: float32 [1, X, Y, Z] in RAS+."""
-    return read_nifti(path) if file_format(path) == "nifti" else read_itk_volume(path)
+    kind = file_format(path)
+    if kind == "dicom":
+        voxels, affine, _ = read_dicom_stack(series_files(path))
+        return canonical_volume(voxels, affine, path)
+    return read_nifti(path) if kind == "nifti" else read_itk_volume(path)
 
 
 def volume_spacing(path: str | Path) -> list[float]:
-    """Read the spacing of a volume in mm along its axes in RAS+ order."""
-    if file_format(path) == "nifti":
-        return nifti_spacing(path)
-    return [round(float(size), 6) for size in read_itk_volume(path).pixdim]
+    """Read the spacing of a volume in mm along its axes in RAS+ order, from headers alone."""
+    kind = file_format(path)
+    if kind == "dicom":
+        return dicom_spacing(series_files(path))
+    return nifti_spacing(path) if kind == "nifti" else itk_spacing(path)
 
 
 def picture_spacing(path: str | Path) -> list[float]:

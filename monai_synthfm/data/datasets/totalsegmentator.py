@@ -14,7 +14,7 @@ import torch
 from monai.data import MetaTensor
 
 from monai_synthfm.data.datasets.anatomy import sides_of_the_body
-from monai_synthfm.data.datasets.base import Case, LabelledDataset
+from monai_synthfm.data.datasets.base import Case, LabelledDataset, structure_mask
 from monai_synthfm.data.datasets.faults import Fault, FaultError, Finding
 from monai_synthfm.data.datasets.files import files_by_stem, find_root, natural_key, read_rows, subfolders
 from monai_synthfm.data.datasets.volumes import NIFTI, nifti_spacing, read_nifti, read_nifti_labels
@@ -138,11 +138,10 @@ class TotalSegmentatorDataset(LabelledDataset):
         yield from sides_of_the_body(sample)
         if self.modality == "ct":
             yield Finding("smallest HU", float(sample["image"].min()), low=-4096, high=-200)
-            labelled = (sample["label"] > 0).any(dim=0)
-            if labelled.any():
-                yield Finding(
-                    "median HU of labelled voxels", float(np.median(sample["image"][0][labelled])), -200, 1500
-                )
+            organs = [structure_mask(sample, name) for name in _ORGANS if sample["present"].get(name)]
+            if organs:
+                labelled = sample["image"][0].numpy()[np.any(organs, axis=0)]
+                yield Finding("median HU of the organs", float(np.median(labelled)), low=-200, high=1500)
 
     def why_nothing(self, sample: Case) -> str:
         """Tell subjects that do not show the organs from subjects without any label."""

@@ -2,7 +2,7 @@
 # Licensed under the Apache License, Version 2.0 (http://www.apache.org/licenses/LICENSE-2.0).
 # SPDX-License-Identifier: Apache-2.0
 """
-Readers of volumes, all in one orientation: NIfTI, MetaImage, NRRD and folders of one DICOM series.
+Readers of volumes, all in one orientation: NIfTI, MetaImage and NRRD.
 
 Volumes come as [1, X, Y, Z] with axes to the patient's right, anterior and superior (RAS+, the closest one to the
 stored
@@ -12,6 +12,7 @@ order: axes are swapped and flipped, nothing is resampled) and an affine from vo
 from __future__ import annotations
 
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import nibabel as nib
@@ -30,12 +31,14 @@ __all__ = [
     "LPS_TO_RAS",
     "NIFTI",
     "canonical_volume",
+    "itk_spacing",
     "last_line",
     "nifti_spacing",
     "read_itk_volume",
     "read_nifti",
     "read_nifti_array",
     "read_nifti_labels",
+    "spacing_in_ras",
     "whole_labels",
 ]
 
@@ -130,25 +133,17 @@ def nifti_spacing(path: str | Path, as_stored: bool = False) -> list[float]:
 
 def read_itk_volume(path: str | Path, labels: bool = False) -> MetaTensor:
     """
-    Read a volume of a format that ITK knows (MHA, MHD, NRRD), or a folder with one DICOM series.
+    Read a volume of a format that ITK knows (MHA, MHD, NRRD).
 
     Args:
-        path: file or folder.
+        path: the file.
         labels: read whole numbers as int16 instead of intensities as float32.
 
     Raises:
-        FaultError: when it cannot be read, is not 3D, or the folder holds no or several series.
+        FaultError: when it cannot be read, or is no scalar volume.
     """
-    path = Path(path)
-    reader: SimpleITK.ImageReaderBase
     try:
-        if path.is_dir():
-            reader = SimpleITK.ImageSeriesReader()
-            reader.SetFileNames(_only_series(path))
-        else:
-            reader = SimpleITK.ImageFileReader()
-            reader.SetFileName(str(path))
-        image = reader.Execute()
+        image = SimpleITK.ReadImage(str(path))
     except RuntimeError as error:
         raise FaultError("unreadable", path, f"ITK cannot read it ({last_line(error)})") from error
     voxels = SimpleITK.GetArrayFromImage(image)
@@ -162,11 +157,35 @@ def read_itk_volume(path: str | Path, labels: bool = False) -> MetaTensor:
     return canonical_volume(voxels, LPS_TO_RAS @ affine, path)
 
 
-def _only_series(folder: Path) -> tuple[str, ...]:
-    series = SimpleITK.ImageSeriesReader.GetGDCMSeriesIDs(str(folder))
-    if len(series) != 1:
-        raise FaultError("series", folder, f"expected one DICOM series in the folder, found {len(series)}")
-    return SimpleITK.ImageSeriesReader.GetGDCMSeriesFileNames(str(folder), series[0])
+def itk_spacing(path: str | Path) -> list[float]:
+    """Read the spacing in mm along the axes of the volume in RAS+ order, from the header alone."""
+    reader = SimpleITK.ImageFileReader()
+    reader.SetFileName(str(path))
+    try:
+        reader.ReadImageInformation()
+    except RuntimeError as error:
+        raise FaultError("unreadable", path, f"ITK cannot read it ({last_line(error)})") from error
+    if reader.GetDimension() != 3:
+        raise FaultError("shape_mismatch", path, f"expected a volume, found an image of size {reader.GetSize()}")
+    return spacing_in_ras(reader.GetSpacing(), reader.GetDirection())
+
+
+def spacing_in_ras(spacing: Sequence[float], direction: Sequence[float]) -> list[float]:
+    """
+    Put the spacing of three axes into the order of RAS+.
+
+    Args:
+        spacing: mm.
+        direction: 3 x 3 matrix, row after row, whose columns point along the axes.
+
+    Example:
+        >>> spacing_in_ras((1, 2, 3), (0, 0, 1, 1, 0, 0, 0, 1, 0))
+        [2.0, 3.0, 1.0]
+    """
+    affine = np.eye(4)
+    affine[:3, :3] = np.reshape(direction, (3, 3))
+    order = np.argsort(io_orientation(affine)[:, 0])
+    return [round(float(size), 6) for size in np.asarray(spacing)[order]]
 
 
 def last_line(error: Exception) -> str:

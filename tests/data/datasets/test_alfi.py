@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from replicas.alfi import FRAMES, SEQUENCES, frame, write_alfi
 from skimage.measure import label as skimage_label
 
 from monai_synthfm.data.datasets.alfi import AlfiDataset
 from monai_synthfm.data.datasets.checks import check_data
+from tests.replicas.alfi import FRAMES, SEQUENCES, frame, write_alfi
 
 
 @pytest.fixture

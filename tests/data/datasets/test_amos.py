@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 from monai.data import CacheDataset, Dataset
 from monai.transforms import Compose
-from replicas.amos import LABELS, LAS, SHAPE, write_amos, write_sexes
-from replicas.body import centred_affine, organ_masks
 
 from monai_synthfm.data.datasets.amos import AmosDataset
 from monai_synthfm.data.datasets.base import structure_mask
 from monai_synthfm.data.datasets.checks import check_data
+from tests.replicas.amos import LABELS, LAS, SHAPE, write_amos, write_sexes
+from tests.replicas.body import centred_affine, organ_masks
 
 
 @pytest.fixture

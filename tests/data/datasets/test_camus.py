@@ -11,11 +11,11 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
-from replicas.camus import FRAMES, HEIGHT, WIDTH, heart, write_camus_metaimage, write_camus_nifti
 
 from monai_synthfm.data.datasets.base import structure_mask
 from monai_synthfm.data.datasets.camus import CamusDataset
 from monai_synthfm.data.datasets.checks import check_data
+from tests.replicas.camus import FRAMES, HEIGHT, WIDTH, heart, write_camus_metaimage, write_camus_nifti
 
 
 @pytest.fixture

@@ -14,12 +14,11 @@ import pytest
 from PIL import Image
 
 pydicom = pytest.importorskip("pydicom", reason="pydicom writes the DICOM slices of the replica")
-from replicas.body import hounsfield  # noqa: E402
-from replicas.chaos import SHAPE, liver, lps_grid, write_chaos  # noqa: E402
-
 from monai_synthfm.data.datasets.base import structure_mask  # noqa: E402
 from monai_synthfm.data.datasets.chaos import ChaosDataset  # noqa: E402
 from monai_synthfm.data.datasets.checks import check_data  # noqa: E402
+from tests.replicas.body import hounsfield  # noqa: E402
+from tests.replicas.chaos import SHAPE, liver, lps_grid, write_chaos  # noqa: E402
 
 
 @pytest.fixture(scope="module")

@@ -11,10 +11,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from replicas.amos import write_amos
-from replicas.totalsegmentator import write_ct
 
 from monai_synthfm.data.datasets.checks import check_data
+from tests.replicas.amos import write_amos
+from tests.replicas.totalsegmentator import write_ct
 
 
 def test_report_is_printed_and_written_as_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -13,10 +13,9 @@ import numpy as np
 import pytest
 
 pydicom = pytest.importorskip("pydicom", reason="pydicom writes the DICOM slices")
-from replicas.chaos import PIXEL, write_slice  # noqa: E402
-
 from monai_synthfm.data.datasets.dicom import dicom_number, dicom_spacing, read_dicom_stack, series_files  # noqa: E402
 from monai_synthfm.data.datasets.faults import FaultError  # noqa: E402
+from tests.replicas.chaos import PIXEL, write_slice  # noqa: E402
 
 SHAPE = (9, 7, 5)
 VOXELS = np.random.default_rng(0).integers(0, 4000, SHAPE)

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 import SimpleITK
 from PIL import Image
-from replicas.fetal_head import FRAMES, VIDEOS, picture, write_fh_ps_aop, write_jnu_ifm, write_psfhs
 
 from monai_synthfm.data.datasets.base import structure_mask
 from monai_synthfm.data.datasets.checks import check_data
 from monai_synthfm.data.datasets.fetal_head import FetalHeadDataset, JnuIfmDataset
+from tests.replicas.fetal_head import FRAMES, VIDEOS, picture, write_fh_ps_aop, write_jnu_ifm, write_psfhs
 
 
 @pytest.mark.parametrize(("name", "write"), [("fh_ps_aop", write_fh_ps_aop), ("psfhs", write_psfhs)])

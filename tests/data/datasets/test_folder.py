@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 import SimpleITK
 from PIL import Image
-from replicas.body import centred_affine, hounsfield, organ_masks
 
 from monai_synthfm.data.datasets.anatomy import sides_of_the_body
 from monai_synthfm.data.datasets.base import structure_mask
 from monai_synthfm.data.datasets.folder import FolderDataset
+from tests.replicas.body import centred_affine, hounsfield, organ_masks
 
 ORGANS = {"liver": 1, "spleen": 2, "kidney_left": 3, "kidney_right": 4}
 SHAPE = (36, 28, 16)

@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from replicas.hc18 import IMAGES, inside, write_hc18
 
 from monai_synthfm.data.datasets.base import structure_mask
 from monai_synthfm.data.datasets.checks import check_data
 from monai_synthfm.data.datasets.ellipses import fit_ellipse, outline_points
 from monai_synthfm.data.datasets.hc18 import Hc18Dataset
+from tests.replicas.hc18 import IMAGES, inside, write_hc18
 
 
 @pytest.fixture

@@ -12,11 +12,11 @@ import nibabel as nib
 import numpy as np
 import pytest
 from PIL import Image
-from replicas.indexed import write_indexed
 
 from monai_synthfm.data.datasets.base import structure_mask
 from monai_synthfm.data.datasets.checks import check_data, examine
 from monai_synthfm.data.datasets.indexed import IndexedDataset
+from tests.replicas.indexed import write_indexed
 
 
 @pytest.fixture

@@ -30,9 +30,7 @@ GREY = np.random.default_rng(0).integers(0, 256, (7, 11), dtype=np.uint8)
     ],
     ids=["1", "L", "I;16", "LA", "RGB", "RGBA"],
 )
-def test_values_of_every_mode_stay_as_they_are_rows_first(
-    tmp_path: Path, image: Image.Image, expected: np.ndarray
-) -> None:
+def test_values_of_every_mode_stay_as_they_are(tmp_path: Path, image: Image.Image, expected: np.ndarray) -> None:
     image.save(tmp_path / "a.png")
     found = read_png(tmp_path / "a.png")
     np.testing.assert_array_equal(found, expected)

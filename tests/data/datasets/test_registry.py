@@ -18,11 +18,10 @@ from monai.data import Dataset
 from monai.transforms import Compose, Orientationd, ScaleIntensityd
 
 pytest.importorskip("pydicom", reason="pydicom writes the DICOM slices of a replica")
-from replicas.every import REPLICAS
-
 from monai_synthfm.data.datasets.base import structure_mask
 from monai_synthfm.data.datasets.registry import DATASETS, open_dataset
 from monai_synthfm.transforms.medsam import MODALITIES
+from tests.replicas.every import REPLICAS
 
 KEYS = {"case_id", "patient_id", "modality", "dataset", "split", "image", "label", "structures", "spacing"}
 

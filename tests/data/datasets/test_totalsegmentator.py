@@ -11,13 +11,13 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
-from replicas.body import centred_affine, hounsfield, organ_masks
-from replicas.totalsegmentator import MR_AXES, ORGANS, OTHERS, SHAPE, write_ct, write_mr
 
 from monai_synthfm.data.datasets.anatomy import structure_position
 from monai_synthfm.data.datasets.base import structure_mask
 from monai_synthfm.data.datasets.checks import check_data
 from monai_synthfm.data.datasets.totalsegmentator import TotalSegmentatorDataset
+from tests.replicas.body import centred_affine, hounsfield, organ_masks
+from tests.replicas.totalsegmentator import MR_AXES, ORGANS, OTHERS, SHAPE, write_ct, write_mr
 
 
 @pytest.fixture

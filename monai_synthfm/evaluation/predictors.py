@@ -1,0 +1,168 @@
+# Copyright (c) monai_synthfm contributors
+# Licensed under the Apache License, Version 2.0 (http://www.apache.org/licenses/LICENSE-2.0).
+# SPDX-License-Identifier: Apache-2.0
+"""Models in an evaluation: anything that looks at an image once and answers prompts with masks."""
+
+from __future__ import annotations
+
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from monai_synthfm.networks import ImageEmbedding, Promptable
+from monai_synthfm.prompts import Prompts
+
+__all__ = ["Answer", "NetworkPredictor", "Predictor", "state_sha256"]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """
+    What a model says to N prompts.
+
+    Args:
+        masks: booleans [N, H, W] at native resolution.
+        logits: [N, 1, h, w] to be given back as mask prompts, or None when the model has none.
+    """
+
+    masks: np.ndarray
+    logits: torch.Tensor | None = None
+
+
+class Predictor(ABC):
+    """
+    A model in an evaluation.
+
+    Args:
+        name: as it stands in the table; different for each model.
+    """
+
+    def __init__(self, name: str) -> None:
+        if not name:
+            raise ValueError("name must not be empty: it tells the model from others in the table.")
+        self.name = name
+
+    @abstractmethod
+    def encode(self, image: torch.Tensor) -> Any:
+        """
+        Look at an image.
+
+        Args:
+            image: [1 or 3, H, W] in [0, 1].
+
+        Returns:
+            What :meth:`segment` needs of it.
+        """
+
+    @abstractmethod
+    def segment(self, encoded: Any, prompts: Prompts) -> Answer:
+        """
+        Answer the prompts of N objects on an image.
+
+        Args:
+            encoded: from :meth:`encode`.
+            prompts: N objects, not batched, in pixels of the image.
+        """
+
+    @abstractmethod
+    def describe(self) -> dict[str, Any]:
+        """Return what decides the answers, for JSON: equal descriptions give equal masks."""
+
+    def release(self) -> None:
+        """Give memory back; the predictor may be used again afterwards."""
+
+
+class NetworkPredictor(Predictor):
+    """
+    A promptable network of this package.
+
+    Pixels belong to an object where the logit is above 0.
+
+    Args:
+        name: as it stands in the table.
+        network: the network, or a function that makes it when it is first needed and again after :meth:`release`.
+        device: where it runs.
+        amp: bfloat16 autocast, measured slower than float32 on CPUs without matrix units.
+
+    Example:
+        >>> from monai_synthfm.networks import MobileSam
+        >>> predictor = NetworkPredictor("random", lambda: MobileSam(image_size=64))
+        >>> click = Prompts(torch.tensor([[[9.0, 9.0]]]), torch.tensor([[1]]))
+        >>> predictor.segment(predictor.encode(torch.rand(1, 20, 30)), click).masks.shape
+        (1, 20, 30)
+    """
+
+    def __init__(
+        self,
+        name: str,
+        network: Promptable | Callable[[], Promptable],
+        device: torch.device | str = "cpu",
+        amp: bool = False,
+    ) -> None:
+        super().__init__(name)
+        self.make = network if not isinstance(network, Promptable) else None
+        self.network = network if isinstance(network, Promptable) else None
+        self.device = torch.device(device)
+        self.amp = amp
+
+    @torch.no_grad()
+    def encode(self, image: torch.Tensor) -> ImageEmbedding:
+        """Compute the embedding that all prompts share."""
+        with self._autocast():
+            embedding = self._ready().encode(image[None].to(self.device))
+        return ImageEmbedding(embedding.features.float(), embedding.original_size, embedding.input_size)
+
+    @torch.no_grad()
+    def segment(self, encoded: ImageEmbedding, prompts: Prompts) -> Answer:
+        """Decode the masks."""
+        network = self._ready()
+        with self._autocast():
+            logits = network.decode(encoded, prompts.to(self.device).batched())
+            masks = network.postprocess(logits.float(), encoded) > 0
+        return Answer(masks[0].cpu().numpy(), logits[0, :, None].float())
+
+    def describe(self) -> dict[str, Any]:
+        """Return the settings of the network and the hash of its weights."""
+        network = self._ready()
+        settings = {name: getattr(network, name, None) for name in ("image_size", "preprocessing", "multimask")}
+        return {
+            "network": type(network).__name__,
+            **settings,
+            "amp": self.amp,
+            "weights_sha256": state_sha256(network),
+        }
+
+    def release(self) -> None:
+        """Drop a network that can be made again."""
+        if self.make is not None:
+            self.network = None
+
+    def _ready(self) -> Promptable:
+        if self.network is None:
+            assert self.make is not None
+            self.network = self.make()
+        return self.network.to(self.device).eval()
+
+    def _autocast(self) -> torch.autocast:
+        return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.amp)
+
+
+def state_sha256(network: torch.nn.Module) -> str:
+    """
+    Return one hash of all weights of a network, whatever files they came from.
+
+    Example:
+        >>> layer = torch.nn.Linear(2, 2)
+        >>> state_sha256(layer) == state_sha256(torch.nn.Sequential(layer)[0])
+        True
+    """
+    digest = hashlib.sha256()
+    for name, value in sorted(network.state_dict().items()):
+        digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
+        digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()
