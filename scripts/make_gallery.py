@@ -76,7 +76,7 @@ def draw(pictures: list[np.ndarray], columns: int, output: Path) -> None:
             axis.imshow(picture, cmap="gray", vmin=0, vmax=1)
     figure.subplots_adjust(left=0, right=1, bottom=0, top=1, wspace=0.02, hspace=0.02)
     output.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(output, dpi=100)
+    figure.savefig(output, dpi=80)
 
 
 if __name__ == "__main__":

@@ -57,7 +57,7 @@ def interactive_masks(
     start_with_box: bool = False,
     feed_masks: bool = False,
     rule: Callable[[np.ndarray, np.ndarray], Click | None] = next_click,
-) -> Iterator[tuple[int, Answer]]:
+) -> Iterator[tuple[int, Prompts, Answer]]:
     """
     Segment a target with 1, 2, ... clicks, each on the error of the answer before.
 
@@ -73,20 +73,24 @@ def interactive_masks(
         rule: ``(prediction, target) -> click``.
 
     Yields:
-        The number of clicks so far and the answer to them, one mask [1, H, W].
+        The number of clicks so far, they themselves, and the answer to them, one mask [1, H, W].
     """
-    points = torch.zeros(1, 0, 2)
-    labels = torch.zeros(1, 0, dtype=torch.int64)
     box = torch.from_numpy(tight_box(target))[None] if start_with_box else None
+    prompts = Prompts(torch.zeros(1, 0, 2), torch.zeros(1, 0, dtype=torch.int64), box)
     answer = Answer(np.zeros((1, *target.shape), dtype=bool))
-    if box is not None:
-        answer = predictor.segment(encoded, Prompts(boxes=box))
-        yield 0, answer
+    if start_with_box:
+        answer = predictor.segment(encoded, prompts)
+        yield 0, prompts, answer
     for count in range(1, clicks + 1):
         click = rule(answer.masks[0], target)
         if click is not None:
-            points = torch.cat([points, torch.from_numpy(click[0])[None, None]], dim=1)
-            labels = torch.cat([labels, torch.tensor([[click[1]]])], dim=1)
-            masks = answer.logits if feed_masks else None
-            answer = predictor.segment(encoded, Prompts(points, labels, box, masks))
-        yield count, answer
+            prompts = _with_click(prompts, *click, answer.logits if feed_masks else None)
+            answer = predictor.segment(encoded, prompts)
+        yield count, prompts, answer
+
+
+def _with_click(prompts: Prompts, point: np.ndarray, label: int, masks: torch.Tensor | None) -> Prompts:
+    assert prompts.points is not None and prompts.point_labels is not None
+    points = torch.cat([prompts.points, torch.from_numpy(point)[None, None]], dim=1)
+    labels = torch.cat([prompts.point_labels, torch.tensor([[label]])], dim=1)
+    return Prompts(points, labels, prompts.boxes, masks)

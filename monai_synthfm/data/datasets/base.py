@@ -25,7 +25,7 @@ and, after loading,
 
 from __future__ import annotations
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -42,7 +42,7 @@ Case = dict[str, Any]
 _SHOWN = 5
 
 
-class LabelledDataset(Dataset):
+class LabelledDataset(Dataset, ABC):
     """
     A labelled dataset in a folder.
 
@@ -92,8 +92,10 @@ class LabelledDataset(Dataset):
         self.root = self.find_root(Path(root))
         self.section = section
         self.structures = self._chosen_structures(structures)
-        found = [item for item in self.scan() if section is None or self._split(item) in (section, None)]
-        cases, self.skipped = self._sort_out([*found], exclude)
+        scanned = list(self.scan())
+        _check_excluded(exclude, {_case_id(item) for item in scanned}, self.name)
+        found = [item for item in scanned if section is None or _split(item) in (section, None)]
+        cases, self.skipped = self._sort_out(found, exclude)
         faults = [fault for fault in self.skipped if not fault.notice]
         if faults and on_fault == "raise":
             shown = "".join(f"\n  {fault}" for fault in faults[:_SHOWN])
@@ -215,35 +217,41 @@ class LabelledDataset(Dataset):
         return {name: self.table[name] for name in names}
 
     def _sort_out(self, found: list[Case | Fault], exclude: Sequence[str]) -> tuple[list[Case], list[Fault]]:
-        if isinstance(exclude, str):
-            raise ValueError(f"exclude must be a list of case ids, got {exclude!r}.")
-        unknown = set(exclude) - {item.case_id if isinstance(item, Fault) else item["case_id"] for item in found}
-        if unknown:
-            raise ValueError(f"exclude names cases that {self.name} does not have: {sorted(unknown)}.")
         cases: list[Case] = []
         skipped: list[Fault] = []
         seen: set[str] = set()
         for item in found:
-            case_id = item.case_id if isinstance(item, Fault) else item["case_id"]
+            case_id = _case_id(item)
             if case_id in exclude:
                 file = item.file if isinstance(item, Fault) else str(item["label"])
-                skipped.append(self.fault("excluded", file, "by the user", case_id, self._split(item), notice=True))
+                skipped.append(self.fault("excluded", file, "by the user", case_id, _split(item), notice=True))
             elif isinstance(item, Fault):
                 skipped.append(item)
             elif case_id in seen:
-                skipped.append(
-                    self.fault("duplicate", item["label"], "a second case of this id", case_id, item["split"])
-                )
+                message = "a second case of this id"
+                skipped.append(self.fault("duplicate", item["label"], message, case_id, item["split"]))
             else:
                 seen.add(item["case_id"])
                 cases.append(item)
         return cases, skipped
 
-    @staticmethod
-    def _split(item: Case | Fault) -> str | None:
-        return item.split if isinstance(item, Fault) else item["split"]
-
 
 def structure_mask(sample: Case, name: str) -> np.ndarray:
     """Return where a structure is in a loaded case, as booleans of the image's spatial size."""
     return (sample["label"].numpy() == sample["structures"][name]).any(axis=0)
+
+
+def _case_id(item: Case | Fault) -> str | None:
+    return item.case_id if isinstance(item, Fault) else item["case_id"]
+
+
+def _split(item: Case | Fault) -> str | None:
+    return item.split if isinstance(item, Fault) else item["split"]
+
+
+def _check_excluded(exclude: Sequence[str], case_ids: set[str | None], name: str) -> None:
+    if isinstance(exclude, str):
+        raise ValueError(f"exclude must be a list of case ids, got {exclude!r}.")
+    unknown = sorted(set(exclude) - case_ids)
+    if unknown:
+        raise ValueError(f"exclude names cases that {name} does not have: {unknown}.")

@@ -24,6 +24,7 @@ from monai_synthfm.data.datasets.volumes import nifti_spacing, read_nifti_array,
 __all__ = ["CamusDataset"]
 
 _PATIENT = r"patient\d{4}"
+_INNER = ("training", "database_nifti")
 _VIEWS = ("2CH", "4CH")
 _INSTANTS = ("ED", "ES")
 _FALLBACK = (("training", 400), ("validation", 450), ("test", 500))
@@ -82,20 +83,16 @@ class CamusDataset(LabelledDataset):
         """Find the folder that holds ``training/patient0001``, ``database_nifti/patient0001`` or ``patient0001``."""
 
         def is_root(folder: Path) -> bool:
-            if folder.name == "testing":
-                return False
-            inner = ("training", "database_nifti")
-            return _has_patients(folder) or any(_has_patients(folder / name) for name in inner)
+            inside = any(_has_patients(folder / name) for name in _INNER)
+            return folder.name != "testing" and (inside or _has_patients(folder))
 
-        root = root.resolve()
-        if root.name in ("training", "database_nifti") and _has_patients(root):
-            return root.parent
-        return find_root(root, is_root, "folders patient0001, patient0002, ... of CAMUS")
+        found = find_root(root, is_root, "folders patient0001, patient0002, ... of CAMUS")
+        return found.parent if found.name in _INNER else found
 
     def scan(self) -> Iterator[Case | Fault]:
         """List the images, patient by patient."""
         split_of = self._metaimage_splits() if self.is_metaimage else self._nifti_splits()
-        inner = next((name for name in ("training", "database_nifti") if (self.root / name).is_dir()), "")
+        inner = next((name for name in _INNER if (self.root / name).is_dir()), "")
         for folder in subfolders(self.root / inner, _PATIENT):
             split = split_of(folder.name)
             if split is None:

@@ -83,8 +83,7 @@ class ChaosDataset(LabelledDataset):
         def is_root(folder: Path) -> bool:
             return folder.name == "Train_Sets" and ((folder / "CT").is_dir() or (folder / "MR").is_dir())
 
-        # Resolved, so that "." names the folder too.
-        return find_root(root.resolve(), is_root, "the folder Train_Sets of CHAOS with CT or MR")
+        return find_root(root, is_root, "the folder Train_Sets of CHAOS with CT or MR")
 
     def scan(self) -> Iterator[Case | Fault]:
         """List the volumes, one for each patient and sequence."""

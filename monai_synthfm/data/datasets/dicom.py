@@ -73,7 +73,7 @@ def dicom_spacing(files: Sequence[str | Path]) -> list[float]:
         files: the slices in an order in which the first two are neighbours.
     """
     first, second = (_dicom_header(path) for path in (files[0], files[min(1, len(files) - 1)]))
-    step = np.linalg.norm(np.subtract(second.GetOrigin(), first.GetOrigin())) or first.GetSpacing()[2]
+    step = float(np.linalg.norm(np.subtract(second.GetOrigin(), first.GetOrigin()))) or first.GetSpacing()[2]
     return spacing_in_ras((*first.GetSpacing()[:2], step), first.GetDirection())
 
 

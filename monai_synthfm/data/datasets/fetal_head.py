@@ -126,7 +126,7 @@ class JnuIfmDataset(_FetalHead):
         def is_root(folder: Path) -> bool:
             return any((video / "image").is_dir() and (video / "mask").is_dir() for video in subfolders(folder))
 
-        return find_root(root.resolve(), is_root, "folders of videos with image and mask")
+        return find_root(root, is_root, "folders of videos with image and mask")
 
     def scan(self) -> Iterator[Case | Fault]:
         """List the frames that show something, video by video."""

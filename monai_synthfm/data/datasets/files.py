@@ -84,7 +84,7 @@ def find_root(root: str | Path, is_root: Callable[[Path], bool], marker: str) ->
         FileNotFoundError: when ``root`` is no folder, or no folder in it is the dataset's.
         FaultError: when several folders on one level are.
     """
-    root = Path(root)
+    root = Path(os.path.abspath(root))
     if not root.is_dir():
         raise FileNotFoundError(f"root {root}: no such folder.")
     for level in _levels(root):

@@ -60,7 +60,7 @@ class Hc18Dataset(LabelledDataset):
         def is_root(folder: Path) -> bool:
             return any(path.name.endswith(f"HC{_SUFFIX}.png") for path in entries(folder))
 
-        return find_root(root.resolve(), is_root, "annotations of HC18 (000_HC_Annotation.png)")
+        return find_root(root, is_root, "annotations of HC18 (000_HC_Annotation.png)")
 
     def scan(self) -> Iterator[Case | Fault]:
         """List the images."""

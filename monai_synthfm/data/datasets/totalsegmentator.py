@@ -81,7 +81,7 @@ class TotalSegmentatorDataset(LabelledDataset):
         def is_root(folder: Path) -> bool:
             return any((subject / image).is_file() for subject in subfolders(folder, _SUBJECT))
 
-        return find_root(root.resolve(), is_root, f"subjects of TotalSegmentator (s0011/{image})")
+        return find_root(root, is_root, f"subjects of TotalSegmentator (s0011/{image})")
 
     def scan(self) -> Iterator[Case | Fault]:
         """List the subjects."""

@@ -4,9 +4,8 @@
 """
 Readers of volumes, all in one orientation: NIfTI, MetaImage and NRRD.
 
-Volumes come as [1, X, Y, Z] with axes to the patient's right, anterior and superior (RAS+, the closest one to the
-stored
-order: axes are swapped and flipped, nothing is resampled) and an affine from voxels to RAS+ mm.
+Volumes come as [1, X, Y, Z] with axes that run as closely as possible to the patient's right, anterior and superior
+(RAS+: axes are swapped and flipped, nothing is resampled) and an affine from voxels to RAS+ mm.
 """
 
 from __future__ import annotations
@@ -180,7 +179,7 @@ def spacing_in_ras(spacing: Sequence[float], direction: Sequence[float]) -> list
 
     Example:
         >>> spacing_in_ras((1, 2, 3), (0, 0, 1, 1, 0, 0, 0, 1, 0))
-        [2.0, 3.0, 1.0]
+        [3.0, 1.0, 2.0]
     """
     affine = np.eye(4)
     affine[:3, :3] = np.reshape(direction, (3, 3))

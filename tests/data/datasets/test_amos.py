@@ -200,6 +200,7 @@ def test_faults_seen_from_names_raise_or_are_listed_or_excluded(root: Path) -> N
     assert dataset.skip_report()[0]["code"] == "missing_label"
     excluded = AmosDataset(root, exclude=["amos_0001"])
     assert [fault["code"] for fault in excluded.skip_report()] == ["excluded"]
+    assert ids(AmosDataset(root, section="validation", exclude=["amos_0001"])) == ["amos_0008"]
     with pytest.raises(ValueError, match="exclude names cases that amos_ct does not have"):
         AmosDataset(root, exclude=["amos_9"])
 
@@ -211,7 +212,14 @@ def test_faults_of_another_section_do_not_matter(root: Path) -> None:
 
 @pytest.mark.parametrize(
     "options",
-    [{"modality": "us"}, {"section": "test"}, {"structures": ["heart"]}, {"structures": "liver"}, {"on_fault": "x"}],
+    [
+        {"modality": "us"},
+        {"section": "test"},
+        {"structures": ["heart"]},
+        {"structures": "liver"},
+        {"on_fault": "x"},
+        {"exclude": "amos_0001"},
+    ],
 )
 def test_wrong_arguments_are_refused(root: Path, options: dict) -> None:
     with pytest.raises(ValueError, match=f"{next(iter(options))} must be"):

@@ -85,6 +85,17 @@ def test_greys_within_the_official_bands_are_accepted(root: Path) -> None:
     assert check_data("chaos_mr_t2", root, progress=False)["sane"]
 
 
+def test_names_without_zeros_are_paired_as_numbers(root: Path) -> None:
+    expected = ChaosDataset(root, ("ct",))[0]
+    for path in [*(root / "CT" / "1" / "DICOM_anon").iterdir()]:
+        path.rename(path.with_name(f"i{int(path.name[1:5])},0000b.dcm"))
+    for path in [*(root / "CT" / "1" / "Ground").iterdir()]:
+        path.rename(path.with_name(f"liver_GT_{int(path.stem[-3:])}.png"))
+    found = ChaosDataset(root, ("ct",))[0]
+    for key in ("image", "label"):
+        np.testing.assert_array_equal(found[key].numpy(), expected[key].numpy())
+
+
 @pytest.mark.parametrize("sequences", [("ct", "t2"), ("flair",), "ct", ()])
 def test_sequences_that_do_not_go_together_are_refused(root: Path, sequences: object) -> None:
     with pytest.raises(ValueError, match="sequences must be"):

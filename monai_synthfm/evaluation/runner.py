@@ -1,0 +1,221 @@
+# Copyright (c) monai_synthfm contributors
+# Licensed under the Apache License, Version 2.0 (http://www.apache.org/licenses/LICENSE-2.0).
+# SPDX-License-Identifier: Apache-2.0
+"""Whole evaluations: models times datasets times cases, in pieces that survive being killed."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import pandas as pd
+from torch.utils.data import DataLoader, Dataset
+from tqdm import tqdm
+
+from monai_synthfm.data.datasets import LabelledDataset
+from monai_synthfm.data.datasets.faults import FaultError
+from monai_synthfm.data.staging import staged_files
+from monai_synthfm.evaluation.predictors import Predictor
+from monai_synthfm.evaluation.prompt_plan import PromptPlan
+from monai_synthfm.evaluation.protocol import evaluate_slice
+from monai_synthfm.evaluation.rows import finished_shards, merge_shards, write_shard
+from monai_synthfm.evaluation.slices import CaseSlicer, SlicedCase
+
+__all__ = ["EvaluationRunner", "SlicedCases", "parse_shard"]
+
+logger = logging.getLogger(__name__)
+
+
+class SlicedCases(Dataset):
+    """
+    Cases of a dataset, loaded and cut into slices when asked for, by worker processes if wanted.
+
+    Args:
+        dataset: the dataset.
+        indexes: which of its cases.
+        slicer: cuts them.
+        on_fault: ``raise`` stops at a broken file; ``skip`` gives a case without slices that says why.
+    """
+
+    def __init__(self, dataset: LabelledDataset, indexes: Sequence[int], slicer: CaseSlicer, on_fault: str) -> None:
+        self.dataset, self.indexes, self.slicer, self.on_fault = dataset, indexes, slicer, on_fault
+
+    def __len__(self) -> int:
+        return len(self.indexes)
+
+    def __getitem__(self, position: int) -> SlicedCase:
+        case = self.dataset.data[self.indexes[position]]
+        try:
+            return self.slicer(self.dataset.load(case))
+        except FaultError as error:
+            if self.on_fault == "raise":
+                # Not the error itself, which cannot be handed over from a worker process.
+                raise ValueError(f"{self.dataset.name} {case['case_id']}: {error}") from error
+            fault = self.dataset.fault(error.code, error.file, error.message, case["case_id"], case["split"])
+            return SlicedCase({"dataset": self.dataset.name, "case_id": case["case_id"]}, [], [fault.record()])
+
+
+class EvaluationRunner:
+    """
+    Evaluate models on datasets and write the table of rows.
+
+    A piece of work is one case with one model. What is done is done: after being killed at any moment, the same call goes
+    on with the pieces that are missing, and the table is the same to the byte. Pieces can be shared out between processes
+    or machines that see one ``output_dir``; whichever finishes last merges. Rows of other settings, models or cases are
+    never mixed: ``pinned`` in ``output_dir`` holds what the pieces there were made with.
+
+    ``output_dir`` then has ``rows.parquet``, ``rows.csv``, ``timings.parquet`` (see
+    :mod:`monai_synthfm.evaluation.rows`), ``skipped.json`` (what was left out and why) and what ``report`` writes.
+
+    Args:
+        datasets: opened datasets of different names.
+        models: predictors of different names.
+        output_dir: folder of the run.
+        slicer: which slices and targets.
+        plan: which prompts.
+        shard: ``i/n``: take every n-th case beginning with the i-th (from 0).
+        num_workers: processes that load cases ahead; 0 loads between.
+        on_fault: ``raise`` stops at a case that cannot be read; ``skip`` reports it in ``skipped.json``.
+        report: called with ``output_dir`` after the merge.
+        progress: show a bar with the time left.
+
+    Raises:
+        ValueError: when names occur twice or an argument is wrong.
+    """
+
+    def __init__(
+        self,
+        datasets: Sequence[LabelledDataset],
+        models: Sequence[Predictor],
+        output_dir: str | Path,
+        slicer: CaseSlicer | None = None,
+        plan: PromptPlan | None = None,
+        shard: str = "0/1",
+        num_workers: int = 0,
+        on_fault: str = "raise",
+        report: Callable[[Path], Any] | None = None,
+        progress: bool = True,
+    ) -> None:
+        for what, names in (("datasets", [d.name for d in datasets]), ("models", [m.name for m in models])):
+            if not names or len(set(names)) < len(names):
+                raise ValueError(f"{what} must be at least one, of different names, got {names}.")
+        if on_fault not in ("raise", "skip"):
+            raise ValueError(f"on_fault must be 'raise' or 'skip', got {on_fault!r}.")
+        self.datasets, self.models = list(datasets), list(models)
+        self.output_dir = Path(output_dir)
+        self.slicer = slicer or CaseSlicer()
+        self.plan = plan or PromptPlan()
+        self.shard = parse_shard(shard)
+        self.num_workers = num_workers
+        self.on_fault = on_fault
+        self.report = report
+        self.progress = progress
+
+    def run(self) -> pd.DataFrame | None:
+        """
+        Do the missing pieces of this shard; merge and report when the whole run is complete.
+
+        Returns:
+            The rows, or None while pieces of other shards are missing.
+
+        Raises:
+            ValueError: when a case cannot be read, or ``output_dir`` holds pieces of another run.
+        """
+        self._pin("protocol", {"slicer": asdict(self.slicer), "plan": asdict(self.plan)})
+        for dataset in self.datasets:
+            cases = {case["case_id"]: case["structures"] for case in dataset.data}
+            self._pin(f"dataset {dataset.name}", {"cases": cases})
+        position, count = self.shard
+        units = [(dataset, k) for dataset in self.datasets for k in range(len(dataset.data))]
+        own = units[position::count]
+        with tqdm(total=len(own) * len(self.models), unit="case", disable=not self.progress) as bar:
+            for model in self.models:
+                self._pin(f"model {model.name}", model.describe())
+                for dataset in self.datasets:
+                    bar.set_description(f"{model.name} on {dataset.name}")
+                    self._run_cases(model, dataset, [k for owner, k in own if owner is dataset], bar)
+                model.release()
+        names = [self._piece(model, dataset, k) for model in self.models for dataset, k in units]
+        missing = set(names) - finished_shards(self.output_dir)
+        if missing:
+            logger.info("%d of %d pieces are missing: they are of other shards", len(missing), len(names))
+            return None
+        rows = merge_shards(self.output_dir, names)
+        self._write("skipped.json", self.skipped())
+        if self.report is not None:
+            self.report(self.output_dir)
+        return rows
+
+    def skipped(self) -> list[dict[str, Any]]:
+        """List what is left out of the finished pieces and why, for JSON."""
+        records = [record for dataset in self.datasets for record in dataset.skip_report()]
+        model = self.models[0]
+        for dataset in self.datasets:
+            for k in range(len(dataset.data)):
+                path = self._skipped_file(self._piece(model, dataset, k))
+                records += json.loads(path.read_text()) if path.is_file() else []
+        return records
+
+    def _run_cases(self, model: Predictor, dataset: LabelledDataset, indexes: list[int], bar: Any) -> None:
+        finished = finished_shards(self.output_dir)
+        todo = [k for k in indexes if self._piece(model, dataset, k) not in finished]
+        bar.update(len(indexes) - len(todo))
+        cases = SlicedCases(dataset, todo, self.slicer, self.on_fault)
+        loader = DataLoader(cases, batch_size=None, num_workers=self.num_workers)
+        for k, sliced in zip(todo, loader, strict=True):
+            rows = [row for item in sliced.slices for row in evaluate_slice(model, item, self.plan, sliced.case)]
+            piece = self._piece(model, dataset, k)
+            # Before the rows: a piece counts as done once its rows are there.
+            path = self._skipped_file(piece)
+            self._write(str(path.relative_to(self.output_dir)), sliced.skipped)
+            write_shard(self.output_dir, piece, rows)
+            bar.update()
+
+    @staticmethod
+    def _piece(model: Predictor, dataset: LabelledDataset, index: int) -> str:
+        return f"{model.name}/{dataset.name}/{dataset.data[index]['case_id']}"
+
+    def _skipped_file(self, piece: str) -> Path:
+        return self.output_dir / "skipped" / f"{quote(piece, safe='')}.json"
+
+    def _pin(self, name: str, content: dict[str, Any]) -> None:
+        """Write what the pieces are made with, or check that it is what they were made with."""
+        path = self.output_dir / "pinned" / f"{quote(name, safe='')}.json"
+        content = json.loads(json.dumps(content))
+        if path.is_file():
+            before = json.loads(path.read_text())
+            if before != content:
+                keys = sorted(k for k in {*before, *content} if before.get(k) != content.get(k))
+                raise ValueError(
+                    f"{self.output_dir} holds rows of another {name} (its {', '.join(keys)} differ from {path}): "
+                    "choose another output_dir, or delete this one."
+                )
+        else:
+            self._write(str(path.relative_to(self.output_dir)), content)
+
+    def _write(self, name: str, content: Any) -> None:
+        path = self.output_dir / name
+        with staged_files(path.parent) as stage:
+            (stage / path.name).write_text(json.dumps(content, indent=1) + "\n")
+
+
+def parse_shard(text: str) -> tuple[int, int]:
+    """
+    Read ``i/n``.
+
+    Raises:
+        ValueError: when it is something else, or i is not below n.
+
+    Example:
+        >>> parse_shard("0/4")
+        (0, 4)
+    """
+    first, _, second = str(text).partition("/")
+    if not (first.isdecimal() and second.isdecimal() and int(first) < int(second)):
+        raise ValueError(f"shard must be i/n with 0 <= i < n, such as 0/4, got {text!r}.")
+    return int(first), int(second)
