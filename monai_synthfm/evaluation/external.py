@@ -70,9 +70,12 @@ class ExternalPredictor(Predictor):
         timeout: float = 600.0,
     ) -> None:
         super().__init__(name)
-        if not callable(predict) and (isinstance(predict, str) or not any("{masks}" in word for word in predict)):
-            raise ValueError(f"predict must be a function, or a list of words with '{{masks}}' in one, got {predict!r}.")
-        self.predict = predict
+        self.function = predict if callable(predict) else None
+        self.command = [] if callable(predict) else [predict] if isinstance(predict, str) else list(predict)
+        if self.function is None and (isinstance(predict, str) or not any("{masks}" in word for word in self.command)):
+            raise ValueError(
+                f"predict must be a function, or a list of words with '{{masks}}' in one, got {predict!r}."
+            )
         self.version = version
         self.timeout = timeout
 
@@ -90,7 +93,7 @@ class ExternalPredictor(Predictor):
             RuntimeError: when the command fails.
         """
         objects = prompt_records(prompts)
-        masks = np.asarray(self.predict(encoded, objects) if callable(self.predict) else self._run(encoded, objects))
+        masks = np.asarray(self.function(encoded, objects) if self.function else self._run(encoded, objects))
         expected = (len(objects), *encoded.shape[:2])
         if masks.shape != expected:
             raise ValueError(f"model {self.name} returned masks of shape {masks.shape}, expected {expected}.")
@@ -98,19 +101,19 @@ class ExternalPredictor(Predictor):
 
     def describe(self) -> dict[str, Any]:
         """Return the command or the name of the function, and the version."""
-        is_function = callable(self.predict)
-        what = getattr(self.predict, "__qualname__", type(self.predict).__name__) if is_function else list(self.predict)
-        return {"function" if is_function else "command": what, "version": self.version}
+        if self.function is None:
+            return {"command": self.command, "version": self.version}
+        name = getattr(self.function, "__qualname__", type(self.function).__name__)
+        return {"function": name, "version": self.version}
 
     def _run(self, image: np.ndarray, objects: list[PromptRecord]) -> np.ndarray:
-        assert not callable(self.predict)
         with tempfile.TemporaryDirectory(prefix="monai_synthfm_") as home:
             files = {"image": "image.png", "image_npy": "image.npy", "prompts": "prompts.json", "masks": "masks.npy"}
             paths = {word: Path(home) / file for word, file in files.items()}
             Image.fromarray(np.rint(image * 255).astype(np.uint8)).save(paths["image"])
             np.save(paths["image_npy"], image)
             paths["prompts"].write_text(json.dumps({"objects": objects}))
-            words = [_filled(word, paths) for word in self.predict]
+            words = [_filled(word, paths) for word in self.command]
             try:
                 done = subprocess.run(words, capture_output=True, text=True, timeout=self.timeout, check=False)
             except (OSError, subprocess.TimeoutExpired) as error:

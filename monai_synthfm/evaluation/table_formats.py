@@ -17,6 +17,11 @@ __all__ = ["Best", "best_in_row", "to_csv", "to_html", "to_latex", "to_markdown"
 Best = Literal["highest", "lowest"]
 
 _PRECISION = 2
+_LATEX_WORDS = {"\\": "backslash", "~": "asciitilde", "^": "asciicircum", "<": "less", ">": "greater"}
+_LATEX = {
+    **{ord(character): f"\\{character}" for character in "&%$#_{}"},
+    **{ord(character): f"\\text{word}{{}}" for character, word in _LATEX_WORDS.items()},
+}
 
 
 def best_in_row(table: pd.DataFrame, best: Best = "highest") -> pd.DataFrame:
@@ -24,7 +29,7 @@ def best_in_row(table: pd.DataFrame, best: Best = "highest") -> pd.DataFrame:
     Mark the best figures of each row among the models with the same prompts (and the same source).
 
     Args:
-        table: figures with ``model`` and ``prompts`` among the levels of the columns; in other tables nothing is marked.
+        table: figures with ``model`` and ``prompts`` among the levels of the columns; nothing is marked in others.
         best: whether more or less is better.
 
     Returns:
@@ -59,7 +64,7 @@ def to_markdown(table: pd.DataFrame, best: Best = "highest") -> str:
 
 
 def to_latex(table: pd.DataFrame, caption: str, best: Best = "highest") -> str:
-    """Write a table as LaTeX for the packages ``booktabs`` and ``multirow``; names are escaped."""
+    """Write a table as LaTeX for the package ``booktabs``; names are escaped."""
     texts = _texts(table, best, _escape_latex, "\\textbf{{{}}}")
     return str(
         texts.to_latex(
@@ -67,6 +72,7 @@ def to_latex(table: pd.DataFrame, caption: str, best: Best = "highest") -> str:
             index=_has_labels(table),
             caption=_escape_latex(caption),
             multicolumn_format="c",
+            multirow=False,
             column_format="l" * (_has_labels(table) * table.index.nlevels) + "r" * table.shape[1],
         )
     )
@@ -81,7 +87,8 @@ def to_html(table: pd.DataFrame, best: Best = "highest") -> str:
         True
     """
     texts = _texts(table, best, escape, "<b>{}</b>")
-    return str(texts.to_html(escape=False, index=_has_labels(table), border=0, classes="figures"))
+    with pd.option_context("display.max_colwidth", None):  # pandas would cut long texts
+        return str(texts.to_html(escape=False, index=_has_labels(table), border=0, classes="figures"))
 
 
 def to_csv(table: pd.DataFrame) -> str:
@@ -133,6 +140,4 @@ def _text(value: Any) -> str:
 
 
 def _escape_latex(text: str) -> str:
-    special = {character: f"\\{character}" for character in "&%$#_{}"}
-    words = {"\\": "textbackslash", "~": "textasciitilde", "^": "textasciicircum", "<": "textless", ">": "textgreater"}
-    return text.translate(str.maketrans(special | {character: f"\\{word}{{}}" for character, word in words.items()}))
+    return text.translate(_LATEX)

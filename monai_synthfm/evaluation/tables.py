@@ -190,9 +190,12 @@ def _spread(means: pd.DataFrame, index: list[str]) -> pd.DataFrame:
 
 
 def _with_means(table: pd.DataFrame) -> pd.DataFrame:
-    """Add a row to each modality: the mean over the structures that have every figure."""
+    """Add to each modality the mean over the structures that have every figure, if there are any."""
     parts = []
     for modality, part in table.groupby(level="modality", sort=False):
-        place = pd.MultiIndex.from_tuples([(modality, "mean")], names=table.index.names)
-        parts += [part, pd.DataFrame([part.dropna().mean()], index=place, columns=table.columns)]
+        parts.append(part)
+        complete = part.dropna()
+        if len(complete):
+            place = pd.MultiIndex.from_tuples([(modality, "mean")], names=table.index.names)
+            parts.append(pd.DataFrame([complete.mean()], index=place, columns=table.columns))
     return pd.concat(parts)

@@ -104,9 +104,11 @@ def check_data(
     """
     try:
         dataset = open_dataset(dataset_name, dataset_dir, on_fault="skip", **(options or {}))
-    except (FileNotFoundError, FaultError) as error:
-        code = error.code if isinstance(error, FaultError) else "not_found"
-        fault = Fault(dataset_name, None, None, code, str(dataset_dir), str(error))
+    except FaultError as error:
+        fault = Fault(dataset_name, None, None, error.code, error.file, error.message)
+        report = _report(dataset_name, dataset_dir, "partial", [fault])
+    except FileNotFoundError as error:
+        fault = Fault(dataset_name, None, None, "not_found", str(dataset_dir), str(error))
         report = _report(dataset_name, dataset_dir, "partial", [fault])
     else:
         report = examine(dataset, progress)

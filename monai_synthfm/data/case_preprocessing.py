@@ -1,7 +1,7 @@
 # Copyright (c) monai_synthfm contributors
 # Licensed under the Apache License, Version 2.0 (http://www.apache.org/licenses/LICENSE-2.0).
 # SPDX-License-Identifier: Apache-2.0
-"""The preprocessing of MedSAM, which the paper names as its own: intensities of whole images, and small objects left out."""
+"""The preprocessing of MedSAM, which the paper names as its own: intensities, and small objects left out."""
 
 from __future__ import annotations
 
@@ -49,8 +49,8 @@ class MedSAMPreprocessing:
 
     The resize to the network's square input and MedSAM's stretching of single slices are the network's business
     (``preprocessing`` of :class:`~monai_synthfm.networks.Sam`); masks are scored at native resolution. Source: MedSAM
-    (Nat Commun 15:654) and its scripts for CT and MR volumes and for pictures. Sizes of objects are counts of voxels, so
-    their physical size differs between datasets; which sizes the paper used is not given, the defaults are MedSAM's.
+    (Nat Commun 15:654) and its scripts for CT and MR volumes and for pictures. Sizes of objects are counts of voxels,
+    so their physical size differs between datasets; which sizes the paper used is not given, the defaults are MedSAM's.
 
     Args:
         min_voxels: smallest 3D component kept; 0 keeps all.
@@ -64,8 +64,9 @@ class MedSAMPreprocessing:
         ValueError: when an argument is out of its range.
 
     Example:
-        >>> MedSAMPreprocessing()(torch.tensor([[[-1000.0, 40.0], [0.0, 240.0]]])[..., None], "ct", 3).flatten().tolist()
-        [0.0, 0.498..., 0.4, 1.0]
+        >>> volume = torch.tensor([[[[-1000.0], [0.0], [240.0]]]])
+        >>> [round(value, 3) for value in MedSAMPreprocessing()(volume, "ct", 3).flatten().tolist()]
+        [0.0, 0.4, 1.0]
     """
 
     min_voxels: int = 1000
@@ -104,7 +105,7 @@ class MedSAMPreprocessing:
         if self.clip_pictures and image.shape[0] == 1:
             return self._intensity("us")(image)
         low, high = float(image.min()), float(image.max())
-        if 0 <= low and high <= 255:
+        if low >= 0 and high <= 255:
             return image.float() / 255.0
         return ((image.float() - low) / (high - low) * 255.0).floor() / 255.0
 

@@ -12,9 +12,9 @@ import numpy as np
 import torch
 from scipy import ndimage
 
+from monai_synthfm.data.case_preprocessing import MedSAMPreprocessing
 from monai_synthfm.data.datasets.base import Case, structure_mask
 from monai_synthfm.data.planes import display_axis
-from monai_synthfm.evaluation.preprocessing import MedSAMPreprocessing
 from monai_synthfm.prompts.regions import largest_component
 
 __all__ = ["CaseSlicer", "EvaluationSlice", "SlicedCase", "Target"]
@@ -96,8 +96,9 @@ class CaseSlicer:
     Example:
         >>> label = torch.zeros(1, 8, 8, dtype=torch.int16)
         >>> label[0, 2:5, 3:7] = 1
-        >>> case = {"dataset": "mine", "case_id": "a", "patient_id": "a", "modality": "us", "split": "all", "spacing": None}
-        >>> loaded = {**case, "image": torch.rand(1, 8, 8), "label": label, "structures": {"head": 1}}
+        >>> case = {"dataset": "mine", "case_id": "a", "patient_id": "a", "modality": "us", "split": "all"}
+        >>> case |= {"structures": {"head": 1}, "spacing": None}
+        >>> loaded = case | {"image": torch.rand(1, 8, 8), "label": label}
         >>> [(s.index, s.targets[0].structure, int(s.targets[0].mask.sum())) for s in CaseSlicer()(loaded).slices]
         [(-1, 'head', 12)]
     """

@@ -12,18 +12,17 @@ from typing import Any
 
 import numpy as np
 
+from monai_synthfm.data.case_slices import CaseSlicer, SlicedCase
 from monai_synthfm.data.datasets import LabelledDataset
+from monai_synthfm.evaluation.figures import Example
 from monai_synthfm.evaluation.predictors import Predictor
 from monai_synthfm.evaluation.prompt_plan import PromptPlan
 from monai_synthfm.evaluation.protocol import prompted_masks
-from monai_synthfm.evaluation.slices import CaseSlicer, SlicedCase
 
-__all__ = ["ExampleLoader"]
-
-Example = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]
+__all__ = ["RowReplay"]
 
 
-class ExampleLoader:
+class RowReplay:
     """
     Make the answer of a row again; masks are not stored, as they follow from the row.
 
@@ -50,10 +49,6 @@ class ExampleLoader:
         Args:
             row: its identity, see :data:`~monai_synthfm.evaluation.rows.IDENTITY`.
 
-        Returns:
-            image [H, W] or [H, W, 3] in [0, 1], target and prediction [H, W] as booleans, points [K, 2] as x, y in
-            pixels, and their labels [K], 1 positive, 0 negative. A box shows as no points.
-
         Raises:
             ValueError: when the run has no such row.
         """
@@ -65,19 +60,12 @@ class ExampleLoader:
             only = replace(item, targets=wanted)
             for answer in prompted_masks(model, only, self.plan, row["dataset"], row["case_id"]):
                 if (answer.name, answer.seed) == (row["prompts"], row["seed"]):
-                    points, labels = _clicks(answer.prompts.points, answer.prompts.point_labels)
                     image = item.image.numpy()
                     picture = image[0] if len(image) == 1 else np.moveaxis(image, 0, -1)
-                    return picture, answer.target.mask, answer.mask, points, labels
+                    aspect = item.spacing[0] / item.spacing[1] if item.spacing else 1.0
+                    return Example(picture, answer.target.mask, answer.mask, answer.prompts, aspect)
         raise ValueError(f"the run has no row {dict(row)}.")
 
     def _slice(self, dataset: str, case_id: str) -> SlicedCase:
         opened = self.datasets[dataset]
         return self.slicer(opened.load(next(case for case in opened.data if case["case_id"] == case_id)))
-
-
-def _clicks(points: Any, labels: Any) -> tuple[np.ndarray, np.ndarray]:
-    if points is None:
-        return np.zeros((0, 2), dtype=np.float32), np.zeros(0, dtype=np.int64)
-    used = labels[0] >= 0
-    return points[0][used].numpy(), labels[0][used].numpy()

@@ -1,0 +1,116 @@
+# Copyright (c) monai_synthfm contributors
+# Licensed under the Apache License, Version 2.0 (http://www.apache.org/licenses/LICENSE-2.0).
+# SPDX-License-Identifier: Apache-2.0
+"""Training samples from labelled cases: the supervised reference that synthetic training is compared with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+from zlib import crc32
+
+import numpy as np
+import torch
+from monai.transforms import Randomizable
+from torch.utils.data import Dataset
+
+from monai_synthfm.data.case_slices import SlicedCase
+from monai_synthfm.data.datasets.base import Case
+
+__all__ = ["LabelledSlices", "split_by_patient"]
+
+
+class LabelledSlices(Dataset):
+    """
+    Random slices of cases: sample i of an epoch is the same for any number of workers and ranks and after a resume.
+
+    Args:
+        cases: sliced cases, such as a ``CacheDataset`` of ``dataset.data`` through ``dataset.load`` and a
+            :class:`~monai_synthfm.data.case_slices.CaseSlicer`.
+        samples_per_case: slices drawn from each case in an epoch.
+        seed: of the whole dataset.
+        transform: applied to each dictionary; random ones are seeded for the sample.
+
+    Returns:
+        ``dataset[i]`` is a dictionary with ``image`` [1 or 3, H, W] float32 in [0, 1] and ``label`` [1, H, W] int64
+        with the targets of the slice as instances 1..K, passed through ``transform``. Cases without slices are replaced
+        by the next one that has some.
+
+    Raises:
+        ValueError: when an argument is out of its range, or no case has a slice.
+        IndexError: when an index is outside the epoch.
+    """
+
+    def __init__(
+        self,
+        cases: Sequence[SlicedCase],
+        samples_per_case: int = 1,
+        seed: int = 0,
+        transform: Callable[[dict[str, Any]], Any] | None = None,
+    ) -> None:
+        if samples_per_case < 1:
+            raise ValueError(f"samples_per_case must be at least 1, got {samples_per_case}.")
+        if seed < 0:
+            raise ValueError(f"seed must be 0 or more, got {seed}.")
+        if not len(cases):
+            raise ValueError("cases must not be empty.")
+        self.cases = cases
+        self.samples_per_case = samples_per_case
+        self.seed = seed
+        self.transform = transform
+        # shared memory: workers that outlive an epoch see the next one
+        self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch that following samples belong to, also in workers that are running."""
+        self._epoch.fill_(epoch)
+
+    def __len__(self) -> int:
+        return len(self.cases) * self.samples_per_case
+
+    def __getitem__(self, index: int) -> Any:
+        if not 0 <= index < len(self):
+            raise IndexError(f"index must be within the {len(self)} samples of an epoch, got {index}.")
+        entropy = np.random.SeedSequence([self.seed, int(self._epoch), index]).generate_state(2).tolist()
+        slices = self._case_with_slices(index // self.samples_per_case).slices
+        chosen = slices[int(np.random.default_rng(entropy[0]).integers(len(slices)))]
+        label = np.zeros(chosen.image.shape[1:], dtype=np.int64)
+        for number, target in enumerate(chosen.targets, start=1):
+            label[target.mask] = number
+        sample = {"image": chosen.image.clone(), "label": torch.from_numpy(label)[None]}
+        if isinstance(self.transform, Randomizable):
+            self.transform.set_random_state(seed=entropy[1])
+        return sample if self.transform is None else self.transform(sample)
+
+    def _case_with_slices(self, first: int) -> SlicedCase:
+        for step in range(len(self.cases)):
+            case = self.cases[(first + step) % len(self.cases)]
+            if case.slices:
+                return case
+        raise ValueError(f"none of the {len(self.cases)} cases has a slice to train on.")
+
+
+def split_by_patient(cases: Sequence[Case], fraction: float) -> tuple[list[Case], list[Case]]:
+    """
+    Split cases into two parts that share no patient, always in the same way.
+
+    Patients are ordered by the CRC-32 of their ids, and the first ``round(fraction * n)`` of them, at least one, are
+    the second part.
+
+    Args:
+        cases: cases of a dataset.
+        fraction: of the patients that the second part gets, in (0, 1).
+
+    Raises:
+        ValueError: when the fraction is out of its range or there are fewer than 2 patients.
+
+    Example:
+        >>> cases = [{"case_id": f"{p}{k}", "patient_id": p} for p in "abc" for k in range(2)]
+        >>> [[case["case_id"] for case in part] for part in split_by_patient(cases, 0.3)]
+        [['a0', 'a1', 'b0', 'b1'], ['c0', 'c1']]
+    """
+    patients = sorted({case["patient_id"] for case in cases}, key=lambda name: (crc32(name.encode()), name))
+    if not 0 < fraction < 1 or len(patients) < 2:
+        raise ValueError(f"fraction must lie in (0, 1) and patients be 2 or more, got {fraction} and {len(patients)}.")
+    held = set(patients[: min(max(1, round(fraction * len(patients))), len(patients) - 1)])
+    return [c for c in cases if c["patient_id"] not in held], [c for c in cases if c["patient_id"] in held]

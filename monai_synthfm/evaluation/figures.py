@@ -1,0 +1,236 @@
+# Copyright (c) monai_synthfm contributors
+# Licensed under the Apache License, Version 2.0 (http://www.apache.org/licenses/LICENSE-2.0).
+# SPDX-License-Identifier: Apache-2.0
+"""Figures of a report: box plots by structure, Dice over clicks, and a gallery of worst, median and best masks."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import matplotlib
+import numpy as np
+import pandas as pd
+from matplotlib import colormaps
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch, Rectangle
+
+from monai_synthfm.evaluation.aggregation import patient_means, split_clicks
+from monai_synthfm.evaluation.rows import IDENTITY
+from monai_synthfm.prompts import Prompts
+
+__all__ = [
+    "Example",
+    "ExampleLoader",
+    "box_plots",
+    "click_curves",
+    "data_uri",
+    "draw_examples",
+    "pick_examples",
+]
+
+_TARGET, _PREDICTION = "#2ca02c", "#ff7f0e"
+_POSITIVE, _NEGATIVE = "#1f77ff", "#e00000"
+_RANKS = ("worst", "median", "best")
+
+
+@dataclass(frozen=True)
+class Example:
+    """
+    What is drawn of one row.
+
+    Args:
+        image: grey values [H, W] in [0, 1].
+        target: mask [H, W].
+        prediction: mask [H, W].
+        prompts: of this one object (N = 1, no batch), in pixels of the image.
+        aspect: height of a pixel over its width in mm.
+    """
+
+    image: np.ndarray
+    target: np.ndarray
+    prediction: np.ndarray
+    prompts: Prompts
+    aspect: float = 1.0
+
+
+ExampleLoader = Callable[[Mapping[str, Any]], Example]
+"""Makes the example of a row, given as a mapping with the columns of the table of rows."""
+
+
+def box_plots(rows: pd.DataFrame, value: str = "dsc") -> Figure:
+    """
+    Draw the spread of the means of patients: a panel for each kind of prompts, a box for each structure and model.
+
+    Boxes span the quartiles, whiskers reach up to 1.5 times their distance further; every patient is a dot.
+
+    Args:
+        rows: rows of one modality.
+        value: column of the score.
+
+    Raises:
+        ValueError: when there are no rows.
+    """
+    if rows.empty:
+        raise ValueError("there are no rows to draw.")
+    means = patient_means(rows, [value])
+    structures, models = (sorted(means[name].unique()) for name in ("structure", "model"))
+    prompts = sorted(means.prompts.unique())
+    figure = _figure(max(5.0, 1.5 + 0.45 * len(structures) * (len(models) + 1)), 2.4 * len(prompts) + 0.8)
+    panels = figure.subplots(len(prompts), 1, squeeze=False, sharex=True)[:, 0]
+    for ax, name in zip(panels, prompts, strict=True):
+        for rank, model in enumerate(models):
+            part = means[(means.prompts == name) & (means.model == model)]
+            for place, structure in enumerate(structures):
+                scores = part.loc[part.structure == structure, value].dropna().to_numpy()
+                if len(scores):
+                    _draw_box(ax, scores, place * (len(models) + 1) + rank, _colour(rank))
+        ax.set_title(name, fontsize=9)
+        ax.set_ylabel(value.upper(), fontsize=8)
+        ax.grid(axis="y", alpha=0.3)
+        if value in ("dsc", "nsd"):
+            ax.set_ylim(-0.03, 1.03)
+    centres = [place * (len(models) + 1) + (len(models) - 1) / 2 for place in range(len(structures))]
+    panels[-1].set_xticks(centres, [name.replace("_", " ") for name in structures], rotation=30, ha="right", fontsize=8)
+    handles = [Patch(facecolor=_colour(rank), label=model) for rank, model in enumerate(models)]
+    figure.legend(handles=handles, loc="outside upper center", ncols=min(len(models), 4), fontsize=8, frameon=False)
+    return figure
+
+
+def click_curves(rows: pd.DataFrame) -> Figure:
+    """
+    Draw Dice over the clicks of interactive runs: a panel for each modality and series, a line for each model.
+
+    Lines are means over patients, bands their quartiles.
+
+    Args:
+        rows: the table of rows; those of other prompts are ignored.
+
+    Raises:
+        ValueError: when there are no interactive rows.
+    """
+    table = split_clicks(rows)
+    if table.empty:
+        raise ValueError("there are no interactive rows to draw.")
+    means = patient_means(table, ["dsc"], ["modality", "series", "click"])
+    panels = sorted(set(zip(means.modality, means.series, strict=True)))
+    models = sorted(means.model.unique())
+    figure = _figure(max(4.5, 3.4 * len(panels)), 3.6)
+    axes = figure.subplots(1, len(panels), squeeze=False, sharey=True)[0]
+    for ax, (modality, series) in zip(axes, panels, strict=True):
+        here = means[(means.modality == modality) & (means.series == series)]
+        for rank, model in enumerate(models):
+            spread = here[here.model == model].groupby("click").dsc.describe()
+            ax.plot(spread.index, spread["mean"], marker="o", markersize=3, color=_colour(rank))
+            ax.fill_between(spread.index, spread["25%"], spread["75%"], color=_colour(rank), alpha=0.15, linewidth=0)
+        ax.set_title(f"{modality}, {series}", fontsize=9)
+        ax.set_xlabel("click", fontsize=8)
+        ax.xaxis.get_major_locator().set_params(integer=True)
+        ax.set_ylim(-0.03, 1.03)
+        ax.grid(alpha=0.3)
+    axes[0].set_ylabel("DSC", fontsize=8)
+    handles = [Line2D([], [], color=_colour(rank), marker="o", label=model) for rank, model in enumerate(models)]
+    figure.legend(handles=handles, loc="outside upper center", ncols=min(len(models), 4), fontsize=8, frameon=False)
+    return figure
+
+
+def pick_examples(rows: pd.DataFrame, by: Sequence[str] = ("model", "modality"), value: str = "dsc") -> pd.DataFrame:
+    """
+    Pick the worst, the median and the best row of each group.
+
+    With n rows from worst to best, the median is the row n // 2; ties are broken by the order of identities. Groups of
+    one or two rows give that many.
+
+    Returns:
+        Rows with a column ``rank``: ``worst``, ``median`` or ``best``.
+    """
+    picked = []
+    for _, part in rows[rows[value].notna()].groupby(list(by), observed=True):
+        ordered = part.sort_values([value, *IDENTITY], ignore_index=True)
+        places = {0: _RANKS[0], len(ordered) - 1: _RANKS[2], len(ordered) // 2: _RANKS[1]}
+        if len(ordered) < len(_RANKS):
+            places = dict(zip((0, len(ordered) - 1), (_RANKS[0], _RANKS[2]), strict=True))
+        chosen = ordered.iloc[sorted(places)]
+        picked.append(chosen.assign(rank=[places[place] for place in sorted(places)]))
+    return pd.concat(picked, ignore_index=True) if picked else rows.head(0).assign(rank="")
+
+
+def draw_examples(examples: Sequence[tuple[str, Example]]) -> Figure:
+    """
+    Draw examples in a row: target green, prediction orange dashed, positive clicks as discs, negative ones as crosses.
+
+    Args:
+        examples: titles and what is to be drawn under them.
+    """
+    tallest = max(example.image.shape[0] * example.aspect / example.image.shape[1] for _, example in examples)
+    figure = _figure(3.2 * len(examples), 3.2 * min(tallest, 2.0) + 0.7)
+    for ax, (title, example) in zip(figure.subplots(1, len(examples), squeeze=False)[0], examples, strict=True):
+        ax.set_axis_off()
+        ax.imshow(example.image, cmap="gray", vmin=0, vmax=1, aspect=example.aspect, interpolation="nearest")
+        ax.set_title(title, fontsize=8)
+        for mask, colour, style in ((example.target, _TARGET, "solid"), (example.prediction, _PREDICTION, "dashed")):
+            _draw_outline(ax, mask, colour, style)
+        _draw_prompts(ax, example.prompts)
+        ax.set_xlim(-0.5, example.image.shape[1] - 0.5)
+        ax.set_ylim(example.image.shape[0] - 0.5, -0.5)
+    return figure
+
+
+def data_uri(figure: Figure, kind: Literal["svg", "png"] = "svg") -> str:
+    """Return a figure as an address that holds the picture itself; the same figure gives the same text."""
+    buffer = io.BytesIO()
+    metadata = {"Date": None} if kind == "svg" else {"Software": None}
+    with matplotlib.rc_context({"svg.hashsalt": "monai_synthfm"}):
+        figure.savefig(buffer, format=kind, dpi=110, metadata=metadata)
+    mime = "image/svg+xml" if kind == "svg" else "image/png"
+    return f"data:{mime};base64,{base64.b64encode(buffer.getvalue()).decode()}"
+
+
+def _figure(width: float, height: float) -> Figure:
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def _colour(rank: int) -> tuple[float, float, float, float]:
+    return colormaps["tab10"](rank % 10)
+
+
+def _draw_box(ax: Axes, scores: np.ndarray, place: float, colour: tuple[float, float, float, float]) -> None:
+    ax.boxplot(
+        [scores],
+        positions=[place],
+        widths=0.75,
+        showfliers=False,
+        patch_artist=True,
+        boxprops={"facecolor": (*colour[:3], 0.45), "edgecolor": colour},
+        medianprops={"color": "black"},
+        manage_ticks=False,
+    )
+    # Dots fan out in the order of the scores, so that equal ones stay apart without a draw.
+    ax.plot(place + np.linspace(-0.2, 0.2, len(scores)), np.sort(scores), ".", color="black", markersize=2.5, alpha=0.6)
+
+
+def _draw_outline(ax: Axes, mask: np.ndarray, colour: str, style: str) -> None:
+    if mask.any():
+        # A frame of zeros closes the outline of an object that touches the border.
+        rows, columns = (np.arange(-1, size + 1) for size in mask.shape)
+        outline = np.pad(mask.astype(float), 1)
+        ax.contour(columns, rows, outline, levels=[0.5], colors=[colour], linewidths=1.3, linestyles=style)
+
+
+def _draw_prompts(ax: Axes, prompts: Prompts) -> None:
+    if prompts.points is not None and prompts.point_labels is not None:
+        for label, marker, colour in ((1, "o", _POSITIVE), (0, "X", _NEGATIVE)):
+            x, y = prompts.points[0][prompts.point_labels[0] == label].T.tolist()
+            ax.scatter(x, y, marker=marker, s=34, color=colour, edgecolors="white", linewidths=0.9, zorder=3)
+    if prompts.boxes is not None and bool(prompts.boxes[0].isfinite().all()):
+        x0, y0, x1, y1 = prompts.boxes[0].tolist()
+        # Corners are pixels inside the box, so its outline lies half a pixel further out.
+        ax.add_patch(Rectangle((x0 - 0.5, y0 - 0.5), x1 - x0 + 1, y1 - y0 + 1, fill=False, edgecolor=_POSITIVE))
