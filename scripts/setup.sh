@@ -9,7 +9,10 @@ if [ ! -f "$stamp" ] || [ pyproject.toml -nt "$stamp" ]; then
   [ -x .venv/bin/python ] || "${PYTHON:-python3}" -m venv .venv
   echo "installing monai-synthfm[$extras] into .venv (some minutes the first time)"
   # torch and torchvision first and together: their builds must match
-  .venv/bin/python -m pip install --quiet --disable-pip-version-check torch torchvision
-  .venv/bin/python -m pip install --quiet --disable-pip-version-check --editable ".[$extras]"
+  install=(.venv/bin/python -m pip install --quiet --disable-pip-version-check)
+  "${install[@]}" torch torchvision "setuptools>=77" wheel
+  # sam2 is published as source: built with this torch instead of a second copy of it
+  SAM2_BUILD_CUDA=0 "${install[@]}" --no-build-isolation "sam2>=1.1"
+  "${install[@]}" --editable ".[$extras]"
   touch "$stamp"
 fi

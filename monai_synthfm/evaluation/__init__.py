@@ -2,3 +2,30 @@
 # Licensed under the Apache License, Version 2.0 (http://www.apache.org/licenses/LICENSE-2.0).
 # SPDX-License-Identifier: Apache-2.0
 """The evaluation: protocol, rows, metrics, statistics, tables and the report."""
+
+from __future__ import annotations
+
+from monai_synthfm.evaluation.aggregation import interaction_scores, summarise, volume_dice
+from monai_synthfm.evaluation.metrics import MaskScores, score_mask
+from monai_synthfm.evaluation.provenance import Provenance
+from monai_synthfm.evaluation.report import write_report
+from monai_synthfm.evaluation.rows import make_rows, merge_shards, read_rows, write_shard
+from monai_synthfm.evaluation.statistics import compare_models
+from monai_synthfm.evaluation.tables import paper_table, score_table
+
+__all__ = [
+    "MaskScores",
+    "Provenance",
+    "compare_models",
+    "interaction_scores",
+    "make_rows",
+    "merge_shards",
+    "paper_table",
+    "read_rows",
+    "score_mask",
+    "score_table",
+    "summarise",
+    "volume_dice",
+    "write_report",
+    "write_shard",
+]

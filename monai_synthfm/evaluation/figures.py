@@ -37,7 +37,6 @@ __all__ = [
 
 _TARGET, _PREDICTION = "#2ca02c", "#ff7f0e"
 _POSITIVE, _NEGATIVE = "#1f77ff", "#e00000"
-_RANKS = ("worst", "median", "best")
 
 
 @dataclass(frozen=True)
@@ -46,7 +45,7 @@ class Example:
     What is drawn of one row.
 
     Args:
-        image: grey values [H, W] in [0, 1].
+        image: grey values [H, W] or colours [H, W, 3] in [0, 1].
         target: mask [H, W].
         prediction: mask [H, W].
         prompts: of this one object (N = 1, no batch), in pixels of the image.
@@ -145,7 +144,7 @@ def pick_examples(rows: pd.DataFrame, by: Sequence[str] = ("model", "modality"),
     Pick the worst, the median and the best row of each group.
 
     With n rows from worst to best, the median is the row n // 2; ties are broken by the order of identities. Groups of
-    one or two rows give that many.
+    one or two rows give that many, the worst first.
 
     Returns:
         Rows with a column ``rank``: ``worst``, ``median`` or ``best``.
@@ -153,9 +152,8 @@ def pick_examples(rows: pd.DataFrame, by: Sequence[str] = ("model", "modality"),
     picked = []
     for _, part in rows[rows[value].notna()].groupby(list(by), observed=True):
         ordered = part.sort_values([value, *IDENTITY], ignore_index=True)
-        places = {0: _RANKS[0], len(ordered) - 1: _RANKS[2], len(ordered) // 2: _RANKS[1]}
-        if len(ordered) < len(_RANKS):
-            places = dict(zip((0, len(ordered) - 1), (_RANKS[0], _RANKS[2]), strict=True))
+        # Later entries win: one row is the worst, two are the worst and the best.
+        places = {len(ordered) // 2: "median", len(ordered) - 1: "best", 0: "worst"}
         chosen = ordered.iloc[sorted(places)]
         picked.append(chosen.assign(rank=[places[place] for place in sorted(places)]))
     return pd.concat(picked, ignore_index=True) if picked else rows.head(0).assign(rank="")

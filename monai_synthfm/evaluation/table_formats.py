@@ -126,7 +126,7 @@ def _flat(table: pd.DataFrame) -> pd.DataFrame:
     """Join the levels of the header and make columns of the labels of rows."""
     columns = [" ".join(label) if isinstance(label, tuple) else str(label) for label in table.columns]
     flat = table.set_axis(pd.Index(columns), axis=1)
-    return flat.reset_index() if _has_labels(table) else flat
+    return flat.reset_index(allow_duplicates=True) if _has_labels(table) else flat
 
 
 def _has_labels(table: pd.DataFrame) -> bool:

@@ -30,6 +30,7 @@ def sha256_of(path: str | Path) -> str:
     """Return the SHA-256 of a file as 64 hexadecimal digits.
 
     Example:
+        >>> import os
         >>> sha256_of(os.devnull)[:8]
         'e3b0c442'
     """

@@ -102,7 +102,7 @@ def test_names_are_escaped_wherever_they_stand() -> None:
     assert {text for line in Cells(html).rows for text in line} == {_NASTY, ""}
     assert all(line.replace(r"\|", "").count("|") == 3 for line in to_markdown(table).splitlines())
     escaped = r"a|b\_c \& \textless{}b\textgreater{}50 \%\textless{}/b\textgreater{} \textbackslash{}\{x\}"
-    assert to_latex(table, _NASTY).count(escaped) == 4
+    assert to_latex(table, _NASTY).count(escaped) == 5
 
 
 def test_long_texts_and_long_tables_are_not_cut() -> None:

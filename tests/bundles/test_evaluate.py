@@ -1,0 +1,199 @@
+# Copyright (c) monai_synthfm contributors
+# Licensed under the Apache License, Version 2.0 (http://www.apache.org/licenses/LICENSE-2.0).
+# SPDX-License-Identifier: Apache-2.0
+"""The evaluation bundle on replicas of all datasets, with a tiny network, and the experiments that are made of it."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import torch
+import yaml
+from monai.bundle import ConfigParser, ConfigWorkflow
+
+from monai_synthfm.data.datasets import LabelledDataset
+from monai_synthfm.data.datasets.registry import DATASETS
+from monai_synthfm.evaluation.rows import read_rows
+from tests.bundles.test_train import TINY_SAM
+from tests.evaluation.stand_ins import tiny_sam
+from tests.replicas.alfi import write_alfi
+from tests.replicas.amos import write_amos
+from tests.replicas.camus import write_camus_nifti
+from tests.replicas.chaos import write_chaos
+from tests.replicas.fetal_head import write_fh_ps_aop, write_jnu_ifm, write_psfhs
+from tests.replicas.hc18 import write_hc18
+from tests.replicas.indexed import write_indexed
+from tests.replicas.totalsegmentator import write_ct, write_mr
+
+REPLICAS: dict[str, Callable[[Path], Path]] = {
+    "alfi": write_alfi,
+    "amos_ct": write_amos,
+    "amos_mr": write_amos,
+    "camus": write_camus_nifti,
+    "chaos_ct": write_chaos,
+    "chaos_mr": write_chaos,
+    "development": write_indexed,
+    "fh_ps_aop": write_fh_ps_aop,
+    "hc18": write_hc18,
+    "jnu_ifm": write_jnu_ifm,
+    "psfhs": write_psfhs,
+    "totalsegmentator_ct": write_ct,
+    "totalsegmentator_mr": write_mr,
+}
+EXPERIMENTS = Path(__file__).parents[2] / "configs"
+
+
+@pytest.fixture
+def network(tmp_path: Path) -> dict[str, Any]:
+    """Override that puts a tiny network with fixed weights in the place of the model."""
+    torch.save(tiny_sam().state_dict(), tmp_path / "tiny.pt")
+    fixed = {"image_size": 64, "pretrained": str(tmp_path / "tiny.pt"), "reset_decoder": False, "frozen": []}
+    return {"network_def": {**TINY_SAM, **fixed, "seed": 0}, "device": "cpu", "label": "tiny"}
+
+
+def workflow(bundle_dir: Path, name: str, root: Path, output_dir: Path, **overrides: Any) -> ConfigWorkflow:
+    config = ConfigWorkflow(
+        workflow_type="infer",
+        config_file=[str(bundle_dir / "configs" / file) for file in ("evaluate.yaml", f"datasets/{name}.yaml")],
+        meta_file=str(bundle_dir / "configs" / "metadata.json"),
+        logging_file=str(bundle_dir / "configs" / "logging.conf"),
+        dataset_dir=str(root),
+        output_dir=str(output_dir),
+        **{"min_voxels": 8, "min_pixels": 2, "on_fault": "skip", **overrides},
+    )
+    config.initialize()
+    return config
+
+
+def evaluate(bundle_dir: Path, *args: Any, **overrides: Any) -> tuple[LabelledDataset, pd.DataFrame]:
+    config = workflow(bundle_dir, *args, **overrides)
+    config.run()
+    config.finalize()
+    return config.parser.get_parsed_content("dataset"), read_rows(args[2])
+
+
+def test_there_is_an_override_for_every_public_dataset(bundle_dir: Path) -> None:
+    names = {path.stem for path in (bundle_dir / "configs" / "datasets").glob("*.yaml")}
+    variants = {"camus_half_sequence", "chaos_mr_t1in", "chaos_mr_t1out", "chaos_mr_t2"}
+    assert names == set(DATASETS) - variants | {"folder"}
+    assert names == {*REPLICAS, "folder"}
+
+
+@pytest.mark.parametrize("name", REPLICAS)
+def test_every_replica_is_evaluated(bundle_dir: Path, tmp_path: Path, network: dict[str, Any], name: str) -> None:
+    # not every replica has cases in the section that the override takes
+    dataset, rows = evaluate(
+        bundle_dir, name, REPLICAS[name](tmp_path), tmp_path / "eval", section=None, slices="largest", **network
+    )
+    skipped = pd.read_json(tmp_path / "eval" / "skipped.json")
+    left_out = set(skipped.case_id) if len(skipped) else set()
+    assert set(rows.case_id) | left_out >= {case["case_id"] for case in dataset.data}
+    assert set(rows.structure) <= set(dataset.structures)
+    assert set(rows.prompts) == {"1p0n", "1p2n", "3p0n", "3p2n"}
+    targets = rows.groupby(["case_id", "structure", "slice_index", "instance"])
+    assert (targets.size() == 4).all()
+    assert (targets.area_target.nunique() == 1).all()
+    assert (tmp_path / "eval" / "report" / "report.html").is_file()
+
+
+def test_all_workflow_properties_are_found(bundle_dir: Path, tmp_path: Path, network: dict[str, Any]) -> None:
+    config = workflow(bundle_dir, "hc18", write_hc18(tmp_path), tmp_path / "eval", **network)
+    assert config.check_properties() == []
+
+
+def test_a_folder_of_ones_own_is_evaluated(bundle_dir: Path, tmp_path: Path, network: dict[str, Any]) -> None:
+    source = write_indexed(tmp_path)
+    for part, name in (("images", "ct1.nii.gz"), ("labels", "ct1_mask.nii.gz")):
+        target = tmp_path / "mine" / part / "ct1.nii.gz"
+        target.parent.mkdir(parents=True)
+        target.write_bytes((source / "ct" / name).read_bytes())
+    structures = {"spleen": 1, "liver": 5, "stomach": 9}
+    _, rows = evaluate(
+        bundle_dir,
+        "folder",
+        tmp_path / "mine",
+        tmp_path / "eval",
+        structures=structures,
+        modality="ct",
+        slices="largest",
+        paper_tables=[1],
+        **network,
+    )
+    assert set(rows.structure) == set(structures)
+    assert set(rows.dataset) == {"folder"}
+
+
+def test_the_dry_run_says_what_there_is_to_do(
+    bundle_dir: Path, tmp_path: Path, network: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = workflow(bundle_dir, "hc18", write_hc18(tmp_path), tmp_path / "eval", run_id="dry_run", **network)
+    config.run()
+    shown = capsys.readouterr().out
+    assert "fetal_head" in shown
+    assert "expected time" in shown
+    assert not (tmp_path / "eval").exists()
+
+
+@pytest.mark.slow
+def test_two_processes_share_the_cases(bundle_dir: Path, tmp_path: Path, network: dict[str, Any]) -> None:
+    root = write_hc18(tmp_path)
+    evaluate(bundle_dir, "hc18", root, tmp_path / "one", **network)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    names = ("evaluate.yaml", "datasets/hc18.yaml", "multi_gpu_evaluate.yaml")
+    files = [str(bundle_dir / "configs" / name) for name in names]
+    (tmp_path / "network.yaml").write_text(yaml.safe_dump({**network, "min_voxels": 8, "min_pixels": 2}))
+    options = {"dataset_dir": str(root), "output_dir": str(tmp_path / "two"), "on_fault": "skip"}
+    arguments = [part for name, value in options.items() for part in (f"--{name}", value)]
+    launcher = ["-m", "torch.distributed.run", "--nproc_per_node=2", f"--master_port={port}"]
+    config = str([*files, str(tmp_path / "network.yaml")])
+    result = subprocess.run(
+        [sys.executable, *launcher, "-m", "monai.bundle", "run", "--config_file", config, *arguments],
+        env={**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""},
+        capture_output=True,
+        text=True,
+        timeout=400,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr[-3000:]
+    one, two = ((tmp_path / folder / "rows.parquet").read_bytes() for folder in ("one", "two"))
+    assert one == two
+
+
+@pytest.mark.parametrize("name", ["paper_table1", "paper_table2_ablation", "paper_table3_alfi", "dev_shared"])
+def test_experiments_name_classes_and_settings_that_exist(name: str) -> None:
+    parser = ConfigParser.load_config_file(EXPERIMENTS / f"{name}.yaml")
+    evaluator = parser["evaluator"]
+    assert evaluator["datasets"] == "@datasets"
+    for key in ("slicer", "plan"):
+        parsed = ConfigParser({**parser, "imports": []})
+        assert parsed.get_parsed_content(key) is not None
+
+
+def test_an_experiment_compares_models_on_datasets(tmp_path: Path, network: dict[str, Any]) -> None:
+    parser = ConfigParser(ConfigParser.load_config_file(EXPERIMENTS / "dev_shared.yaml"))
+    del network["network_def"]["seed"]
+    model = {"_target_": "monai_synthfm.evaluation.predictors.NetworkPredictor", "network": network["network_def"]}
+    parser.update(
+        {
+            "dataset_dir": str(write_indexed(tmp_path)),
+            "output_dir": str(tmp_path / "eval"),
+            "models": [{**model, "name": name} for name in ("first", "second")],
+        }
+    )
+    parser.get_parsed_content("run")
+    rows = read_rows(tmp_path / "eval")
+    assert set(rows.model) == {"first", "second"}
+    first, second = (rows[rows.model == name].dsc.to_numpy() for name in ("first", "second"))
+    assert (first == second).all()
+    assert "interactive-10" in set(rows.prompts)
+    assert (tmp_path / "eval" / "report" / "comparisons.csv").is_file()
