@@ -15,6 +15,7 @@ import matplotlib
 import numpy as np
 import pandas as pd
 from matplotlib import colormaps
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -79,26 +80,28 @@ def box_plots(rows: pd.DataFrame, value: str = "dsc") -> Figure:
     if rows.empty:
         raise ValueError("there are no rows to draw.")
     means = patient_means(rows, [value])
-    structures, models = (sorted(means[name].unique()) for name in ("structure", "model"))
-    prompts = sorted(means.prompts.unique())
-    figure = _figure(max(5.0, 1.5 + 0.45 * len(structures) * (len(models) + 1)), 2.4 * len(prompts) + 0.8)
-    panels = figure.subplots(len(prompts), 1, squeeze=False, sharex=True)[:, 0]
+    structures, models, prompts = (sorted(means[name].unique()) for name in ("structure", "model", "prompts"))
+    group = len(models) + 1
+    figure = _figure(1.5 + 2.1 * len(prompts), 1.2 + 0.16 * group * len(structures))
+    panels = figure.subplots(1, len(prompts), squeeze=False, sharex=True, sharey=True)[0]
     for ax, name in zip(panels, prompts, strict=True):
         for rank, model in enumerate(models):
             part = means[(means.prompts == name) & (means.model == model)]
             for place, structure in enumerate(structures):
                 scores = part.loc[part.structure == structure, value].dropna().to_numpy()
                 if len(scores):
-                    _draw_box(ax, scores, place * (len(models) + 1) + rank, _colour(rank))
+                    _draw_box(ax, scores, group * place + rank, _colour(rank))
         ax.set_title(name, fontsize=9)
-        ax.set_ylabel(value.upper(), fontsize=8)
-        ax.grid(axis="y", alpha=0.3)
-        if value in ("dsc", "nsd"):
-            ax.set_ylim(-0.03, 1.03)
-    centres = [place * (len(models) + 1) + (len(models) - 1) / 2 for place in range(len(structures))]
-    panels[-1].set_xticks(centres, [name.replace("_", " ") for name in structures], rotation=30, ha="right", fontsize=8)
-    handles = [Patch(facecolor=_colour(rank), label=model) for rank, model in enumerate(models)]
-    figure.legend(handles=handles, loc="outside upper center", ncols=min(len(models), 4), fontsize=8, frameon=False)
+        ax.set_xlabel(value.upper(), fontsize=8)
+        ax.tick_params(labelsize=8)
+        ax.grid(axis="x", alpha=0.3)
+    if value in ("dsc", "nsd"):
+        panels[0].set_xlim(-0.03, 1.03)
+    centres = [group * place + (len(models) - 1) / 2 for place in range(len(structures))]
+    panels[0].set_yticks(centres, [name.replace("_", " ") for name in structures])
+    # The first structure stands on top.
+    panels[0].set_ylim(group * len(structures) - 1, -1)
+    _add_legend(figure, [Patch(facecolor=_colour(rank), label=model) for rank, model in enumerate(models)])
     return figure
 
 
@@ -134,8 +137,9 @@ def click_curves(rows: pd.DataFrame) -> Figure:
         ax.set_ylim(-0.03, 1.03)
         ax.grid(alpha=0.3)
     axes[0].set_ylabel("DSC", fontsize=8)
-    handles = [Line2D([], [], color=_colour(rank), marker="o", label=model) for rank, model in enumerate(models)]
-    figure.legend(handles=handles, loc="outside upper center", ncols=min(len(models), 4), fontsize=8, frameon=False)
+    _add_legend(
+        figure, [Line2D([], [], color=_colour(rank), marker="o", label=model) for rank, model in enumerate(models)]
+    )
     return figure
 
 
@@ -196,6 +200,10 @@ def _figure(width: float, height: float) -> Figure:
     return figure
 
 
+def _add_legend(figure: Figure, handles: Sequence[Artist]) -> None:
+    figure.legend(handles=handles, loc="outside upper center", ncols=min(len(handles), 4), fontsize=8, frameon=False)
+
+
 def _colour(rank: int) -> tuple[float, float, float, float]:
     return colormaps["tab10"](rank % 10)
 
@@ -205,6 +213,7 @@ def _draw_box(ax: Axes, scores: np.ndarray, place: float, colour: tuple[float, f
         [scores],
         positions=[place],
         widths=0.75,
+        orientation="horizontal",
         showfliers=False,
         patch_artist=True,
         boxprops={"facecolor": (*colour[:3], 0.45), "edgecolor": colour},
@@ -212,7 +221,8 @@ def _draw_box(ax: Axes, scores: np.ndarray, place: float, colour: tuple[float, f
         manage_ticks=False,
     )
     # Dots fan out in the order of the scores, so that equal ones stay apart without a draw.
-    ax.plot(place + np.linspace(-0.2, 0.2, len(scores)), np.sort(scores), ".", color="black", markersize=2.5, alpha=0.6)
+    fan = np.linspace(-0.2, 0.2, len(scores)) if len(scores) > 1 else np.zeros(1)
+    ax.plot(np.sort(scores), place + fan, ".", color="black", markersize=2.5, alpha=0.6)
 
 
 def _draw_outline(ax: Axes, mask: np.ndarray, colour: str, style: str) -> None:

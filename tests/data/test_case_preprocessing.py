@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import SimpleITK as sitk
+import SimpleITK
 import torch
 
 from monai_synthfm.data.case_preprocessing import MedSAMPreprocessing, RemovedObjects
@@ -18,8 +18,8 @@ from monai_synthfm.data.datasets import IndexedDataset
 
 
 def _components(mask: np.ndarray) -> np.ndarray:
-    found = sitk.ConnectedComponent(sitk.GetImageFromArray(mask.astype(np.uint8)), True)
-    return sitk.GetArrayFromImage(found)
+    found = SimpleITK.ConnectedComponent(SimpleITK.GetImageFromArray(mask.astype(np.uint8)), True)
+    return SimpleITK.GetArrayFromImage(found)
 
 
 def _without_small(mask: np.ndarray, smallest: int) -> np.ndarray:
@@ -53,8 +53,8 @@ def test_a_real_volume_is_prepared_as_by_an_independent_implementation(shared_di
     images = {item.index: item.image for item in sliced.slices}
 
     # oriented LPS, an array [z, y, x] has the radiologist's slices
-    stored = [sitk.DICOMOrient(sitk.ReadImage(case[key]), "LPS") for key in ("image", "label")]
-    image, label = (sitk.GetArrayFromImage(volume) for volume in stored)
+    stored = [SimpleITK.DICOMOrient(SimpleITK.ReadImage(case[key]), "LPS") for key in ("image", "label")]
+    image, label = (SimpleITK.GetArrayFromImage(volume) for volume in stored)
     expected = {}
     for name, value in case["structures"].items():
         grey, masks = _medsam(image.astype(np.float64), label == value, case["modality"] == "ct")

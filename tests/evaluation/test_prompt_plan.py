@@ -11,12 +11,12 @@ from zlib import crc32
 import numpy as np
 import pytest
 import torch
-from tests.evaluation.stand_ins import disc
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from monai_synthfm.evaluation.prompt_plan import PlannedPrompts, PromptPlan, prompt_rng
 from monai_synthfm.prompts import clicks_fit, tight_box
+from tests.evaluation.stand_ins import disc
 
 MASK = disc((60, 80), 30, 40, 14)
 

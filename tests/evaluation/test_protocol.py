@@ -8,7 +8,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from tests.evaluation.stand_ins import Counting, Pictures, discs, tiny_sam
 from monai.metrics import compute_dice
 
 from monai_synthfm.data.case_slices import CaseSlicer
@@ -18,6 +17,7 @@ from monai_synthfm.evaluation.prompt_plan import PromptPlan
 from monai_synthfm.evaluation.protocol import evaluate_slice, prompted_masks
 from monai_synthfm.evaluation.replay import RowReplay
 from monai_synthfm.evaluation.rows import make_rows
+from tests.evaluation.stand_ins import Counting, Pictures, discs, tiny_sam
 
 DATASET = Pictures(2)
 PLAN = PromptPlan(box=True, interactive_clicks=3, challenge_clicks=2, seeds=(0, 1))

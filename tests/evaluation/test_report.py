@@ -20,7 +20,7 @@ from monai_synthfm.evaluation.provenance import Provenance, package_versions
 from monai_synthfm.evaluation.report import write_report
 from monai_synthfm.evaluation.rows import make_rows
 from monai_synthfm.prompts import Prompts
-from tests.evaluation.tables import random_rows, row
+from tests.evaluation.made_rows import random_rows, row
 
 _EMPTY_TAGS = {"meta", "img", "br"}
 

@@ -23,7 +23,7 @@ from monai_synthfm.evaluation.rows import (
     read_rows,
     write_shard,
 )
-from tests.evaluation.tables import random_rows, row
+from tests.evaluation.made_rows import random_rows, row
 
 _FILES = ("rows.parquet", "rows.csv", "timings.parquet")
 

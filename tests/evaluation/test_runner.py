@@ -74,7 +74,7 @@ def test_five_kills_leave_the_table_of_a_run_that_was_never_killed(tmp_path: Pat
     began = time.perf_counter()
     start(tmp_path / "whole").join()
     duration = time.perf_counter() - began
-    moments = random.Random()  # noqa: S311 - any moment must do
+    moments = random.Random()
     folder, progress = tmp_path / "killed", []
     for _ in range(5):
         process = start(folder)

@@ -18,7 +18,7 @@ from scipy import stats
 
 from monai_synthfm.evaluation.rows import make_rows
 from monai_synthfm.evaluation.statistics import compare_models, holm
-from tests.evaluation.tables import random_rows, row
+from tests.evaluation.made_rows import random_rows, row
 
 
 def paired(a: list[float], b: list[float]) -> pd.DataFrame:

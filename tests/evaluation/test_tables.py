@@ -23,7 +23,7 @@ from monai_synthfm.evaluation.tables import (
     published,
     score_table,
 )
-from tests.evaluation.tables import random_rows, row
+from tests.evaluation.made_rows import random_rows, row
 
 
 @pytest.mark.parametrize(

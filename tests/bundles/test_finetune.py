@@ -1,0 +1,82 @@
+# Copyright (c) monai_synthfm contributors
+# Licensed under the Apache License, Version 2.0 (http://www.apache.org/licenses/LICENSE-2.0).
+# SPDX-License-Identifier: Apache-2.0
+"""Training on labelled datasets through the bundle: on every replica, with a tiny network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from monai.bundle import ConfigWorkflow
+
+from tests.bundles.test_evaluate import REPLICAS
+from tests.bundles.test_train import SMALL, TINY_SAM, weights
+from tests.evaluation.stand_ins import tiny_sam
+
+
+def workflow(bundle_dir: Path, name: str, root: Path, output_dir: Path, **overrides: Any) -> ConfigWorkflow:
+    names = ("image_size", "batch_size", "num_objects", "num_workers", "max_epochs", "warmup_steps", "amp", "device")
+    small = {key: SMALL[key] for key in names}
+    settings = {"network_def": {**TINY_SAM, "reset_decoder": False}, "seed": 3, "val_fraction": 0.3}
+    slices = {"samples_per_case": 6, "val_samples_per_case": 1, "min_voxels": 8, "min_pixels": 2, "section": None}
+    config = ConfigWorkflow(
+        workflow_type="train",
+        config_file=[str(bundle_dir / "configs" / file) for file in ("train.yaml", "finetune.yaml")],
+        meta_file=str(bundle_dir / "configs" / "metadata.json"),
+        logging_file=str(bundle_dir / "configs" / "logging.conf"),
+        dataset_name=name,
+        dataset_dir=str(root),
+        output_dir=str(output_dir),
+        **{**small, **settings, **slices, **overrides},
+    )
+    config.initialize()
+    return config
+
+
+@pytest.mark.parametrize("name", REPLICAS)
+def test_every_replica_trains_a_decoder(bundle_dir: Path, tmp_path: Path, name: str) -> None:
+    options = {"max_epochs": 1, "source#on_fault": "skip", "plane": "auto" if name == "development" else "axial"}
+    config = workflow(bundle_dir, name, REPLICAS[name](tmp_path), tmp_path / "run", **options)
+    before = {key: value.clone() for key, value in config.network_def.state_dict().items()}
+    train, held = config.parser.get_parsed_content("parts")
+    assert {case["patient_id"] for case in train}.isdisjoint(case["patient_id"] for case in held)
+    config.run()
+    config.finalize()
+    after = weights(tmp_path / "run")
+    moved = {key.partition(".")[0] for key in after if not torch.equal(after[key], before[key])}
+    assert moved == {"mask_decoder"}
+    assert (tmp_path / "run" / "model.pt").is_file()
+
+
+def test_all_workflow_properties_are_found(bundle_dir: Path, tmp_path: Path) -> None:
+    config = workflow(bundle_dir, "hc18", REPLICAS["hc18"](tmp_path), tmp_path / "run")
+    assert config.check_properties() == []
+
+
+def test_a_resumed_training_equals_one_that_was_never_interrupted(bundle_dir: Path, tmp_path: Path) -> None:
+    torch.save(tiny_sam().state_dict(), tmp_path / "tiny.pt")
+    root = REPLICAS["hc18"](tmp_path)
+    start = workflow(bundle_dir, "hc18", root, tmp_path)
+    steps = len(start.parser.get_parsed_content("train#dataloader"))
+    assert steps > 0
+    fixed = {"network_def": {**TINY_SAM, "pretrained": str(tmp_path / "tiny.pt")}, "lr_scheduler#t_total": 3 * steps}
+    for folder, epochs, resume in (("whole", 3, False), ("halves", 2, False), ("halves", 3, True)):
+        options = {"max_epochs": epochs, "resume": resume, **fixed}
+        workflow(bundle_dir, "hc18", root, tmp_path / folder, **options).run()
+    one, other = weights(tmp_path / "whole"), weights(tmp_path / "halves")
+    assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_samples_fit_the_square_input_and_validation_is_not_augmented(bundle_dir: Path, tmp_path: Path) -> None:
+    config = workflow(bundle_dir, "hc18", REPLICAS["hc18"](tmp_path), tmp_path / "run", cache_rate=1.0)
+    parsed = config.parser.get_parsed_content
+    for part in ("train", "validate"):
+        sample = parsed(f"{part}#dataset")[0]
+        assert sample["image"].shape == (1, 64, 64)
+        assert sample["label"].shape == (2, 64, 64)
+        assert 0 <= sample["image"].min() <= sample["image"].max() <= 1
+        assert set(sample["label"].unique().tolist()) <= {0, 1}
+    assert len(parsed("train#preprocessing").transforms) > len(parsed("validate#preprocessing").transforms)
