@@ -14,6 +14,7 @@ from scipy import ndimage
 
 from monai_synthfm.data.case_preprocessing import MedSAMPreprocessing
 from monai_synthfm.data.datasets.base import Case, structure_mask
+from monai_synthfm.data.datasets.faults import FaultError
 from monai_synthfm.data.planes import display_axis
 from monai_synthfm.prompts.regions import largest_component
 
@@ -46,13 +47,14 @@ class EvaluationSlice:
 
     Args:
         index: of the slice in the volume (in RAS+ order) or of the frame in the sequence; -1 for pictures.
-        image: [1 or 3, H, W] in [0, 1], as people look at it.
+        image: float32 [1 or 3, H, W] in [0, 1], as people look at it. An array, since worker processes hand over each
+            tensor through an open file, of which a volume would need hundreds.
         spacing: mm between rows and between columns; None where it is not known.
         targets: at least one.
     """
 
     index: int
-    image: torch.Tensor
+    image: np.ndarray
     spacing: tuple[float, float] | None
     targets: list[Target]
 
@@ -120,6 +122,9 @@ class CaseSlicer:
 
         Args:
             sample: as :meth:`~monai_synthfm.data.datasets.LabelledDataset.load` returns it.
+
+        Raises:
+            FaultError: when the image shows nothing, or has values that are no numbers.
         """
         case = {name: sample[name] for name in ("dataset", "case_id", "patient_id", "modality", "split")}
         skipped: list[dict[str, Any]] = []
@@ -151,7 +156,7 @@ class CaseSlicer:
         try:
             planes = self._images(image, case["modality"], axis, sorted(masks), is_volume)
         except ValueError as error:
-            return SlicedCase(case, [], [*skipped, {**case, "code": "blank", "message": str(error)}])
+            raise FaultError("unusable_image", str(sample["image"].meta["filename_or_obj"]), str(error)) from error
         spacing = self._spacing(sample["spacing"], axis, is_volume)
         found = [EvaluationSlice(index, plane, spacing, masks[index]) for index, plane in planes]
         return SlicedCase(case, found, skipped)
@@ -176,14 +181,14 @@ class CaseSlicer:
 
     def _images(
         self, image: torch.Tensor, modality: str, axis: int, indexes: list[int], is_volume: bool
-    ) -> list[tuple[int, torch.Tensor]]:
+    ) -> list[tuple[int, np.ndarray]]:
         values = torch.as_tensor(np.asarray(image))
         if is_volume:
             volume = self.preprocessing(values, modality, 3)[0].numpy()
-            return [(k, torch.from_numpy(_plane(volume, axis, k, is_volume))[None]) for k in indexes]
+            return [(k, _plane(volume, axis, k, is_volume)[None]) for k in indexes]
         # The frames of a sequence are pictures of their own, as they come from the scanner one by one.
         frames = [(k, values if k < 0 else values[..., k]) for k in indexes]
-        return [(k, self.preprocessing(frame, modality, 2)) for k, frame in frames]
+        return [(k, self.preprocessing(frame, modality, 2).numpy()) for k, frame in frames]
 
     @staticmethod
     def _spacing(spacing: list[float] | None, axis: int, is_volume: bool) -> tuple[float, float] | None:

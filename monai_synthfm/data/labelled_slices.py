@@ -77,7 +77,7 @@ class LabelledSlices(Dataset):
         label = np.zeros(chosen.image.shape[1:], dtype=np.int64)
         for number, target in enumerate(chosen.targets, start=1):
             label[target.mask] = number
-        sample = {"image": chosen.image.clone(), "label": torch.from_numpy(label)[None]}
+        sample = {"image": torch.from_numpy(chosen.image.copy()), "label": torch.from_numpy(label)[None]}
         if isinstance(self.transform, Randomizable):
             self.transform.set_random_state(seed=entropy[1])
         return sample if self.transform is None else self.transform(sample)

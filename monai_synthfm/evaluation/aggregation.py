@@ -99,10 +99,11 @@ def summarise(rows: pd.DataFrame, value: str = "dsc", by: Sequence[str] = CELL, 
     if unit == "volume" and value != "dsc":
         raise ValueError(f"only dsc can be computed for stacked volumes, got {value!r}.")
     keys = ["model", *by]
+    units = rows
     if unit == "patient":
         units = patient_means(rows, [value], by)
-    else:
-        units = volume_dice(rows) if unit == "volume" else rows
+    elif unit == "volume":
+        units = volume_dice(rows)
     means = units.groupby(keys, observed=True)[value].agg(mean="mean", sd="std", n="count")
     counted = rows.assign(
         patient=rows.dataset.str.cat(rows.patient_id, sep="\n").where(rows[value].notna()),

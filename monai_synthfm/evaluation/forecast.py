@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from time import perf_counter
 
 import pandas as pd
+import torch
 from tqdm import tqdm
 
 from monai_synthfm.data.case_slices import CaseSlicer, EvaluationSlice
@@ -101,9 +102,10 @@ def forecast(
 
 def _time(model: Predictor, item: EvaluationSlice, plan: PromptPlan) -> tuple[float, float]:
     """Seconds to encode an image and to answer all prompts of a target."""
-    model.encode(item.image)  # the first call is slower: it builds the network and warms up
+    image = torch.from_numpy(item.image)
+    model.encode(image)  # the first call is slower: it builds the network and warms up
     start = perf_counter()
-    model.encode(item.image)
+    model.encode(image)
     encoding = perf_counter() - start
     start = perf_counter()
     for _ in prompted_masks(model, item, plan, "forecast", "forecast"):

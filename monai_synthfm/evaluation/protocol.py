@@ -11,6 +11,7 @@ from time import perf_counter
 from typing import Any
 
 import numpy as np
+import torch
 
 from monai_synthfm.data.case_slices import EvaluationSlice, Target
 from monai_synthfm.evaluation.interaction import challenge_click, interactive_masks
@@ -61,7 +62,7 @@ def prompted_masks(
         First the answers to the prompts that are known beforehand, target by target, then the interactive ones.
     """
     start = perf_counter()
-    encoded = predictor.encode(item.image)
+    encoded = predictor.encode(torch.from_numpy(item.image))
     encoding = perf_counter() - start
     for target in item.targets:
         planned = plan(target.mask, dataset, case_id, target.structure, item.index, target.instance)

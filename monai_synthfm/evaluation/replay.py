@@ -60,8 +60,7 @@ class RowReplay:
             only = replace(item, targets=wanted)
             for answer in prompted_masks(model, only, self.plan, row["dataset"], row["case_id"]):
                 if (answer.name, answer.seed) == (row["prompts"], row["seed"]):
-                    image = item.image.numpy()
-                    picture = image[0] if len(image) == 1 else np.moveaxis(image, 0, -1)
+                    picture = item.image[0] if len(item.image) == 1 else np.moveaxis(item.image, 0, -1)
                     aspect = item.spacing[0] / item.spacing[1] if item.spacing else 1.0
                     return Example(picture, answer.target.mask, answer.mask, answer.prompts, aspect)
         raise ValueError(f"the run has no row {dict(row)}.")

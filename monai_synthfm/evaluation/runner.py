@@ -135,7 +135,9 @@ class EvaluationRunner:
         number, count = self.shard
         units = [(dataset, k) for dataset in self.datasets for k in range(len(dataset.data))]
         own = units[number - 1 :: count]
-        with tqdm(total=len(own) * len(self.models), unit="case", disable=not self.progress) as bar:
+        done = len({self._piece(m, d, k) for m in self.models for d, k in own} & finished_shards(self.output_dir))
+        total = len(own) * len(self.models)
+        with tqdm(total=total, initial=done, unit="case", disable=not self.progress) as bar:
             for model in self.models:
                 self._pin(f"model {model.name}", model.describe())
                 for dataset in self.datasets:
@@ -166,7 +168,6 @@ class EvaluationRunner:
     def _run_cases(self, model: Predictor, dataset: LabelledDataset, indexes: list[int], bar: Any) -> None:
         finished = finished_shards(self.output_dir)
         todo = [k for k in indexes if self._piece(model, dataset, k) not in finished]
-        bar.update(len(indexes) - len(todo))
         cases = SlicedCases(dataset, todo, self.slicer, self.on_fault)
         loader = DataLoader(cases, batch_size=None, num_workers=self.num_workers)
         for k, sliced in zip(todo, loader, strict=True):

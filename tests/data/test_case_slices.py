@@ -14,6 +14,7 @@ from monai.data import MetaTensor
 
 from monai_synthfm.data.case_preprocessing import MedSAMPreprocessing
 from monai_synthfm.data.case_slices import CaseSlicer
+from monai_synthfm.data.datasets.faults import FaultError
 
 KEEP_ALL = MedSAMPreprocessing(min_voxels=0, min_pixels=0)
 
@@ -77,7 +78,7 @@ def test_frames_of_a_sequence_are_pictures_that_are_not_turned() -> None:
     assert item.index == 2
     assert np.argwhere(item.targets[0].mask).tolist() == [[1, 2]]
     assert item.spacing == (0.3, 0.2)
-    assert torch.equal(item.image, MedSAMPreprocessing()(image[..., 2], "us", 2))
+    assert np.array_equal(item.image, MedSAMPreprocessing()(image[..., 2], "us", 2).numpy())
 
 
 def pictured() -> dict[str, Any]:
@@ -123,12 +124,11 @@ def test_what_is_left_out_is_reported() -> None:
     assert {r["structure"]: r["code"] for r in CaseSlicer()(loaded).skipped}["b"] == "too_small"
 
 
-def test_a_blank_image_is_reported_instead_of_evaluated() -> None:
+def test_an_image_that_shows_nothing_is_a_fault_of_its_file() -> None:
     loaded = pictured()
-    loaded["image"] = torch.ones(1, 20, 30)
-    sliced = CaseSlicer()(loaded)
-    assert sliced.slices == []
-    assert [record["code"] for record in sliced.skipped][-1] == "blank"
+    loaded["image"] = MetaTensor(torch.ones(1, 20, 30), meta={"filename_or_obj": "blank.png"})
+    with pytest.raises(FaultError, match=r"unusable_image: blank\.png: image is constant"):
+        CaseSlicer()(loaded)
 
 
 def test_structures_that_overlap_in_channels_are_both_found() -> None:

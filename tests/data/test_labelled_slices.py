@@ -20,7 +20,7 @@ def case(name: str, slices: int) -> SlicedCase:
     masks = np.zeros((2, 8, 8), dtype=bool)
     masks[0, 1:4, 1:4], masks[1, 5:7, 5:7] = True, True
     targets = [Target("a", 0, masks[0]), Target("b", 0, masks[1])]
-    image = torch.arange(64.0).reshape(1, 8, 8) / 64
+    image = np.arange(64, dtype=np.float32).reshape(1, 8, 8) / 64
     return SlicedCase({"case_id": name}, [EvaluationSlice(k, image + k, None, targets) for k in range(slices)])
 
 

@@ -63,7 +63,7 @@ def test_a_row_can_be_made_again() -> None:
         example = replay(row)
         assert example.prediction.sum() == row["area_pred"]
         assert (example.prediction & example.target).sum() == row["intersection"]
-        assert np.array_equal(example.image, SLICED.slices[0].image[0].numpy())
+        assert np.array_equal(example.image, SLICED.slices[0].image[0])
     with pytest.raises(ValueError, match="no row"):
         replay({**rows[0], "structure": "other"})
 
