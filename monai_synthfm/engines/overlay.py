@@ -17,8 +17,11 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from monai_synthfm.data.slice_prompts import SlicePrompts
+from monai_synthfm.prompts import Prompts
 
-__all__ = ["OverlayPanel", "draw_overlay"]
+__all__ = ["OverlayPanel", "draw_outline", "draw_overlay", "draw_prompts"]
+
+Color = str | tuple[float, ...]
 
 _PANEL_INCHES = 4.0
 
@@ -77,27 +80,31 @@ def _draw_panel(ax: Axes, panel: OverlayPanel) -> None:
     for row, n in enumerate(panel.prompts.objects):
         colour = colormaps["tab10"](n % 10)
         mask = panel.labels == n + 1
-        if mask.any():
-            # A frame of zeros closes the contour of an object that touches the border.
-            rows, columns = (np.arange(-1, size + 1) for size in mask.shape)
-            ax.contour(columns, rows, np.pad(mask, 1), levels=[0.5], colors=[colour], linewidths=1.2)
-        if prompts.points is not None and prompts.point_labels is not None:
-            for label, marker in ((1, "o"), (0, "X")):
-                chosen = prompts.points[row][prompts.point_labels[row] == label]
-                ax.scatter(
-                    chosen[:, 0].tolist(),
-                    chosen[:, 1].tolist(),
-                    marker=marker,
-                    s=40,
-                    color=[colour],
-                    edgecolors="white",
-                    linewidths=1,
-                )
-        if prompts.boxes is not None and bool(prompts.boxes[row].isfinite().all()):
-            x0, y0, x1, y1 = prompts.boxes[row].tolist()
-            # Corners are pixels inside the box, so its outline lies half a pixel further out.
-            ax.add_patch(
-                Rectangle((x0 - 0.5, y0 - 0.5), x1 - x0 + 1, y1 - y0 + 1, fill=False, edgecolor=colour, linestyle="--")
-            )
+        draw_outline(ax, mask, colour)
+        draw_prompts(ax, prompts, row, colour, colour)
     ax.set_xlim(-0.5, panel.image.shape[1] - 0.5)
     ax.set_ylim(panel.image.shape[0] - 0.5, -0.5)
+
+
+def draw_outline(ax: Axes, mask: np.ndarray, colour: Color, style: str = "solid") -> None:
+    """Draw the outline of a mask ``[H, W]``; an empty one has none."""
+    if mask.any():
+        # A frame of zeros closes the outline of an object that touches the border.
+        rows, columns = (np.arange(-1, size + 1) for size in mask.shape)
+        outline = np.pad(mask.astype(float), 1)
+        ax.contour(columns, rows, outline, levels=[0.5], colors=[colour], linewidths=1.2, linestyles=style)
+
+
+def draw_prompts(ax: Axes, prompts: Prompts, row: int, positive: Color, negative: Color) -> None:
+    """Draw the prompts of object ``row``: positive clicks as discs, negative ones as crosses, the box dashed."""
+    if prompts.points is not None and prompts.point_labels is not None:
+        for label, marker, colour in ((1, "o", positive), (0, "X", negative)):
+            x, y = prompts.points[row][prompts.point_labels[row] == label].T.tolist()
+            ax.scatter(x, y, marker=marker, s=40, color=[colour], edgecolors="white", linewidths=1, zorder=3)
+    if prompts.boxes is not None and bool(prompts.boxes[row].isfinite().all()):
+        x0, y0, x1, y1 = prompts.boxes[row].tolist()
+        # Corners are pixels inside the box, so its outline lies half a pixel further out.
+        frame = Rectangle(
+            (x0 - 0.5, y0 - 0.5), x1 - x0 + 1, y1 - y0 + 1, fill=False, edgecolor=positive, linestyle="--"
+        )
+        ax.add_patch(frame)

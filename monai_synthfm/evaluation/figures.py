@@ -20,8 +20,9 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.patches import Patch, Rectangle
+from matplotlib.patches import Patch
 
+from monai_synthfm.engines.overlay import draw_outline, draw_prompts
 from monai_synthfm.evaluation.aggregation import patient_means, split_clicks
 from monai_synthfm.evaluation.rows import IDENTITY
 from monai_synthfm.prompts import Prompts
@@ -177,8 +178,8 @@ def draw_examples(examples: Sequence[tuple[str, Example]]) -> Figure:
         ax.imshow(example.image, cmap="gray", vmin=0, vmax=1, aspect=example.aspect, interpolation="nearest")
         ax.set_title(title, fontsize=8)
         for mask, colour, style in ((example.target, _TARGET, "solid"), (example.prediction, _PREDICTION, "dashed")):
-            _draw_outline(ax, mask, colour, style)
-        _draw_prompts(ax, example.prompts)
+            draw_outline(ax, mask, colour, style)
+        draw_prompts(ax, example.prompts, 0, _POSITIVE, _NEGATIVE)
         ax.set_xlim(-0.5, example.image.shape[1] - 0.5)
         ax.set_ylim(example.image.shape[0] - 0.5, -0.5)
     return figure
@@ -223,22 +224,3 @@ def _draw_box(ax: Axes, scores: np.ndarray, place: float, colour: tuple[float, f
     # Dots fan out in the order of the scores, so that equal ones stay apart without a draw.
     fan = np.linspace(-0.2, 0.2, len(scores)) if len(scores) > 1 else np.zeros(1)
     ax.plot(np.sort(scores), place + fan, ".", color="black", markersize=2.5, alpha=0.6)
-
-
-def _draw_outline(ax: Axes, mask: np.ndarray, colour: str, style: str) -> None:
-    if mask.any():
-        # A frame of zeros closes the outline of an object that touches the border.
-        rows, columns = (np.arange(-1, size + 1) for size in mask.shape)
-        outline = np.pad(mask.astype(float), 1)
-        ax.contour(columns, rows, outline, levels=[0.5], colors=[colour], linewidths=1.3, linestyles=style)
-
-
-def _draw_prompts(ax: Axes, prompts: Prompts) -> None:
-    if prompts.points is not None and prompts.point_labels is not None:
-        for label, marker, colour in ((1, "o", _POSITIVE), (0, "X", _NEGATIVE)):
-            x, y = prompts.points[0][prompts.point_labels[0] == label].T.tolist()
-            ax.scatter(x, y, marker=marker, s=34, color=colour, edgecolors="white", linewidths=0.9, zorder=3)
-    if prompts.boxes is not None and bool(prompts.boxes[0].isfinite().all()):
-        x0, y0, x1, y1 = prompts.boxes[0].tolist()
-        # Corners are pixels inside the box, so its outline lies half a pixel further out.
-        ax.add_patch(Rectangle((x0 - 0.5, y0 - 0.5), x1 - x0 + 1, y1 - y0 + 1, fill=False, edgecolor=_POSITIVE))
