@@ -4,6 +4,6 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 bash scripts/setup.sh demo
-# threads that wait must sleep: two spinning pools on few busy cores slow each other down many times over
-export OMP_WAIT_POLICY="${OMP_WAIT_POLICY:-PASSIVE}"
+# small tensors gain nothing from more threads, and spinning ones slow each other down
+export OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}"
 exec .venv/bin/python scripts/demo.py "$@"
