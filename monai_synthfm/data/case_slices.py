@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from monai.transforms import Transform
 from scipy import ndimage
 
 from monai_synthfm.data.case_preprocessing import MedSAMPreprocessing
@@ -76,7 +77,7 @@ class SlicedCase:
 
 
 @dataclass(frozen=True)
-class CaseSlicer:
+class CaseSlicer(Transform):
     """
     Cut a loaded case into the 2D images that are evaluated.
 

@@ -58,6 +58,7 @@ class LabelledSlices(Dataset):
         self.samples_per_case = samples_per_case
         self.seed = seed
         self.transform = transform
+        self._last: tuple[int, SlicedCase] | None = None
         # shared memory: workers that outlive an epoch see the next one
         self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()
 
@@ -84,9 +85,12 @@ class LabelledSlices(Dataset):
 
     def _case_with_slices(self, first: int) -> SlicedCase:
         for step in range(len(self.cases)):
-            case = self.cases[(first + step) % len(self.cases)]
-            if case.slices:
-                return case
+            index = (first + step) % len(self.cases)
+            # Samples that follow each other are of one case, which may have to be read and sliced anew each time.
+            if self._last is None or self._last[0] != index:
+                self._last = (index, self.cases[index])
+            if self._last[1].slices:
+                return self._last[1]
         raise ValueError(f"none of the {len(self.cases)} cases has a slice to train on.")
 
 

@@ -211,6 +211,7 @@ def test_experiments_of_the_paper_end_with_its_tables(
     assert (tmp_path / "eval" / "report" / f"paper_table{number}.csv").is_file()
 
 
+@pytest.mark.slow
 def test_an_experiment_compares_models_on_datasets(tmp_path: Path, network: dict[str, Any]) -> None:
     parser = ConfigParser(ConfigParser.load_config_file(EXPERIMENTS / "dev_shared.yaml"))
     del network["network_def"]["seed"]

@@ -56,6 +56,7 @@ def test_all_workflow_properties_are_found(bundle_dir: Path, tmp_path: Path) -> 
     assert config.check_properties() == []
 
 
+@pytest.mark.slow
 def test_a_resumed_training_equals_one_that_was_never_interrupted(bundle_dir: Path, tmp_path: Path) -> None:
     torch.save(tiny_sam().state_dict(), tmp_path / "tiny.pt")
     root = REPLICAS["hc18"](tmp_path)
@@ -79,4 +80,5 @@ def test_samples_fit_the_square_input_and_validation_is_not_augmented(bundle_dir
         assert sample["label"].shape == (2, 64, 64)
         assert 0 <= sample["image"].min() <= sample["image"].max() <= 1
         assert set(sample["label"].unique().tolist()) <= {0, 1}
+    assert all(type(case).__name__ == "SlicedCase" for case in parsed("train#cases")._cache)
     assert len(parsed("train#preprocessing").transforms) > len(parsed("validate#preprocessing").transforms)

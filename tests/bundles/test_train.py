@@ -18,6 +18,7 @@ import jsonschema
 import pytest
 import torch
 from monai.bundle import ConfigWorkflow, verify_net_in_out
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 TINY_SAM = {
     "_target_": "monai_synthfm.networks.Sam",
@@ -167,7 +168,12 @@ def test_only_the_decoder_is_trained_and_files_are_written(bundle_dir: Path, tmp
     # the encoder is random here and built anew, so only its presence can be checked
     assert "mask_decoder" in changed
     assert set(best) == set(start)
-    assert list(tmp_path.glob("events.out.tfevents.*"))
+    curves: dict[str, int] = {}
+    for path in tmp_path.glob("events.out.tfevents.*"):
+        events = EventAccumulator(str(path)).Reload()
+        curves |= {tag: len(events.Scalars(tag)) for tag in events.Tags()["scalars"]}
+    assert curves["train_loss"] == 6
+    assert curves["val_mean_dice"] == 2
 
 
 def test_a_resumed_training_equals_one_that_was_never_interrupted(bundle_dir: Path, tmp_path: Path) -> None:

@@ -48,6 +48,19 @@ def test_a_sample_depends_on_seed_epoch_and_index_alone() -> None:
     assert any(not torch.equal(first[k], other) for k, other in images(1, 1, list(first)).items())
 
 
+def test_a_case_is_read_once_for_samples_that_follow_each_other() -> None:
+    class Reading(list):
+        def __getitem__(self, index: int) -> SlicedCase:
+            read.append(index)
+            return super().__getitem__(index)
+
+    read: list[int] = []
+    dataset = LabelledSlices(Reading([case("x", 2), case("y", 2)]), samples_per_case=3)
+    for k in range(len(dataset)):
+        dataset[k]
+    assert read == [0, 1]
+
+
 def test_targets_become_instances() -> None:
     label = LabelledSlices([case("x", 1)])[0]["label"]
     assert label.shape == (1, 8, 8)
