@@ -11,16 +11,15 @@ from zlib import crc32
 
 import numpy as np
 import torch
-from monai.transforms import Randomizable
-from torch.utils.data import Dataset
 
 from monai_synthfm.data.case_slices import SlicedCase
 from monai_synthfm.data.datasets.base import Case
+from monai_synthfm.data.seeded_dataset import SeededDataset
 
 __all__ = ["LabelledSlices", "split_by_patient"]
 
 
-class LabelledSlices(Dataset):
+class LabelledSlices(SeededDataset):
     """
     Random slices of cases: sample i of an epoch is the same for any number of workers and ranks and after a resume.
 
@@ -50,38 +49,24 @@ class LabelledSlices(Dataset):
     ) -> None:
         if samples_per_case < 1:
             raise ValueError(f"samples_per_case must be at least 1, got {samples_per_case}.")
-        if seed < 0:
-            raise ValueError(f"seed must be 0 or more, got {seed}.")
         if not len(cases):
             raise ValueError("cases must not be empty.")
+        super().__init__(seed, transform)
         self.cases = cases
         self.samples_per_case = samples_per_case
-        self.seed = seed
-        self.transform = transform
         self._last: tuple[int, SlicedCase] | None = None
-        # shared memory: workers that outlive an epoch see the next one
-        self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()
-
-    def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch that following samples belong to, also in workers that are running."""
-        self._epoch.fill_(epoch)
 
     def __len__(self) -> int:
         return len(self.cases) * self.samples_per_case
 
-    def __getitem__(self, index: int) -> Any:
-        if not 0 <= index < len(self):
-            raise IndexError(f"index must be within the {len(self)} samples of an epoch, got {index}.")
-        entropy = np.random.SeedSequence([self.seed, int(self._epoch), index]).generate_state(2).tolist()
+    def make_sample(self, index: int, seed: int) -> dict[str, Any]:
+        """Draw one slice of the case that the index belongs to."""
         slices = self._case_with_slices(index // self.samples_per_case).slices
-        chosen = slices[int(np.random.default_rng(entropy[0]).integers(len(slices)))]
+        chosen = slices[int(np.random.default_rng(seed).integers(len(slices)))]
         label = np.zeros(chosen.image.shape[1:], dtype=np.int64)
         for number, target in enumerate(chosen.targets, start=1):
             label[target.mask] = number
-        sample = {"image": torch.from_numpy(chosen.image.copy()), "label": torch.from_numpy(label)[None]}
-        if isinstance(self.transform, Randomizable):
-            self.transform.set_random_state(seed=entropy[1])
-        return sample if self.transform is None else self.transform(sample)
+        return {"image": torch.from_numpy(chosen.image.copy()), "label": torch.from_numpy(label)[None]}
 
     def _case_with_slices(self, first: int) -> SlicedCase:
         for step in range(len(self.cases)):

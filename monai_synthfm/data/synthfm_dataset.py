@@ -8,17 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy as np
-import torch
-from monai.transforms import Randomizable
-from torch.utils.data import Dataset
-
+from monai_synthfm.data.seeded_dataset import SeededDataset
 from monai_synthfm.transforms.synthfm import RandSynthFM
 
 __all__ = ["SynthFMDataset"]
 
 
-class SynthFMDataset(Dataset):
+class SynthFMDataset(SeededDataset):
     """Generate SynthFM samples on the fly: sample i of an epoch is the same for any number of workers and ranks and
     after a resume.
 
@@ -56,40 +52,18 @@ class SynthFMDataset(Dataset):
     ) -> None:
         if length < 1:
             raise ValueError(f"length must be at least 1, got {length}.")
-        if seed < 0:
-            raise ValueError(f"seed must be 0 or more, got {seed}.")
+        super().__init__(seed, transform)
         self.length = length
-        self.seed = seed
-        self.transform = transform
         self.generator = generator or RandSynthFM(spatial_size)
         if self.generator.spatial_size != tuple(spatial_size):
             raise ValueError(
                 f"spatial_size {tuple(spatial_size)} is not the generator's {self.generator.spatial_size}."
             )
-        # shared memory: workers that outlive an epoch see the next one
-        self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()
-
-    @property
-    def epoch(self) -> int:
-        """The epoch that samples belong to."""
-        return int(self._epoch)
-
-    def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch that following samples belong to, also in workers that are running."""
-        if epoch < 0:
-            raise ValueError(f"epoch must be 0 or more, got {epoch}.")
-        self._epoch.fill_(epoch)
 
     def __len__(self) -> int:
         return self.length
 
-    def __getitem__(self, index: int) -> Any:
-        if not -self.length <= index < self.length:
-            raise IndexError(f"index must be within the {self.length} samples of an epoch, got {index}.")
-        entropy = [self.seed, self.epoch, index % self.length]
-        generation, augmentation = np.random.SeedSequence(entropy).generate_state(2).tolist()
-        image, label = self.generator.set_random_state(seed=generation)()
-        sample = {"image": image, "label": label}
-        if isinstance(self.transform, Randomizable):
-            self.transform.set_random_state(seed=augmentation)
-        return sample if self.transform is None else self.transform(sample)
+    def make_sample(self, index: int, seed: int) -> dict[str, Any]:
+        """Generate one sample."""
+        image, label = self.generator.set_random_state(seed=seed)()
+        return {"image": image, "label": label}

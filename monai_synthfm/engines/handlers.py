@@ -13,20 +13,19 @@ from ignite.engine import Engine, Events
 from monai.engines import IterationEvents
 from tqdm import tqdm
 
-from monai_synthfm.data import SynthFMDataset
+from monai_synthfm.data.seeded_dataset import SeededDataset
 
 __all__ = ["EpochSetter", "GradientClipper", "TrainingProgress"]
 
 
 class EpochSetter:
-    """Tell a dataset of generated samples which epoch begins, so that every epoch has new images and a resumed one its
-    own.
+    """Tell a seeded dataset which epoch begins: every epoch has new samples, and a resumed one has its own.
 
     Args:
         dataset: the trainer's dataset.
     """
 
-    def __init__(self, dataset: SynthFMDataset) -> None:
+    def __init__(self, dataset: SeededDataset) -> None:
         self.dataset = dataset
 
     def attach(self, engine: Engine) -> None:

@@ -120,7 +120,9 @@ class MedSAMIntensity(Transform):
 
         dtype = torch.float32 if isinstance(img, torch.Tensor) else np.float32
         result = convert_to_dst_type(values, img, dtype=dtype)[0]
-        logger.info("MedSAM intensity: %s policy (%s), %g..%g", policy, reason, low, high)
+        # a modality that was given is no news; one line for each of many images would drown a progress bar
+        level = logging.INFO if self.modality == "auto" else logging.DEBUG
+        logger.log(level, "MedSAM intensity: %s policy (%s), %g..%g", policy, reason, low, high)
         if isinstance(result, MetaTensor):
             record = {"modality": self.modality, "policy": policy, "reason": reason, "low": low, "high": high}
             result.meta = {**result.meta, "medsam_intensity": record}
