@@ -35,7 +35,7 @@ IMAGE_SIZE = 256
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--output", type=Path, default=ROOT / "demo_output", help="folder of the results")
-    parser.add_argument("--epochs", type=int, default=10, help="epochs of the quick training settings")
+    parser.add_argument("--epochs", type=int, default=12, help="epochs of the quick training settings")
     arguments = parser.parse_args()
     output = arguments.output.resolve()
     output.mkdir(parents=True, exist_ok=True)
