@@ -1,0 +1,87 @@
+# Copyright (c) monai_synthfm contributors
+# Licensed under the Apache License, Version 2.0 (http://www.apache.org/licenses/LICENSE-2.0).
+# SPDX-License-Identifier: Apache-2.0
+"""Checkpoints: exact resume, the best network, and what is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from ignite.engine import Engine
+from monai.engines import IterationEvents
+
+from monai_synthfm.engines.checkpoint import TrainingCheckpoint
+from tests.engines.trainers import make_trainer
+
+
+class Training:
+    """A tiny training with momentum and a schedule, so that anything forgotten in a checkpoint shows."""
+
+    def __init__(self, folder: Path, epochs: int, resume: bool = False, fail_at: int | None = None) -> None:
+        torch.manual_seed(0)
+        self.network = torch.nn.Linear(3, 1)
+        self.optimizer = torch.optim.AdamW(self.network.parameters(), lr=0.1)
+        self.scheduler = torch.optim.lr_scheduler.ExponentialLR(self.optimizer, 0.7)
+        self.checkpoint = TrainingCheckpoint(folder, self.network, self.optimizer, self.scheduler, resume=resume)
+        trainer = make_trainer([self.checkpoint], self.network, self.optimizer, epochs)
+        trainer.add_event_handler(IterationEvents.MODEL_COMPLETED, lambda engine: self.step(engine, fail_at))
+        self.trainer = trainer
+
+    def step(self, engine: Engine, fail_at: int | None) -> None:
+        if engine.state.iteration == fail_at:
+            raise KeyboardInterrupt
+        self.scheduler.step()
+
+
+def test_an_interrupted_training_ends_where_the_uninterrupted_one_does(tmp_path: Path) -> None:
+    whole = Training(tmp_path / "whole", epochs=5)
+    whole.trainer.run()
+    broken = Training(tmp_path / "broken", epochs=5, fail_at=6)
+    with pytest.raises(KeyboardInterrupt):
+        broken.trainer.run()
+    resumed = Training(tmp_path / "broken", epochs=5, resume=True)
+    resumed.trainer.run()
+    assert resumed.trainer.state.iteration == whole.trainer.state.iteration == 10
+    for one, other in zip(resumed.network.parameters(), whole.network.parameters(), strict=True):
+        assert torch.equal(one, other)
+
+
+def test_resuming_without_a_checkpoint_names_the_file(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"resume is set, but there is no .*checkpoint\.pt"):
+        Training(tmp_path, epochs=1, resume=True).trainer.run()
+
+
+def test_resuming_a_training_of_another_epoch_length_is_refused(tmp_path: Path) -> None:
+    Training(tmp_path, epochs=1).trainer.run()
+    state = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
+    torch.save(state | {"epoch_length": 7}, tmp_path / "checkpoint.pt")
+    with pytest.raises(ValueError, match="7 steps in an epoch, this one has 2"):
+        Training(tmp_path, epochs=2, resume=True).trainer.run()
+
+
+def test_model_is_written_at_a_new_best_only_also_after_a_resume(tmp_path: Path) -> None:
+    network = torch.nn.Linear(1, 1)
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.1)
+    scheduler = torch.optim.lr_scheduler.ExponentialLR(optimizer, 1.0)
+    evaluator = Engine(lambda engine, batch: None)
+    evaluator.state.key_metric_name = "dice"
+
+    def run(scores: list[float], resume: bool) -> float:
+        handler = TrainingCheckpoint(tmp_path, network, optimizer, scheduler, evaluator, resume)
+        trainer = Engine(lambda engine, batch: None)
+        trainer.state.epoch_length, trainer.state.epoch, trainer.state.iteration = 1, 0, 0
+        handler.restore(trainer)
+        for score in scores:
+            trainer.state.epoch += 1
+            evaluator.state.epoch = trainer.state.epoch
+            evaluator.state.metrics = {"dice": score}
+            torch.nn.init.constant_(network.weight, score)
+            handler(trainer)
+        return float(torch.load(tmp_path / "model.pt", weights_only=True)["weight"])
+
+    assert run([0.2, 0.6, 0.4], resume=False) == pytest.approx(0.6)
+    assert run([0.5], resume=True) == pytest.approx(0.6)
+    assert run([0.7], resume=True) == pytest.approx(0.7)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoint.pt", "model.pt"]
