@@ -24,10 +24,13 @@ class SlicePrompts:
         objects: indexes (0..N-1) of the n objects prompted on the slice.
         prompts: their prompts in pixels of the slice, ``points`` [n, K, 2] and ``boxes`` [n, 4], where x runs along
             the first and y along the second axis that the slice leaves of the volume.
+        masks: what is known of the objects, booleans [n, H, W] in pixels of the slice, without any True for an object
+            of which nothing is known; None when that holds for all.
     """
 
     objects: list[int]
     prompts: Prompts
+    masks: torch.Tensor | None = None
 
 
 def slice_index(coordinate: float) -> int:

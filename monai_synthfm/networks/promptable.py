@@ -29,6 +29,7 @@ class ImageEmbedding:
         features: ``[B, C, h, w]``.
         original_size: (H, W) of the images in pixels.
         input_size: (H', W') of the images in the network's square input, before padding.
+        high_resolution: finer feature maps ``[B, C_i, h_i, w_i]`` that a decoder uses besides (SAM 2), finest first.
 
     Example:
         >>> embedding = ImageEmbedding(torch.zeros(1, 256, 16, 16), original_size=(100, 80), input_size=(256, 205))
@@ -39,10 +40,12 @@ class ImageEmbedding:
     features: torch.Tensor
     original_size: tuple[int, int]
     input_size: tuple[int, int]
+    high_resolution: tuple[torch.Tensor, ...] = ()
 
     def to(self, device: torch.device | str) -> ImageEmbedding:
         """Return the embedding on ``device``."""
-        return replace(self, features=self.features.to(device))
+        finer = tuple(features.to(device) for features in self.high_resolution)
+        return replace(self, features=self.features.to(device), high_resolution=finer)
 
 
 class Promptable(nn.Module, ABC):

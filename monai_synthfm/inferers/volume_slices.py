@@ -1,0 +1,67 @@
+# Copyright (c) monai_synthfm contributors
+# Licensed under the Apache License, Version 2.0 (http://www.apache.org/licenses/LICENSE-2.0).
+# SPDX-License-Identifier: Apache-2.0
+"""The slices of a volume as a promptable network sees them, each encoded once."""
+
+from __future__ import annotations
+
+from collections.abc import MutableMapping
+
+import torch
+
+from monai_synthfm.networks import ImageEmbedding, Promptable
+
+__all__ = ["VolumeSlices"]
+
+
+class VolumeSlices:
+    """
+    The slices of one volume across one axis, encoded when they are first asked for.
+
+    The network is shown slices with the first axis that is left as width and the second as height, which is the
+    radiologist's view when the volume is in the display frame (:mod:`monai_synthfm.data.planes`).
+
+    Args:
+        volume: [C, X, Y, Z] in [0, 1] with C = 1 or 3.
+        axis: the axis (0, 1 or 2) across which it is cut.
+        network: encodes.
+        store: keeps embeddings by slice index; a new ``dict`` by default. What it gives back is what is used, so that a
+            store that rounds gives the same masks when it is filled and when it is read.
+
+    Example:
+        >>> from monai_synthfm.networks import MobileSam
+        >>> slices = VolumeSlices(torch.rand(1, 20, 24, 3), 2, MobileSam(image_size=64).eval())
+        >>> len(slices), slices.size, slices.embedding(1).features is slices.embedding(1).features
+        (3, (24, 20), True)
+    """
+
+    def __init__(
+        self,
+        volume: torch.Tensor,
+        axis: int,
+        network: Promptable,
+        store: MutableMapping[int, ImageEmbedding] | None = None,
+    ) -> None:
+        self.volume = volume
+        self.axis = axis
+        self.network = network
+        self.store = {} if store is None else store
+
+    def __len__(self) -> int:
+        return self.volume.shape[self.axis + 1]
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of a slice."""
+        width, height = (size for a, size in enumerate(self.volume.shape[1:]) if a != self.axis)
+        return height, width
+
+    def image(self, index: int) -> torch.Tensor:
+        """Return slice ``index`` as an image [1, C, H, W]."""
+        return self.volume.select(self.axis + 1, index).transpose(-1, -2)[None]
+
+    def embedding(self, index: int) -> ImageEmbedding:
+        """Return the embedding of slice ``index``."""
+        if index not in self.store:
+            self.store[index] = self.network.encode(self.image(index))
+        return self.store[index].to(self.volume.device)
