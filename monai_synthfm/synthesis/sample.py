@@ -10,6 +10,8 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 
+from monai_synthfm.synthesis.acquisition import AcquisitionParams, acquire, field_of_view
+from monai_synthfm.synthesis.anatomy import AnatomyParams, draw_anatomy
 from monai_synthfm.synthesis.appearance import AppearanceParams, render_regions
 from monai_synthfm.synthesis.bezier import BezierShapesParams, draw_shapes
 from monai_synthfm.synthesis.boundaries import connected_instances, erode_labels
@@ -32,8 +34,9 @@ class SampleParams(Params):
     """What ``synthesize`` needs; the structure's own size is the native one, ``spatial_size`` that of the result."""
 
     spatial_size: tuple[int, ...]
-    structure: BezierShapesParams | BoundaryParams
+    structure: BezierShapesParams | BoundaryParams | AnatomyParams
     appearance: AppearanceParams
+    acquisition: AcquisitionParams | None = None
 
 
 def boundary_instances(params: BoundaryParams, device: torch.device | str = "cpu") -> torch.Tensor:
@@ -72,10 +75,16 @@ def synthesize(params: SampleParams, device: torch.device | str = "cpu") -> tupl
     if isinstance(structure, BezierShapesParams):
         labels, phantom = (part.to(device) for part in draw_shapes(structure))
         regions = torch.where((labels == 0) & phantom, len(structure.outlines) + 1, labels)
+    elif isinstance(structure, AnatomyParams):
+        regions, labels = (part.to(device) for part in draw_anatomy(structure))
     else:
         labels = boundary_instances(structure, device)
         regions = (labels > 0).long()
     image = render_regions(regions, params.appearance)
+    if params.acquisition is not None:
+        image = acquire(image, params.acquisition)
+        if params.acquisition.field is not None:
+            labels = labels * field_of_view(params.acquisition.field, labels.shape, labels.device)
     if labels.shape != params.spatial_size:
         image, labels = _resample(image, params.spatial_size), _resample_labels(labels, params.spatial_size)
     return image, _consecutive(labels)
@@ -83,7 +92,8 @@ def synthesize(params: SampleParams, device: torch.device | str = "cpu") -> tupl
 
 def _resample(image: torch.Tensor, size: tuple[int, ...]) -> torch.Tensor:
     if len(size) == 2:
-        return F.interpolate(image[None, None], size, mode="bilinear", antialias=True)[0, 0]
+        # the antialiasing weights sum to 1 only up to rounding
+        return F.interpolate(image[None, None], size, mode="bilinear", antialias=True)[0, 0].clamp(0.0, 1.0)
     return F.interpolate(image[None, None], size, mode="trilinear")[0, 0]
 
 

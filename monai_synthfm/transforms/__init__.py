@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from monai_synthfm.transforms.acquisition import RandAcquisition
+from monai_synthfm.transforms.anatomy import RandAnatomy
 from monai_synthfm.transforms.intensity import RandSynthFMIntensity, RandSynthFMIntensityd
 from monai_synthfm.transforms.label_maps import RandBoundaryMask, RandSynthMorphLabels
 from monai_synthfm.transforms.medsam import MedSAMIntensity, MedSAMIntensityd
@@ -23,6 +25,8 @@ from monai_synthfm.transforms.synthfm import RandSynthFM, RandSynthFMd
 __all__ = [
     "MedSAMIntensity",
     "MedSAMIntensityd",
+    "RandAcquisition",
+    "RandAnatomy",
     "RandBezierShapes",
     "RandBoundaryMask",
     "RandPerlinTexture",

@@ -15,6 +15,7 @@ from monai.data import MetaTensor
 from monai.transforms import MapTransform, Randomizable
 from monai.utils import TransformBackends
 
+from monai_synthfm.synthesis.anatomy import AnatomyParams
 from monai_synthfm.synthesis.appearance import NOISES, AppearanceParams, NoiseParams, TextureParams, render_regions
 from monai_synthfm.synthesis.boundaries import CanvasParams
 from monai_synthfm.synthesis.contrast import shape_intensities
@@ -123,6 +124,20 @@ class RandSynthFMIntensity(RandGenerator):
         base = float(self.R.uniform(*self.background)) if phantom else 0.0
         values = (0.0, *shape_intensities(base, self._draw_contrasts(num_shapes)), *([base] if phantom else []))
         self._finish(spatial_size, values, black_canvas=True)
+
+    def randomize_anatomy(self, spatial_size: Sequence[int], anatomy: AnatomyParams) -> None:
+        """Draw the appearance of an anatomy: each part differs from what it lies in, and a wall from its part."""
+        ground = float(self.R.uniform(*self.background)) * (self.R.rand() < 0.6)
+        insides = [ground]
+        for part in anatomy.parts:
+            insides.append(self._draw_beside(insides[part.parent]))
+        walls = [self._draw_beside(value, brighter=0.75) for value in insides[1:]]
+        self._finish(spatial_size, (*insides, *walls), black_canvas=ground == 0.0)
+
+    def _draw_beside(self, value: float, brighter: float = 0.5) -> float:
+        """An intensity at a random distance from another one, above 0; bright ones may exceed 1 (bone, contrast)."""
+        shift = draw_log_uniform(self.R, self.contrast) * (1.0 if self.R.rand() < brighter else -1.0)
+        return value - shift if value + shift < 0.0 else value + shift
 
     def randomize_canvas(self, spatial_size: Sequence[int]) -> None:
         """Draw the appearance of a boundary image: regions above 0 take the canvas, region 0 nearly its mean."""

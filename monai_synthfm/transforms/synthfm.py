@@ -16,6 +16,8 @@ from monai.utils import TransformBackends
 
 from monai_synthfm.synthesis.params import Params
 from monai_synthfm.synthesis.sample import SampleParams, synthesize
+from monai_synthfm.transforms.acquisition import RandAcquisition
+from monai_synthfm.transforms.anatomy import RandAnatomy
 from monai_synthfm.transforms.generator import RandGenerator, check_probability, check_range, draw_log_uniform
 from monai_synthfm.transforms.intensity import RandSynthFMIntensity
 from monai_synthfm.transforms.label_maps import RandBoundaryMask
@@ -23,7 +25,8 @@ from monai_synthfm.transforms.shapes import RandBezierShapes
 
 __all__ = ["MODULES", "RandSynthFM", "RandSynthFMD", "RandSynthFMDict", "RandSynthFMd"]
 
-MODULES = ("shape", "boundary", "both")
+MODULES = ("shape", "boundary", "both", "anatomy", "all")
+"""The paper's modules, both of them mixed, this project's own, and all three mixed."""
 
 
 class RandSynthFM(RandGenerator):
@@ -71,6 +74,9 @@ class RandSynthFM(RandGenerator):
         shapes: RandBezierShapes | None = None,
         boundary: RandBoundaryMask | None = None,
         intensity: RandSynthFMIntensity | None = None,
+        anatomy: RandAnatomy | None = None,
+        acquisition: RandAcquisition | None = None,
+        anatomy_prob: float = 0.6,
         device: torch.device | str = "cpu",
     ) -> None:
         super().__init__(device)
@@ -81,15 +87,19 @@ class RandSynthFM(RandGenerator):
         self.spatial_size = tuple(int(size) for size in spatial_size)
         self.module = module
         boundary_prob = check_probability("boundary_prob", boundary_prob)
-        self.boundary_prob = {"shape": 0.0, "boundary": 1.0, "both": boundary_prob}[module]
+        self.boundary_prob = {"shape": 0.0, "boundary": 1.0}.get(module, boundary_prob)
         self.native_size = None if native_size is None else check_range("native_size", native_size, low=16)
         self.shapes = shapes or RandBezierShapes(spatial_size)
         self.boundary = boundary or RandBoundaryMask(spatial_size)
         self.intensity = intensity or RandSynthFMIntensity()
+        self.anatomy = anatomy or RandAnatomy(spatial_size)
+        self.acquisition = acquisition or RandAcquisition()
+        anatomy_prob = check_probability("anatomy_prob", anatomy_prob)
+        self.anatomy_prob = {"anatomy": 1.0, "all": anatomy_prob}.get(module, 0.0)
         self._share_random_state()
 
     def _share_random_state(self) -> None:
-        for generator in (self.shapes, self.boundary, self.intensity):
+        for generator in (self.shapes, self.boundary, self.intensity, self.anatomy, self.acquisition):
             generator.set_random_state(state=self.R)
 
     def set_random_state(self, seed: int | None = None, state: np.random.RandomState | None = None) -> RandSynthFM:
@@ -100,8 +110,12 @@ class RandSynthFM(RandGenerator):
     def randomize(self, data: Any = None) -> None:
         """Draw module, native size, structure and appearance."""
         native = self._draw_native_size()
-        generator: RandBezierShapes | RandBoundaryMask
-        if self.R.rand() < self.boundary_prob:
+        generator: RandBezierShapes | RandBoundaryMask | RandAnatomy
+        if self.anatomy_prob and self.R.rand() < self.anatomy_prob:
+            generator = self.anatomy
+            generator.randomize(native)
+            self.intensity.randomize_anatomy(native, generator.params)
+        elif self.R.rand() < self.boundary_prob:
             generator = self.boundary
             generator.randomize(native)
             self.intensity.randomize_canvas(native)
@@ -110,7 +124,11 @@ class RandSynthFM(RandGenerator):
             generator.randomize(native)
             drawn = generator.params
             self.intensity.randomize_shapes(native, len(drawn.outlines), drawn.phantom is not None)
-        self.params = SampleParams(self.spatial_size, generator.params, self.intensity.params)
+        acquisition = None
+        if self.anatomy_prob:
+            self.acquisition.randomize(native)
+            acquisition = self.acquisition.params
+        self.params = SampleParams(self.spatial_size, generator.params, self.intensity.params, acquisition)
 
     def _draw_native_size(self) -> tuple[int, ...]:
         if self.native_size is None:

@@ -101,7 +101,7 @@ def test_given_generators_are_used() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"module": "all"}, "module must be one of shape, boundary, both, got 'all'"),
+        ({"module": "organs"}, "module must be one of shape, boundary, both, anatomy, all, got 'organs'"),
         ({"spatial_size": (8, 8, 8)}, r"spatial_size must be \(height, width\)"),
         ({"native_size": (8, 100)}, r"native_size must be .* within \[16, inf\]"),
         ({"boundary_prob": 1.2}, "boundary_prob must be a probability"),

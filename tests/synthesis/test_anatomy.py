@@ -1,0 +1,73 @@
+# Copyright (c) monai_synthfm contributors
+# Licensed under the Apache License, Version 2.0 (http://www.apache.org/licenses/LICENSE-2.0).
+# SPDX-License-Identifier: Apache-2.0
+"""Drawn anatomies against scikit-image's polygons and scipy's distances."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from scipy import ndimage
+from skimage.draw import polygon2mask
+
+from monai_synthfm.synthesis.anatomy import AnatomyParams, PartParams, draw_anatomy
+from monai_synthfm.synthesis.outlines import OutlineParams, trace_outline
+
+SIZE = (96, 128)
+OVAL = OutlineParams((0.6, 0.5), 0.3, 1.5, 2.0, (), 0.0, 0.3, False)
+PLAIN = PartParams(OVAL, parent=0, wall=0.0, gaps=(), label=1, wall_label=1)
+
+
+def draw(*parts):
+    regions, labels = draw_anatomy(AnatomyParams(SIZE, parts))
+    return regions.numpy(), labels.numpy()
+
+
+def test_a_part_fills_its_outline():
+    regions, _ = draw(PLAIN)
+    points = trace_outline(OVAL) * 96 - 0.5
+    expected = polygon2mask(SIZE, points[:, ::-1])
+    assert np.count_nonzero((regions == 1) != expected) < 0.02 * expected.sum() + np.count_nonzero(
+        expected ^ ndimage.binary_erosion(expected)
+    )
+
+
+def test_a_part_does_not_leave_its_parent():
+    disc = replace(OVAL, center=(0.9, 0.5), elongation=1.0)
+    regions, labels = draw(PLAIN, replace(PLAIN, outline=disc, parent=1, label=2))
+    alone, _ = draw(PLAIN)
+    assert (regions == 2).any()
+    assert not ((regions == 2) & (alone == 0)).any()
+    assert np.array_equal(labels == 2, regions == 2)
+
+
+def test_later_parts_lie_over_earlier_ones():
+    other = replace(PLAIN, outline=replace(OVAL, center=(0.8, 0.5)), label=2)
+    alone, _ = draw(other)
+    regions, _ = draw(PLAIN, other)
+    assert np.array_equal(regions == 2, alone == 1)
+
+
+def test_a_wall_is_the_rim_of_its_thickness():
+    regions, labels = draw(replace(PLAIN, wall=0.06, wall_label=2))
+    inside = regions > 0
+    depth = ndimage.distance_transform_edt(inside)
+    assert depth[regions == 2].max() <= 0.06 * 96 + 2.0
+    assert depth[regions == 1].min() >= 0.06 * 96 - 2.0
+    assert np.array_equal(labels, np.where(inside, regions, 0))
+
+
+def test_gaps_interrupt_the_wall():
+    whole, _ = draw(replace(PLAIN, wall=0.05))
+    half, _ = draw(replace(PLAIN, wall=0.05, gaps=((0.0, 0.5),)))
+    share = np.count_nonzero(half == 2) / np.count_nonzero(whole == 2)
+    assert 0.4 < share < 0.6
+    assert np.array_equal(half > 0, whole > 0)
+
+
+def test_labels_join_parts():
+    child = replace(PLAIN, outline=replace(OVAL, radius=0.1), parent=1, label=1)
+    regions, labels = draw(PLAIN, child)
+    assert set(np.unique(regions)) == {0, 1, 2}
+    assert np.array_equal(labels, (regions > 0).astype(int))

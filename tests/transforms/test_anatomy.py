@@ -1,0 +1,73 @@
+# Copyright (c) monai_synthfm contributors
+# Licensed under the Apache License, Version 2.0 (http://www.apache.org/licenses/LICENSE-2.0).
+# SPDX-License-Identifier: Apache-2.0
+"""Random anatomies: reproducible, within their ranges, and usable as targets."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from monai_synthfm.synthesis.anatomy import AnatomyParams
+from monai_synthfm.transforms import RandAnatomy, RandSynthFM
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 2**31 - 1))
+def test_params_replay_bit_for_bit_from_their_text(seed):
+    anatomy = RandAnatomy((48, 64)).set_random_state(seed=seed)
+    labels = anatomy()
+    text = anatomy.params.to_json()
+    assert AnatomyParams.parse(text) == anatomy.params
+    assert (RandAnatomy((8, 8)).replay(text) == labels).all()
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 2**31 - 1))
+def test_every_part_comes_after_its_parent(seed):
+    anatomy = RandAnatomy((48, 64)).set_random_state(seed=seed)
+    anatomy.randomize()
+    parents = [part.parent for part in anatomy.params.parts]
+    assert all(0 <= parent <= number for number, parent in enumerate(parents))
+
+
+def test_organs_have_radii_within_the_range():
+    anatomy = RandAnatomy((64, 64), body_prob=0.0, pair_prob=0.0, parts_prob=0.0, radius=(0.1, 0.2), num_organs=(4, 4))
+    anatomy.set_random_state(seed=0)
+    for _ in range(10):
+        anatomy.randomize()
+        radii = [part.outline.radius for part in anatomy.params.parts if part.label]
+        assert len(radii) == 4
+        assert all(0.1 <= radius <= 0.2 for radius in radii)
+
+
+def test_twins_mirror_each_other_in_the_frame():
+    anatomy = RandAnatomy((64, 64), body_prob=0.0, pair_prob=1.0, parts_prob=0.0, num_organs=(1, 1))
+    anatomy.set_random_state(seed=3).randomize()
+    one, twin = (part.outline for part in anatomy.params.parts if part.label)
+    assert np.isclose(one.center[0] + twin.center[0], 1.0)
+    assert one.center[1] == twin.center[1]
+    assert twin.mirrored
+
+
+def test_a_body_can_be_the_only_target():
+    anatomy = RandAnatomy((64, 64), body_prob=1.0, whole_prob=1.0).set_random_state(seed=0)
+    for _ in range(5):
+        assert anatomy().unique().tolist() == [0, 1]
+
+
+@pytest.mark.parametrize("module", ["anatomy", "all"])
+def test_whole_samples_replay_and_have_targets(module):
+    generator = RandSynthFM((96, 64), module=module, native_size=(48, 120)).set_random_state(seed=1)
+    found = 0
+    for _ in range(12):
+        image, labels = generator()
+        again, same = generator.replay(image.meta["synthfm"])
+        assert (image == again).all()
+        assert (labels == same).all()
+        assert image.shape == labels.shape == (1, 96, 64)
+        assert 0 <= float(image.min()) <= float(image.max()) <= 1
+        found += int(labels.max() > 0)
+    assert found >= 10
