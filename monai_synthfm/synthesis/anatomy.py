@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from PIL import Image, ImageDraw
+from skimage.measure import label as label_pieces
 
 from monai_synthfm.synthesis.outlines import OutlineParams, trace_outline
 from monai_synthfm.synthesis.params import Params
@@ -53,8 +54,9 @@ def draw_anatomy(params: AnatomyParams) -> tuple[torch.Tensor, torch.Tensor]:
         params: P parts.
 
     Returns:
-        Regions ``[H, W]`` int64: 0 is the ground, i the inside of the i-th part and P + i its wall; and instance labels
-        ``[H, W]`` int64. Both on the CPU, where polygons are filled.
+        Regions ``[H, W]`` int64: 0 is the ground, i the inside of the i-th part and P + i its wall; and instances ``[H,
+        W]`` int64, the 8-connected pieces that are left of each label once other parts lie over it. Both on the CPU,
+        where polygons are filled.
 
     Source: not given in the paper, whose shapes have neither walls nor parts of their own; our choice, since organs do.
 
@@ -78,7 +80,8 @@ def draw_anatomy(params: AnatomyParams) -> tuple[torch.Tensor, torch.Tensor]:
             thickness = max(1, round(part.wall * min(height, width)))
             regions[inside & _stroke(points, part.gaps, 2 * thickness, (height, width))] = count + number
     table = np.array([0, *(p.label for p in params.parts), *(p.wall_label for p in params.parts)], dtype=np.int64)
-    return torch.from_numpy(regions), torch.from_numpy(table[regions])
+    instances = label_pieces(table[regions], background=0, connectivity=2)
+    return torch.from_numpy(regions), torch.from_numpy(instances)
 
 
 def _fill(points: np.ndarray, size: tuple[int, int]) -> np.ndarray:

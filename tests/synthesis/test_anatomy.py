@@ -39,7 +39,7 @@ def test_a_part_does_not_leave_its_parent():
     alone, _ = draw(PLAIN)
     assert (regions == 2).any()
     assert not ((regions == 2) & (alone == 0)).any()
-    assert np.array_equal(labels == 2, regions == 2)
+    assert np.array_equal(labels == labels[regions == 2].min(), regions == 2)
 
 
 def test_later_parts_lie_over_earlier_ones():
@@ -55,7 +55,8 @@ def test_a_wall_is_the_rim_of_its_thickness():
     depth = ndimage.distance_transform_edt(inside)
     assert depth[regions == 2].max() <= 0.06 * 96 + 2.0
     assert depth[regions == 1].min() >= 0.06 * 96 - 2.0
-    assert np.array_equal(labels, np.where(inside, regions, 0))
+    assert labels.max() == 2
+    assert np.array_equal(labels == labels[regions == 2].min(), regions == 2)
 
 
 def test_gaps_interrupt_the_wall():
@@ -71,3 +72,12 @@ def test_labels_join_parts():
     regions, labels = draw(PLAIN, child)
     assert set(np.unique(regions)) == {0, 1, 2}
     assert np.array_equal(labels, (regions > 0).astype(int))
+
+
+def test_a_label_cut_in_two_by_a_part_over_it_is_two_instances():
+    bar = replace(OVAL, radius=0.2, elongation=12.0, angle=np.pi / 2, exponent=6.0)
+    disc = replace(OVAL, elongation=1.0, radius=0.2, angle=0.0)
+    regions, instances = draw(replace(PLAIN, outline=disc), replace(PLAIN, outline=bar, label=0))
+    _, count = ndimage.label(regions == 1)
+    assert count == 2
+    assert instances.max() == 2
