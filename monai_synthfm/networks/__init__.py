@@ -1,22 +1,31 @@
 # Copyright (c) monai_synthfm contributors
 # Licensed under the Apache License, Version 2.0 (http://www.apache.org/licenses/LICENSE-2.0).
 # SPDX-License-Identifier: Apache-2.0
-"""Promptable networks: SAM and MobileSAM behind one interface, and where their weights come from."""
+"""Promptable networks: SAM, MobileSAM and SAM 2 behind one interface, and where their weights come from."""
 
 from __future__ import annotations
 
 from monai_synthfm.networks.fetch import sha256_of
+from monai_synthfm.networks.memory_bank import MemoryBank, SliceMemory, TrackedMasks
 from monai_synthfm.networks.mobile_sam import MobileSam
 from monai_synthfm.networks.promptable import ImageEmbedding, Promptable
 from monai_synthfm.networks.sam import SAM_ENCODERS, Sam, ViTSize
+from monai_synthfm.networks.sam2 import Sam2
+from monai_synthfm.networks.sam2_parts import SAM2_SIZES, Sam2Size
 from monai_synthfm.networks.weights import find_weights, load_state
 
 __all__ = [
+    "SAM2_SIZES",
     "SAM_ENCODERS",
     "ImageEmbedding",
+    "MemoryBank",
     "MobileSam",
     "Promptable",
     "Sam",
+    "Sam2",
+    "Sam2Size",
+    "SliceMemory",
+    "TrackedMasks",
     "ViTSize",
     "find_weights",
     "load_state",

@@ -1,7 +1,7 @@
 # Copyright (c) monai_synthfm contributors
 # Licensed under the Apache License, Version 2.0 (http://www.apache.org/licenses/LICENSE-2.0).
 # SPDX-License-Identifier: Apache-2.0
-"""How an image becomes SAM's square input: longest side and padding as in SAM, or squashed as in MedSAM."""
+"""How an image becomes a square input: longest side and padding as in SAM, or squashed as in MedSAM and SAM 2."""
 
 from __future__ import annotations
 
@@ -9,11 +9,48 @@ from collections.abc import Sequence
 from typing import Literal
 
 import torch
+from monai.utils import convert_to_tensor
 from torch.nn import functional as F
 
-__all__ = ["Preprocessing", "longest_side_size", "medsam_input", "sam_input"]
+__all__ = [
+    "MASK_LOGIT",
+    "Preprocessing",
+    "as_logits",
+    "checked_image",
+    "longest_side_size",
+    "medsam_input",
+    "sam_input",
+    "square_input",
+]
 
 Preprocessing = Literal["sam", "medsam"]
+MASK_LOGIT = 10.0
+"""Logit of the inside of a known mask; that of the outside is its negative."""
+
+
+def as_logits(masks: torch.Tensor) -> torch.Tensor:
+    """Turn booleans into logits of plus and minus ``MASK_LOGIT``; other masks are taken for logits.
+
+    Example:
+        >>> as_logits(torch.tensor([True, False])).tolist(), as_logits(torch.tensor([0.5])).tolist()
+        ([10.0, -10.0], [0.5])
+    """
+    return MASK_LOGIT * (2.0 * masks.float() - 1.0) if masks.dtype == torch.bool else masks.float()
+
+
+def checked_image(image: torch.Tensor) -> torch.Tensor:
+    """Return an image without metadata after checking that networks can take it.
+
+    Raises:
+        ValueError: when it is not ``[B, 1 or 3, H, W]`` in floating point.
+    """
+    plain: torch.Tensor = convert_to_tensor(image, track_meta=False)
+    if plain.ndim != 4 or plain.shape[1] not in (1, 3) or not plain.is_floating_point():
+        raise ValueError(
+            "image must be [B, 1 or 3, H, W], floating point in [0, 1], "
+            f"got shape {tuple(plain.shape)} of {plain.dtype}."
+        )
+    return plain
 
 
 def longest_side_size(size: Sequence[int], longest: int) -> tuple[int, int]:
@@ -74,3 +111,23 @@ def medsam_input(image: torch.Tensor, image_size: int) -> tuple[torch.Tensor, tu
     # the interpolation among it.
     image = (image - low) / (high - low).clamp_min(1 / 255)
     return image.expand(-1, 3, -1, -1), size
+
+
+def square_input(image: torch.Tensor, image_size: int, mean: torch.Tensor, std: torch.Tensor) -> torch.Tensor:
+    """Squash to a square and normalise as SAM 2 does: ``(image' - mean) / std``.
+
+    Resizing is antialiased bilinear, as sam2's ``SAM2Transforms`` do it.
+
+    Args:
+        image: ``[B, 1 or 3, H, W]`` in [0, 1].
+        image_size: side of the square in pixels.
+        mean: of the RGB channels, ``[3, 1, 1]``.
+        std: of the RGB channels, ``[3, 1, 1]``.
+
+    Returns:
+        ``[B, 3, image_size, image_size]``.
+    """
+    size = (image_size, image_size)
+    if size != tuple(image.shape[-2:]):
+        image = F.interpolate(image, size, mode="bilinear", align_corners=False, antialias=True)
+    return (image - mean) / std

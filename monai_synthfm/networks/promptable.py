@@ -16,7 +16,7 @@ from torch import nn
 
 from monai_synthfm.prompts.prompts import Prompts
 
-__all__ = ["ImageEmbedding", "Multimask", "Promptable"]
+__all__ = ["ImageEmbedding", "Multimask", "Promptable", "checked_multimask"]
 
 Multimask = Literal["never", "single_click", "always"]
 
@@ -66,7 +66,7 @@ class Promptable(nn.Module, ABC):
 
     def __init__(self, multimask: Multimask = "never") -> None:
         super().__init__()
-        self.multimask = _checked_multimask(multimask)
+        self.multimask = checked_multimask(multimask)
         self._frozen: tuple[str, ...] = ()
 
     @abstractmethod
@@ -96,6 +96,18 @@ class Promptable(nn.Module, ABC):
         """Bring low-resolution logits ``[B, N, h, w]`` to the size of the original image ``[B, N, H, W]``."""
 
     @abstractmethod
+    def mask_prompt(self, masks: torch.Tensor, embedding: ImageEmbedding) -> torch.Tensor:
+        """Bring masks of the original image to the network's frame, the way back of :meth:`postprocess`.
+
+        Args:
+            masks: ``[N, H, W]`` booleans, or logits, above 0 inside.
+            embedding: of that image.
+
+        Returns:
+            low-resolution logits ``[N, 1, h, w]`` as :class:`Prompts` takes them.
+        """
+
+    @abstractmethod
     def reset_decoder(self, seed: int | None = None) -> None:
         """Draw the mask decoder's weights anew, from ``seed`` or (None) from torch's global generator."""
 
@@ -110,7 +122,7 @@ class Promptable(nn.Module, ABC):
         Returns:
             logits ``[B, N, h, w]`` at low resolution.
         """
-        multimask = self.multimask if multimask is None else _checked_multimask(multimask)
+        multimask = self.multimask if multimask is None else checked_multimask(multimask)
         logits, iou = self.predict_masks(embedding, prompts)
         if multimask == "never":
             return logits[:, :, 0]
@@ -177,7 +189,8 @@ class Promptable(nn.Module, ABC):
         return self
 
 
-def _checked_multimask(value: str) -> Multimask:
+def checked_multimask(value: str) -> Multimask:
+    """Return ``value`` after checking that it is one of the choices."""
     choices: Sequence[Multimask] = get_args(Multimask)
     for choice in choices:
         if value == choice:

@@ -5,8 +5,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
 from typing import get_args
 
 import torch
@@ -15,10 +13,18 @@ from segment_anything.modeling import MaskDecoder, PromptEncoder, TwoWayTransfor
 from torch import nn
 from torch.nn import functional as F
 
-from monai_synthfm.networks.preprocessing import Preprocessing, medsam_input, sam_input
+from monai_synthfm.networks.mask_decoding import SharedImage, predict_masks
+from monai_synthfm.networks.preprocessing import (
+    MASK_LOGIT,
+    Preprocessing,
+    as_logits,
+    checked_image,
+    medsam_input,
+    sam_input,
+)
+from monai_synthfm.networks.pretrained import PretrainedPromptable
 from monai_synthfm.networks.prompt_tokens import PromptTokens, embed_tokens
-from monai_synthfm.networks.promptable import ImageEmbedding, Multimask, Promptable
-from monai_synthfm.networks.weights import find_weights, load_state
+from monai_synthfm.networks.promptable import ImageEmbedding, Multimask
 from monai_synthfm.prompts.prompts import Prompts
 
 __all__ = ["EMBED_DIM", "PATCH_SIZE", "SamFamily", "checked_image_size"]
@@ -34,7 +40,7 @@ def checked_image_size(value: int) -> int:
     return value
 
 
-class SamFamily(Promptable):
+class SamFamily(PretrainedPromptable):
     """An image encoder with SAM's prompt encoder and mask decoder, under segment-anything's state dict keys.
 
     Args:
@@ -81,33 +87,9 @@ class SamFamily(Promptable):
         self.register_buffer("pixel_mean", torch.tensor([123.675, 116.28, 103.53]).view(3, 1, 1), persistent=False)
         self.register_buffer("pixel_std", torch.tensor([58.395, 57.12, 57.375]).view(3, 1, 1), persistent=False)
 
-    def _initialise(
-        self,
-        pretrained: str | Path | None,
-        reset_decoder: bool,
-        seed: int | None,
-        checkpoint: str | Path | None,
-        frozen: Sequence[str],
-    ) -> None:
-        """Load weights in the order of the constructors' documentation, then freeze."""
-        if pretrained is not None:
-            path = find_weights(pretrained)
-            self._load_strictly(self, load_state(path), path)
-        if reset_decoder:
-            self.reset_decoder(seed)
-        if checkpoint is not None:
-            self.load_checkpoint(checkpoint)
-        self.freeze(*frozen)
-
     def encode(self, image: torch.Tensor) -> ImageEmbedding:
         """Compute the embedding of images ``[B, 1 or 3, H, W]`` in [0, 1] of any size."""
-        image = convert_to_tensor(image, track_meta=False)
-        if image.ndim != 4 or image.shape[1] not in (1, 3) or not image.is_floating_point():
-            raise ValueError(
-                "image must be [B, 1 or 3, H, W], floating point in [0, 1], "
-                f"got shape {tuple(image.shape)} of {image.dtype}."
-            )
-        image = image.to(self.pixel_mean.dtype)
+        image = checked_image(image).to(self.pixel_mean.dtype)
         if self.preprocessing == "sam":
             square, input_size = sam_input(image, self.image_size, self.pixel_mean, self.pixel_std)
         else:
@@ -132,18 +114,19 @@ class SamFamily(Promptable):
         masks = self._flat_masks(prompts)
         with torch.autocast(features.device.type, enabled=False):
             image_pe = self.prompt_encoder.get_dense_pe()
+        if masks is None:
+            no_mask = self.prompt_encoder.no_mask_embed.weight[..., None, None]
+            shared = SharedImage(self.mask_decoder, features + no_mask, image_pe)
 
         indexes, logits, iou = [], [], []
         for index, coords, labels in tokens.chunks(self.objects_per_pass):
-            # The decoder only adds its image embedding, one for all objects, to the dense prompt embeddings, one per
-            # object. Objects of different images go through it together by handing the features over with the latter.
-            dense = features[index // count] + self._dense_embeddings(masks, index)
-            low, quality = self.mask_decoder.predict_masks(
-                image_embeddings=torch.zeros_like(dense[:1]),
-                image_pe=image_pe,
-                sparse_prompt_embeddings=embed_tokens(self.prompt_encoder, coords, labels),
-                dense_prompt_embeddings=dense,
-            )
+            owner = index // count
+            if masks is not None:
+                # with masks every object reads an image of its own
+                marked = features[owner] + self.prompt_encoder.mask_downscaling(masks.to(features.device)[index])
+                shared, owner = SharedImage(self.mask_decoder, marked, image_pe), torch.arange(len(index)).to(owner)
+            prompted = embed_tokens(self.prompt_encoder, coords, labels)
+            low, quality = predict_masks(self.mask_decoder, shared, owner, prompted)
             indexes.append(index)
             logits.append(low.float())
             iou.append(quality.float())
@@ -162,55 +145,24 @@ class SamFamily(Promptable):
             return logits
         return F.interpolate(logits, embedding.original_size, mode="bilinear", align_corners=False)
 
-    def reset_decoder(self, seed: int | None = None) -> None:
-        """Draw the mask decoder's weights anew, as segment-anything's constructor would.
+    def mask_prompt(self, masks: torch.Tensor, embedding: ImageEmbedding) -> torch.Tensor:
+        """Resize ``[N, H, W]`` to the square input with padding outside, then to a quarter: ``[N, 1, h, w]``.
 
-        Args:
-            seed: of the weights; torch's global generators are then left as they were. None draws from the global
-                generator.
+        Booleans become logits of plus and minus 10.
         """
-        if seed is None:
-            fresh = _new_mask_decoder()
-        else:
-            with torch.random.fork_rng(devices=[]):
-                # Not torch.manual_seed, which would also seed the generators of accelerators.
-                torch.random.default_generator.manual_seed(seed)
-                fresh = _new_mask_decoder()
-        self.mask_decoder.load_state_dict(fresh.state_dict())
+        # Antialiasing keeps the share of each coarse pixel that thin structures cover.
+        logits = F.interpolate(as_logits(masks)[:, None], embedding.input_size, mode="bilinear", antialias=True)
+        height, width = embedding.input_size
+        logits = F.pad(logits, (0, self.image_size - width, 0, self.image_size - height), value=-MASK_LOGIT)
+        return F.interpolate(logits, tuple(self.prompt_encoder.mask_input_size), mode="bilinear", antialias=True)
 
-    def load_checkpoint(self, path: str | Path) -> None:
-        """Load a state dict of this network or of some of its parts (say ``mask_decoder.*``), each part strictly.
+    @property
+    def decoder(self) -> nn.Module:
+        """The mask decoder."""
+        return self.mask_decoder
 
-        Args:
-            path: file written by ``torch.save``.
-
-        Raises:
-            ValueError: when keys are unknown or a part is incomplete.
-        """
-        state = load_state(path)
-        parts = dict(self.named_children())
-        unknown = sorted(key for key in state if key.partition(".")[0] not in parts)
-        if unknown:
-            raise ValueError(
-                f"{path}: unknown keys {unknown[:3]} ({len(unknown)} in all); expected those of {list(parts)}."
-            )
-        for name in {key.partition(".")[0] for key in state}:
-            prefix = f"{name}."
-            part = {key[len(prefix) :]: value for key, value in state.items() if key.startswith(prefix)}
-            self._load_strictly(parts[name], part, path)
-
-    @staticmethod
-    def _load_strictly(module: nn.Module, state: dict[str, torch.Tensor], path: str | Path) -> None:
-        message = f"{path}: these weights do not fit {type(module).__name__}"
-        try:
-            missing, unexpected = module.load_state_dict(state, strict=False)
-        except RuntimeError as error:
-            raise ValueError(f"{message}: {str(error)[:300]}") from error
-        if missing or unexpected:
-            raise ValueError(
-                f"{message}: {len(missing)} keys are missing {missing[:3]}, "
-                f"{len(unexpected)} are unknown {unexpected[:3]}."
-            )
+    def _new_decoder(self) -> nn.Module:
+        return _new_mask_decoder()
 
     def _flat_masks(self, prompts: Prompts) -> torch.Tensor | None:
         if prompts.masks is None:
@@ -222,12 +174,6 @@ class SamFamily(Promptable):
                 f"got {tuple(prompts.masks.shape[-2:])}."
             )
         return convert_to_tensor(prompts.masks, track_meta=False).flatten(0, 1)
-
-    def _dense_embeddings(self, masks: torch.Tensor | None, index: torch.Tensor) -> torch.Tensor:
-        if masks is None:
-            embedding: torch.Tensor = self.prompt_encoder.no_mask_embed.weight.reshape(1, -1, 1, 1)
-            return embedding
-        return self.prompt_encoder.mask_downscaling(masks.to(index.device)[index])
 
 
 def _new_mask_decoder() -> MaskDecoder:

@@ -75,6 +75,13 @@ class Weights:
 
 _META = "https://dl.fbaipublicfiles.com/segment_anything"
 
+
+def _sam2(name: str, sha256: str, size: int | None = None) -> Weights:
+    folder = "092824" if name.startswith("sam2.1_") else "072824"
+    file = PublishedFile(f"{_META}_2/{folder}/{name}.pt", sha256, size)
+    return Weights(name, f"Sam2 {name}", "Apache-2.0", (file,))
+
+
 WEIGHTS: Mapping[str, Weights] = {
     weights.name: weights
     for weights in (
@@ -112,6 +119,14 @@ WEIGHTS: Mapping[str, Weights] = {
                 ),
             ),
         ),
+        _sam2("sam2.1_hiera_tiny", "7402e0d864fa82708a20fbd15bc84245c2f26dff0eb43a4b5b93452deb34be69", 156_008_466),
+        _sam2("sam2.1_hiera_small", "6d1aa6f30de5c92224f8172114de081d104bbd23dd9dc5c58996f0cad5dc4d38"),
+        _sam2("sam2.1_hiera_base_plus", "a2345aede8715ab1d5d31b4a509fb160c5a4af1970f199d9054ccfb746c004c5"),
+        _sam2("sam2.1_hiera_large", "2647878d5dfa5098f2f8649825738a9345572bae2d4350a2468587ece47dd318"),
+        _sam2("sam2_hiera_tiny", "65b50056e05bcb13694174f51bb6da89c894b57b75ccdf0ba6352c597c5d1125"),
+        _sam2("sam2_hiera_small", "95949964d4e548409021d47b22712d5f1abf2564cc0c3c765ba599a24ac7dce3"),
+        _sam2("sam2_hiera_base_plus", "d0bb7f236400a49669ffdd1be617959a8b1d1065081789d7bbff88eded3a8071"),
+        _sam2("sam2_hiera_large", "7442e4e9b732a508f80e141e7c2913437a3610ee0c77381a66658c3a445df87b"),
         Weights(
             "mobile_sam",
             "MobileSam",

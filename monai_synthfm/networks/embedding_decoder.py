@@ -1,0 +1,62 @@
+# Copyright (c) monai_synthfm contributors
+# Licensed under the Apache License, Version 2.0 (http://www.apache.org/licenses/LICENSE-2.0).
+# SPDX-License-Identifier: Apache-2.0
+"""A promptable network that starts from stored features instead of images, so that its decoder trains alone."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from monai_synthfm.networks.promptable import ImageEmbedding, Promptable
+from monai_synthfm.prompts.prompts import Prompts
+
+__all__ = ["EmbeddingDecoder"]
+
+
+class EmbeddingDecoder(nn.Module):
+    """Decode prompts from features; all of it happens in ``forward``, where data-parallel wrappers look.
+
+    Args:
+        network: whose features and decoder.
+        image_size: side in pixels of the square images, which is that of the network's input.
+        upsample: give logits in the images' size instead of the decoder's low resolution.
+
+    Example:
+        >>> from monai_synthfm.networks import MobileSam
+        >>> decoder = EmbeddingDecoder(MobileSam(image_size=64), image_size=64)
+        >>> click = {"points": torch.full((1, 2, 1, 2), 30.0), "point_labels": torch.ones(1, 2, 1)}
+        >>> decoder(torch.zeros(1, 256, 4, 4, dtype=torch.float16), **click).shape
+        torch.Size([1, 2, 16, 16])
+    """
+
+    def __init__(self, network: Promptable, image_size: int, upsample: bool = False) -> None:
+        super().__init__()
+        self.network = network
+        self.image_size = image_size
+        self.upsample = upsample
+
+    def forward(
+        self,
+        features: torch.Tensor,
+        points: torch.Tensor | None = None,
+        point_labels: torch.Tensor | None = None,
+        boxes: torch.Tensor | None = None,
+        masks: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """Segment the prompted objects.
+
+        Args:
+            features: ``[B, C, h, w]`` of ``network.encode``, in any floating point type.
+            points: as those after it, see :class:`Promptable`.
+            point_labels: ``[B, N, K]``.
+            boxes: ``[B, N, 4]``.
+            masks: ``[B, N, 1, h, w]``.
+
+        Returns:
+            logits ``[B, N, h', w']`` at low resolution, or ``[B, N, image_size, image_size]`` with ``upsample``.
+        """
+        size = (self.image_size, self.image_size)
+        embedding = ImageEmbedding(features.float(), original_size=size, input_size=size)
+        logits = self.network.decode(embedding, Prompts(points, point_labels, boxes, masks))
+        return self.network.postprocess(logits, embedding) if self.upsample else logits

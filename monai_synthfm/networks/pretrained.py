@@ -1,0 +1,106 @@
+# Copyright (c) monai_synthfm contributors
+# Licensed under the Apache License, Version 2.0 (http://www.apache.org/licenses/LICENSE-2.0).
+# SPDX-License-Identifier: Apache-2.0
+"""Promptable networks that start from published weights, in whole or in parts, or with a decoder from scratch."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from monai_synthfm.networks.promptable import Promptable
+from monai_synthfm.networks.weights import find_weights, load_state
+
+__all__ = ["PretrainedPromptable"]
+
+
+class PretrainedPromptable(Promptable):
+    """A promptable network whose state dict has its publisher's keys."""
+
+    @property
+    @abstractmethod
+    def decoder(self) -> nn.Module:
+        """The mask decoder."""
+
+    @abstractmethod
+    def _new_decoder(self) -> nn.Module:
+        """Build another mask decoder with weights from torch's global generator."""
+
+    def _initialise(
+        self,
+        pretrained: str | Path | None,
+        reset_decoder: bool,
+        seed: int | None,
+        checkpoint: str | Path | None,
+        frozen: Sequence[str],
+    ) -> None:
+        """Load weights in the order of the constructors' documentation, then freeze."""
+        if pretrained is not None:
+            path = find_weights(pretrained)
+            _load_strictly(self, load_state(path), path)
+        if reset_decoder:
+            self.reset_decoder(seed)
+        if checkpoint is not None:
+            self.load_checkpoint(checkpoint)
+        self.freeze(*frozen)
+
+    def reset_decoder(self, seed: int | None = None) -> None:
+        """Draw the mask decoder's weights anew, as its publisher's constructor would.
+
+        Args:
+            seed: of the weights; torch's global generators are then left as they were. None draws from the global
+                generator.
+        """
+        if seed is None:
+            fresh = self._new_decoder()
+        else:
+            with torch.random.fork_rng(devices=[]):
+                # Not torch.manual_seed, which would also seed the generators of accelerators.
+                torch.random.default_generator.manual_seed(seed)
+                fresh = self._new_decoder()
+        self.decoder.load_state_dict(fresh.state_dict())
+
+    def load_checkpoint(self, path: str | Path) -> None:
+        """Load a state dict of this network or of some of its parts (say the mask decoder), each part strictly.
+
+        Args:
+            path: file written by ``torch.save``.
+
+        Raises:
+            ValueError: when keys are unknown or a part is incomplete.
+        """
+        state = load_state(path)
+        modules = dict(self.named_children())
+        parts = [*modules, *(name for name, _ in self.named_parameters(recurse=False))]
+        unknown = sorted(key for key in state if key.partition(".")[0] not in parts)
+        if unknown:
+            raise ValueError(f"{path}: unknown keys {unknown[:3]} ({len(unknown)} in all); expected those of {parts}.")
+        given = {key.partition(".")[0] for key in state}
+        for name in given & modules.keys():
+            prefix = f"{name}."
+            part = {key[len(prefix) :]: value for key, value in state.items() if key.startswith(prefix)}
+            _load_strictly(modules[name], part, path)
+        for name in given - modules.keys():
+            parameter = self.get_parameter(name)
+            if parameter.shape != state[name].shape:
+                raise ValueError(
+                    f"{path}: {name} has shape {tuple(state[name].shape)}, expected {tuple(parameter.shape)}."
+                )
+            with torch.no_grad():
+                parameter.copy_(state[name])
+
+
+def _load_strictly(module: nn.Module, state: dict[str, torch.Tensor], path: str | Path) -> None:
+    message = f"{path}: these weights do not fit {type(module).__name__}"
+    try:
+        missing, unexpected = module.load_state_dict(state, strict=False)
+    except RuntimeError as error:
+        raise ValueError(f"{message}: {str(error)[:300]}") from error
+    if missing or unexpected:
+        raise ValueError(
+            f"{message}: {len(missing)} keys are missing {missing[:3]}, {len(unexpected)} are unknown {unexpected[:3]}."
+        )

@@ -1,0 +1,40 @@
+# Copyright (c) monai_synthfm contributors
+# Licensed under the Apache License, Version 2.0 (http://www.apache.org/licenses/LICENSE-2.0).
+# SPDX-License-Identifier: Apache-2.0
+"""Decoding stored features against the whole network."""
+
+from __future__ import annotations
+
+import torch
+
+from monai_synthfm.networks import Sam
+from monai_synthfm.networks.embedding_decoder import EmbeddingDecoder
+
+PROMPTS = {
+    "points": torch.tensor([[[[20.0, 30.0]], [[50.0, 9.0]]]]),
+    "point_labels": torch.ones(1, 2, 1, dtype=torch.int64),
+    "boxes": torch.tensor([[[3.0, 4.0, 40.0, 50.0], [torch.nan] * 4]]),
+}
+
+
+def test_stored_features_give_the_masks_of_the_image_up_to_half_precision(tiny_sam: Sam) -> None:
+    image = torch.rand(1, 1, 64, 64)
+    with torch.no_grad():
+        features = tiny_sam.encode(image).features
+        expected = tiny_sam(image, **PROMPTS)
+        exact = EmbeddingDecoder(tiny_sam, 64, upsample=True)(features, **PROMPTS)
+        stored = EmbeddingDecoder(tiny_sam, 64, upsample=True)(features.half(), **PROMPTS)
+        low = EmbeddingDecoder(tiny_sam, 64)(features, **PROMPTS)
+    assert torch.equal(exact, expected)
+    assert low.shape == (1, 2, 16, 16)
+    assert 0 < (stored - expected).abs().max() < 5e-3 * expected.abs().max()
+
+
+def test_it_trains_the_networks_own_decoder_and_leaves_frozen_parts_alone(tiny_sam: Sam) -> None:
+    tiny_sam.freeze("image_encoder", "prompt_encoder")
+    decoder = EmbeddingDecoder(tiny_sam, 64).train()
+    assert not tiny_sam.image_encoder.training
+    assert tiny_sam.mask_decoder.training
+    decoder(torch.randn(1, 256, 4, 4), **PROMPTS).square().mean().backward()
+    trained = {name.split(".")[0] for name, value in tiny_sam.named_parameters() if value.grad is not None}
+    assert trained == {"mask_decoder"}
