@@ -26,7 +26,7 @@ from monai_synthfm.data.staging import staged_files
 from monai_synthfm.data.synthfm_dataset import SynthFMDataset
 from monai_synthfm.transforms.generator import META_KEY, RandGenerator
 
-__all__ = ["FORMATS", "MANIFEST", "parse_shard", "write_samples"]
+__all__ = ["FORMATS", "MANIFEST", "claim_folder", "generator_settings", "parse_shard", "write_samples"]
 
 MANIFEST = "manifest.json"
 MAX_INSTANCES = np.iinfo(np.uint16).max
@@ -75,7 +75,7 @@ def write_samples(
         raise ValueError("dataset must have no transform: the samples on disk would not be those of their parameters.")
     number, count = parse_shard(shard)
     folder = Path(output_dir)
-    _claim(folder, _manifest(dataset, image_format))
+    claim_folder(folder, _manifest(dataset, image_format))
     indices = range(number - 1, len(dataset), count)
     files = _SampleFiles(dataset, folder, image_format)
     loader = DataLoader(files, batch_size=None, sampler=indices, num_workers=num_workers)
@@ -183,24 +183,49 @@ def _manifest(dataset: SynthFMDataset, image_format: str) -> dict[str, Any]:
         "epoch": dataset.epoch,
         "format": image_format,
         "files": {"image": f"{name}_image{suffix}", "label": f"{name}_label{suffix}", "params": f"{name}.json"},
-        "generator": _settings(dataset.generator),
+        "generator": generator_settings(dataset.generator),
     }
     return json.loads(json.dumps(manifest))
 
 
-def _settings(generator: RandGenerator) -> dict[str, Any]:
-    """What a generator was made with, by the names of its attributes."""
+def generator_settings(generator: RandGenerator) -> dict[str, Any]:
+    """
+    Describe what a generator was made with, by the names of its attributes.
+
+    Example:
+        >>> from monai_synthfm.transforms import RandSynthFM
+        >>> generator_settings(RandSynthFM((64, 64), module="shape"))["module"]
+        'shape'
+    """
     settings: dict[str, Any] = {"class": type(generator).__name__}
     for name, value in vars(generator).items():
         if isinstance(value, RandGenerator):
-            settings[name] = _settings(value)
+            settings[name] = generator_settings(value)
         elif name not in ("R", "params"):
             settings[name] = value.type if isinstance(value, torch.device) else value
     return settings
 
 
-def _claim(folder: Path, manifest: dict[str, Any]) -> None:
-    """Write the manifest, unless the folder holds it already."""
+def claim_folder(folder: Path, manifest: dict[str, Any]) -> None:
+    """
+    Write the manifest of a set of samples, unless the folder holds it already.
+
+    Args:
+        folder: of the set; created when missing.
+        manifest: what the set is, as it comes out of JSON.
+
+    Raises:
+        ValueError: when the folder holds another set.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as home:
+        ...     claim_folder(Path(home), {"seed": 0})
+        ...     claim_folder(Path(home), {"seed": 1})
+        Traceback (most recent call last):
+        ...
+        ValueError: ... holds another set of samples, its manifest.json differs in seed: choose another folder.
+    """
     path = folder / MANIFEST
     if not path.exists():
         with staged_files(folder) as stage:
@@ -210,5 +235,5 @@ def _claim(folder: Path, manifest: dict[str, Any]) -> None:
     if other:
         raise ValueError(
             f"{folder} holds another set of samples, its {MANIFEST} differs in {', '.join(other)}: "
-            f"choose another output_dir."
+            f"choose another folder."
         )

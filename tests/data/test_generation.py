@@ -208,4 +208,4 @@ def test_the_bundle_config_defaults_to_those_of_the_generator(bundle_dir: Path) 
     config.read_config(str(bundle_dir / "configs" / "generate.yaml"))
     config["number"] = 1
     made = config.get_parsed_content("generator")
-    assert generation._settings(made) == generation._settings(RandSynthFM((1024, 1024)))
+    assert generation.generator_settings(made) == generation.generator_settings(RandSynthFM((1024, 1024)))
