@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -19,7 +20,7 @@ from monai_synthfm.data.datasets.faults import FaultError
 from monai_synthfm.data.planes import display_axis
 from monai_synthfm.prompts.regions import largest_component
 
-__all__ = ["CaseSlicer", "EvaluationSlice", "SlicedCase", "Target"]
+__all__ = ["CaseSlicer", "EvaluationSlice", "SlicedCase", "Target", "case_record", "is_volume", "kept_structures"]
 
 SLICES = ("all", "largest")
 OBJECTS = ("labelled", "all", "largest_component", "each")
@@ -127,45 +128,35 @@ class CaseSlicer(Transform):
         Raises:
             FaultError: when the image shows nothing, or has values that are no numbers.
         """
-        case = {name: sample[name] for name in ("dataset", "case_id", "patient_id", "modality", "split")}
+        case = case_record(sample)
         skipped: list[dict[str, Any]] = []
         image = sample["image"]
-        is_volume = image.ndim == 4 and len(sample["spacing"] or ()) == 3
+        in_space = is_volume(sample)
         # Volumes come in RAS+ order, in which the axes are those of the display frame.
-        axis = display_axis(self.plane, image.affine.numpy(), image.shape[1:]) if is_volume else 2
+        axis = display_axis(self.plane, image.affine.numpy(), image.shape[1:]) if in_space else 2
 
         masks: dict[int, list[Target]] = {}
-        for name in sample["structures"]:
-            mask = structure_mask(sample, name)
-            record = {**case, "structure": name}
-            if not mask.any():
-                skipped.append({**record, "code": "absent", "message": "the structure is not in this case"})
-                continue
-            if is_volume:
-                mask, removed = self.preprocessing.keep_large(mask, axis)
-                if removed.voxels or removed.slice_pixels:
-                    code = "small_objects" if mask.any() else "too_small"
-                    message = "small objects were removed" if mask.any() else "nothing but small objects"
-                    skipped.append({**record, "code": code, "message": message, **asdict(removed)})
+        for name, mask, records in kept_structures(sample, self.preprocessing, axis):
+            skipped += records
             for index in self._chosen(mask, axis):
-                plane = _plane(mask, axis, index, is_volume)
+                plane = _plane(mask, axis, index, in_space)
                 instances = sample.get("instances")
-                numbers = None if instances is None else _plane(instances[0].numpy(), axis, index, is_volume)
+                numbers = None if instances is None else _plane(instances[0].numpy(), axis, index, in_space)
                 masks.setdefault(index, []).extend(self._targets(name, plane, numbers))
         if not masks:
             return SlicedCase(case, [], skipped)
         try:
-            planes = self._images(image, case["modality"], axis, sorted(masks), is_volume)
+            planes = self._images(image, case["modality"], axis, sorted(masks), in_space)
         except ValueError as error:
             raise FaultError("unusable_image", str(sample["image"].meta["filename_or_obj"]), str(error)) from error
-        spacing = self._spacing(sample["spacing"], axis, is_volume)
+        spacing = self._spacing(sample["spacing"], axis, in_space)
         found = [EvaluationSlice(index, plane, spacing, masks[index]) for index, plane in planes]
         return SlicedCase(case, found, skipped)
 
     def _chosen(self, mask: np.ndarray, axis: int) -> list[int]:
         """Return the indexes of the slices that show a structure, -1 for that of a picture."""
         if mask.ndim == 2:
-            return [-1]
+            return [-1] if mask.any() else []
         areas = np.count_nonzero(mask, axis=tuple(a for a in range(3) if a != axis))
         if not areas.any():
             return []
@@ -181,29 +172,68 @@ class CaseSlicer(Transform):
         return [Target(name, int(k), mask & (numbers == k)) for k in np.unique(numbers[mask]) if k > 0]
 
     def _images(
-        self, image: torch.Tensor, modality: str, axis: int, indexes: list[int], is_volume: bool
+        self, image: torch.Tensor, modality: str, axis: int, indexes: list[int], in_space: bool
     ) -> list[tuple[int, np.ndarray]]:
         values = torch.as_tensor(np.asarray(image))
-        if is_volume:
+        if in_space:
             volume = self.preprocessing(values, modality, 3)[0].numpy()
-            return [(k, _plane(volume, axis, k, is_volume)[None]) for k in indexes]
+            return [(k, _plane(volume, axis, k, in_space)[None]) for k in indexes]
         # The frames of a sequence are pictures of their own, as they come from the scanner one by one.
         frames = [(k, values if k < 0 else values[..., k]) for k in indexes]
         return [(k, self.preprocessing(frame, modality, 2).numpy()) for k, frame in frames]
 
     @staticmethod
-    def _spacing(spacing: list[float] | None, axis: int, is_volume: bool) -> tuple[float, float] | None:
+    def _spacing(spacing: list[float] | None, axis: int, in_space: bool) -> tuple[float, float] | None:
         if spacing is None:
             return None
-        if is_volume:
+        if in_space:
             width, height = (size for a, size in enumerate(spacing) if a != axis)
             return height, width
         return spacing[0], spacing[1]
 
 
-def _plane(values: np.ndarray, axis: int, index: int, is_volume: bool) -> np.ndarray:
+def case_record(sample: Case) -> dict[str, str]:
+    """Return what the table says of a case."""
+    return {name: sample[name] for name in ("dataset", "case_id", "patient_id", "modality", "split")}
+
+
+def is_volume(sample: Case) -> bool:
+    """Tell volumes from sequences of pictures, and from pictures."""
+    return sample["image"].ndim == 4 and len(sample["spacing"] or ()) == 3
+
+
+def kept_structures(
+    sample: Case, preprocessing: MedSAMPreprocessing, axis: int
+) -> Iterator[tuple[str, np.ndarray, list[dict[str, Any]]]]:
+    """
+    Find the structures of a loaded case; those of volumes lose their small objects.
+
+    Args:
+        sample: the case.
+        preprocessing: removes small objects.
+        axis: across which a volume is cut.
+
+    Yields:
+        Name, mask (empty when nothing is left) and records of what is left out and why, for JSON.
+    """
+    for name in sample["structures"]:
+        mask = structure_mask(sample, name)
+        record = {**case_record(sample), "structure": name}
+        if not mask.any():
+            yield name, mask, [{**record, "code": "absent", "message": "the structure is not in this case"}]
+        elif is_volume(sample):
+            mask, removed = preprocessing.keep_large(mask, axis)
+            code = "small_objects" if mask.any() else "too_small"
+            message = "small objects were removed" if mask.any() else "nothing but small objects"
+            lost = removed.voxels or removed.slice_pixels
+            yield name, mask, [{**record, "code": code, "message": message, **asdict(removed)}] if lost else []
+        else:
+            yield name, mask, []
+
+
+def _plane(values: np.ndarray, axis: int, index: int, in_space: bool) -> np.ndarray:
     """Cut one slice out of a volume in RAS+ and turn it as radiologists see it, or one frame out of a sequence."""
     if index < 0:
         return values
     plane = np.take(values, index, axis=axis)
-    return np.ascontiguousarray(plane[::-1, ::-1].T if is_volume else plane)
+    return np.ascontiguousarray(plane[::-1, ::-1].T if in_space else plane)

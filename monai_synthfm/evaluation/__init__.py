@@ -12,10 +12,12 @@ from monai_synthfm.evaluation.report import write_report
 from monai_synthfm.evaluation.rows import make_rows, merge_shards, read_rows, write_shard
 from monai_synthfm.evaluation.statistics import compare_models
 from monai_synthfm.evaluation.tables import paper_table, score_table
+from monai_synthfm.evaluation.volume_metrics import VolumeScores, score_volume
 
 __all__ = [
     "MaskScores",
     "Provenance",
+    "VolumeScores",
     "compare_models",
     "interaction_scores",
     "make_rows",
@@ -24,6 +26,7 @@ __all__ = [
     "read_rows",
     "score_mask",
     "score_table",
+    "score_volume",
     "summarise",
     "volume_dice",
     "write_report",

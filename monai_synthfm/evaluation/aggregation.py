@@ -16,7 +16,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from monai_synthfm.evaluation.rows import IDENTITY
+from monai_synthfm.evaluation.rows import IDENTITY, volume_rows
 
 __all__ = [
     "CELL",
@@ -182,10 +182,15 @@ def interaction_scores(rows: pd.DataFrame, thresholds: Sequence[float] = (0.8, 0
 
 
 def data_counts(rows: pd.DataFrame) -> pd.DataFrame:
-    """Count patients, cases, slices and structures of each dataset, modality and split."""
+    """
+    Count patients, cases, slices and structures of each dataset, modality and split.
+
+    When all rows are of whole volumes, the slices are called ``prompted slices``.
+    """
     keys = ["dataset", "modality", "split"]
+    what = "prompted slices" if volume_rows(rows).all() else "slices"
     slices = rows.drop_duplicates([*keys, "case_id", "slice_index"]).groupby(keys, observed=True).size()
     counts = rows.groupby(keys, observed=True).agg(
         patients=("patient_id", "nunique"), cases=("case_id", "nunique"), structures=("structure", "nunique")
     )
-    return counts.assign(slices=slices)[["patients", "cases", "slices", "structures"]].reset_index()
+    return counts.assign(**{what: slices})[["patients", "cases", what, "structures"]].reset_index()

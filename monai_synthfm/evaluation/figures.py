@@ -52,6 +52,7 @@ class Example:
         prediction: mask [H, W].
         prompts: of this one object (N = 1, no batch), in pixels of the image.
         aspect: height of a pixel over its width in mm.
+        others: further views of the same row, drawn below.
     """
 
     image: np.ndarray
@@ -59,6 +60,7 @@ class Example:
     prediction: np.ndarray
     prompts: Prompts
     aspect: float = 1.0
+    others: Sequence[Example] = ()
 
 
 ExampleLoader = Callable[[Mapping[str, Any]], Example]
@@ -169,20 +171,32 @@ def draw_examples(examples: Sequence[tuple[str, Example]]) -> Figure:
     Draw examples in a row: target green, prediction orange dashed, positive clicks as discs, negative ones as crosses.
 
     Args:
-        examples: titles and what is to be drawn under them.
+        examples: titles and what is to be drawn under them; further views of an example stand below it.
     """
-    tallest = max(example.image.shape[0] * example.aspect / example.image.shape[1] for _, example in examples)
-    figure = _figure(3.2 * len(examples), 3.2 * min(tallest, 2.0) + 0.7)
-    for ax, (title, example) in zip(figure.subplots(1, len(examples), squeeze=False)[0], examples, strict=True):
-        ax.set_axis_off()
-        ax.imshow(example.image, cmap="gray", vmin=0, vmax=1, aspect=example.aspect, interpolation="nearest")
-        ax.set_title(title, fontsize=8)
-        for mask, colour, style in ((example.target, _TARGET, "solid"), (example.prediction, _PREDICTION, "dashed")):
-            draw_outline(ax, mask, colour, style)
-        draw_prompts(ax, example.prompts, 0, _POSITIVE, _NEGATIVE)
-        ax.set_xlim(-0.5, example.image.shape[1] - 0.5)
-        ax.set_ylim(example.image.shape[0] - 0.5, -0.5)
+    columns = [(title, (example, *example.others)) for title, example in examples]
+    rows = max(len(views) for _, views in columns)
+    heights = [
+        min(max(view.image.shape[0] * view.aspect / view.image.shape[1] for view in views), 2.0)
+        for views in ([views[row] for _, views in columns if row < len(views)] for row in range(rows))
+    ]
+    figure = _figure(3.2 * len(columns), 3.2 * sum(heights) + 0.7)
+    panels = figure.subplots(rows, len(columns), squeeze=False, height_ratios=heights)
+    for column, (title, views) in zip(panels.T, columns, strict=True):
+        column[0].set_title(title, fontsize=8)
+        for ax in column:
+            ax.set_axis_off()
+        for ax, view in zip(column, views, strict=False):
+            _draw_view(ax, view)
     return figure
+
+
+def _draw_view(ax: Axes, view: Example) -> None:
+    ax.imshow(view.image, cmap="gray", vmin=0, vmax=1, aspect=view.aspect, interpolation="nearest")
+    for mask, colour, style in ((view.target, _TARGET, "solid"), (view.prediction, _PREDICTION, "dashed")):
+        draw_outline(ax, mask, colour, style)
+    draw_prompts(ax, view.prompts, 0, _POSITIVE, _NEGATIVE)
+    ax.set_xlim(-0.5, view.image.shape[1] - 0.5)
+    ax.set_ylim(view.image.shape[0] - 0.5, -0.5)
 
 
 def data_uri(figure: Figure, kind: Literal["svg", "png"] = "svg") -> str:

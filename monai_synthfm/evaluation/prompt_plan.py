@@ -58,6 +58,11 @@ class PlannedPrompts:
     seeds: list[int]
     prompts: Prompts
 
+    def one(self, index: int) -> Prompts:
+        """Return the prompts of one configuration (N = 1)."""
+        given = (self.prompts.points, self.prompts.point_labels, self.prompts.boxes)
+        return Prompts(*(None if value is None else value[index : index + 1] for value in given))
+
 
 @dataclass(frozen=True)
 class PromptPlan:

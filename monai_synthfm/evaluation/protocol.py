@@ -1,123 +1,80 @@
 # Copyright (c) monai_synthfm contributors
 # Licensed under the Apache License, Version 2.0 (http://www.apache.org/licenses/LICENSE-2.0).
 # SPDX-License-Identifier: Apache-2.0
-"""From a slice, a model and a plan of prompts to rows of the table."""
+"""What a kind of evaluation says of itself; the runner, the forecast and the replay ask nothing else of it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
-from time import perf_counter
-from typing import Any
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Generic, Protocol, TypeVar
 
-import numpy as np
-import torch
+from monai_synthfm.data.datasets.base import Case
+from monai_synthfm.evaluation.figures import Example
+from monai_synthfm.evaluation.predictors import Model
 
-from monai_synthfm.data.case_slices import EvaluationSlice, Target
-from monai_synthfm.evaluation.interaction import challenge_click, interactive_masks
-from monai_synthfm.evaluation.metrics import score_mask
-from monai_synthfm.evaluation.predictors import Predictor
-from monai_synthfm.evaluation.prompt_plan import PromptPlan
-from monai_synthfm.prompts import Prompts, next_click
+__all__ = ["Effort", "EvaluationProtocol", "Prepared"]
 
-__all__ = ["PromptedMask", "evaluate_slice", "prompted_masks"]
+
+class Prepared(Protocol):
+    """A case made ready by a protocol; ``skipped`` are records of what is left out and why, for JSON."""
+
+    @property
+    def case(self) -> dict[str, str]: ...
+
+    @property
+    def skipped(self) -> list[dict[str, Any]]: ...
 
 
 @dataclass(frozen=True)
-class PromptedMask:
+class Effort:
     """
-    One answer of a model.
+    What a case asks of a model.
 
     Args:
-        target: what was asked for.
-        name: of the prompts, as it stands in the table.
-        seed: of the prompts.
-        prompts: one object.
-        mask: the answer, booleans [H, W].
-        seconds: to answer, the encoding of the image included.
+        slices: images to be encoded.
+        decodings: pieces of work of the second kind that :meth:`EvaluationProtocol.seconds` measures.
+        structures: numbers of slices with a structure and of its targets, by its name.
     """
 
-    target: Target
-    name: str
-    seed: int
-    prompts: Prompts
-    mask: np.ndarray
-    seconds: float
+    slices: int
+    decodings: int
+    structures: Mapping[str, tuple[int, int]]
 
 
-def prompted_masks(
-    predictor: Predictor, item: EvaluationSlice, plan: PromptPlan, dataset: str, case_id: str
-) -> Iterator[PromptedMask]:
-    """
-    Prompt all targets of a slice. The image is encoded once.
-
-    Args:
-        predictor: the model.
-        item: the slice.
-        plan: of the prompts.
-        dataset: its name, which with the case decides the random clicks.
-        case_id: of the case.
-
-    Yields:
-        First the answers to the prompts that are known beforehand, target by target, then the interactive ones.
-    """
-    start = perf_counter()
-    encoded = predictor.encode(torch.from_numpy(item.image))
-    encoding = perf_counter() - start
-    for target in item.targets:
-        planned = plan(target.mask, dataset, case_id, target.structure, item.index, target.instance)
-        if planned.names:
-            start = perf_counter()
-            answer = predictor.segment(encoded, planned.prompts)
-            seconds = encoding + (perf_counter() - start) / len(planned.names)
-            for k, (name, seed) in enumerate(zip(planned.names, planned.seeds, strict=True)):
-                yield PromptedMask(target, name, seed, _one(planned.prompts, k), answer.masks[k], seconds)
-    for target in item.targets:
-        runs = (
-            ("interactive", plan.interactive_clicks, False, next_click),
-            ("challenge", plan.challenge_clicks, True, challenge_click),
-        )
-        for name, clicks, with_box, rule in runs:
-            if not clicks:
-                continue
-            start = perf_counter()
-            steps = interactive_masks(predictor, encoded, target.mask, clicks, with_box, plan.feed_masks, rule)
-            for count, prompts, answer in steps:
-                seconds = encoding + perf_counter() - start
-                yield PromptedMask(target, f"{name}-{count:02d}", plan.seeds[0], prompts, answer.masks[0], seconds)
+ModelT = TypeVar("ModelT", bound=Model)
+PreparedT = TypeVar("PreparedT", bound=Prepared)
 
 
-def evaluate_slice(
-    predictor: Predictor, item: EvaluationSlice, plan: PromptPlan, case: Mapping[str, str]
-) -> list[dict[str, Any]]:
-    """
-    Prompt and score all targets of a slice.
+class EvaluationProtocol(ABC, Generic[ModelT, PreparedT]):
+    """How a loaded case becomes rows of the table, with models of one kind."""
 
-    Args:
-        predictor: the model.
-        item: the slice.
-        plan: of the prompts.
-        case: ``dataset``, ``case_id``, ``patient_id``, ``modality`` and ``split``.
+    @abstractmethod
+    def describe(self) -> dict[str, Any]:
+        """Return what decides the rows besides the model and the data, for JSON."""
 
-    Returns:
-        Rows with the columns of :data:`~monai_synthfm.evaluation.rows.COLUMNS`.
-    """
-    rows = []
-    for answer in prompted_masks(predictor, item, plan, case["dataset"], case["case_id"]):
-        identity = {
-            "model": predictor.name,
-            **case,
-            "structure": answer.target.structure,
-            "slice_index": item.index,
-            "instance": answer.target.instance,
-            "prompts": answer.name,
-            "seed": answer.seed,
-        }
-        scores = score_mask(answer.mask, answer.target.mask, item.spacing)
-        rows.append({**identity, **asdict(scores), "seconds": answer.seconds})
-    return rows
+    @abstractmethod
+    def prepare(self, sample: Case) -> PreparedT:
+        """
+        Make a loaded case ready; worker processes may do so.
 
+        Raises:
+            FaultError: when the case cannot be used.
+        """
 
-def _one(prompts: Prompts, index: int) -> Prompts:
-    given = (prompts.points, prompts.point_labels, prompts.boxes)
-    return Prompts(*(None if value is None else value[index : index + 1] for value in given))
+    @abstractmethod
+    def rows(self, model: ModelT, prepared: PreparedT) -> list[dict[str, Any]]:
+        """Prompt and score all targets of a case; rows have :data:`~monai_synthfm.evaluation.rows.COLUMNS`."""
+
+    @abstractmethod
+    def example(self, model: ModelT, prepared: PreparedT, row: Mapping[str, Any]) -> Example | None:
+        """Make the answer of a row again, to be looked at; None when the case has no such row."""
+
+    @abstractmethod
+    def effort(self, prepared: PreparedT) -> Effort:
+        """Return what a case asks of a model."""
+
+    @abstractmethod
+    def seconds(self, model: ModelT, prepared: PreparedT) -> tuple[float, float]:
+        """Measure on a case with targets how long a model takes to encode a slice, and for one decoding."""

@@ -29,6 +29,7 @@ from monai_synthfm.evaluation.figures import (
     pick_examples,
 )
 from monai_synthfm.evaluation.provenance import Provenance, contamination_table
+from monai_synthfm.evaluation.rows import volume_rows
 from monai_synthfm.evaluation.statistics import compare_models
 from monai_synthfm.evaluation.table_formats import Best, to_html, write_table
 from monai_synthfm.evaluation.tables import (
@@ -45,6 +46,16 @@ _PAPER_CAPTIONS = {
     1: "Table 1 of the paper (DSC, %): ours, and published in arXiv 2504.08177; means of structures with all figures",
     2: "Table 2 of the paper (DSC, %), ablation of the modules: ours, and published in arXiv 2504.08177",
     3: "Table 3 of the paper (DSC, %), microscopy: ours, and published in arXiv 2504.08177",
+}
+_VOLUME_CAPTIONS = {
+    "dsc": "3D DSC by structure, %",
+    "nsd": "3D NSD by structure, %, where the spacing is known; of sequences the mean over frames",
+    "hd95": "3D HD95 by structure, mm; of sequences the mean over frames",
+    "dsc_slices": "DSC by structure, mean over the slices that show the target, %",
+    "dsc_prompted": "DSC by structure on the prompted slice, %",
+    "dsc_unprompted": "3D DSC by structure without the prompted slice, %",
+    "dsc_farthest": "DSC by structure on the target's slice farthest from the prompted one, %",
+    "over_propagation": "Volume predicted before the first and after the last slice of the target, % of the target",
 }
 _STYLE = """
 body { font: 14px/1.45 system-ui, sans-serif; margin: 2em auto; max-width: 1200px; padding: 0 1em; color: #222; }
@@ -88,11 +99,13 @@ def write_report(
     if rows.empty:
         raise ValueError("there are no rows to report.")
     fixed = rows[~rows.prompts.str.match(INTERACTIVE)]
+    of_volumes = volume_rows(fixed)
     provenance = provenance or Provenance()
     with staged_files(folder) as stage:
         tables = _Tables(stage)
         sections = {
-            "Results": _results(tables, fixed, paper_tables),
+            "Results": _results(tables, fixed[~of_volumes], paper_tables),
+            "Volumes": _volumes(tables, fixed[of_volumes]),
             "Interactive runs": _interactive(tables, rows),
             "Comparisons of models": _comparisons(tables, fixed),
             "Spread over patients": _box_plots(fixed),
@@ -142,6 +155,24 @@ def _results(tables: _Tables, rows: pd.DataFrame, paper_tables: Sequence[int]) -
         yield tables.add("hd95_px", caption, score_table(rows[~rows.spacing_known], "hd95"), "lowest")
 
 
+def _volumes(tables: _Tables, rows: pd.DataFrame) -> Iterable[str]:
+    if rows.empty:
+        return
+    yield _note(
+        "One slice of a volume is prompted, the object is followed through the others, and the whole mask is scored in "
+        "3D; means over patients. 1p0n@largest/both: one positive click on the slice where the object is "
+        "largest, followed both ways; first, middle: of the slices that show the object. The model with the best mean "
+        "is bold. An empty prediction has DSC 0, NSD 0 and the diagonal of the volume as HD95."
+    )
+    caption = "3D DSC by modality, mean over structures, %"
+    yield tables.add("volume_dsc_by_modality", caption, score_table(rows, by=("modality",)))
+    for value, caption in _VOLUME_CAPTIONS.items():
+        known = rows[rows.spacing_known] if value in ("nsd", "hd95") else rows
+        if len(known):
+            best: Best = "lowest" if value in ("hd95", "over_propagation") else "highest"
+            yield tables.add(f"volume_{value}", caption, score_table(known, value), best)
+
+
 def _interactive(tables: _Tables, rows: pd.DataFrame) -> Iterable[str]:
     table = interaction_table(rows)
     if len(table):
@@ -171,7 +202,7 @@ def _gallery(rows: pd.DataFrame, load_example: ExampleLoader | None) -> Iterable
     if load_example is None:
         return
     there = set(rows.prompts)
-    prompts = next((name for name in PAPER_PROMPTS if name in there), min(there))
+    prompts = next((name for name in (*PAPER_PROMPTS, "1p0n@largest/both") if name in there), min(there))
     yield _note(
         f"Prompts {prompts}. Target: green; prediction: orange, dashed; positive clicks: blue discs; negative clicks: "
         "red crosses."

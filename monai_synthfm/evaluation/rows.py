@@ -2,7 +2,7 @@
 # Licensed under the Apache License, Version 2.0 (http://www.apache.org/licenses/LICENSE-2.0).
 # SPDX-License-Identifier: Apache-2.0
 """
-The table that every figure of an evaluation comes from: a row for each scored mask.
+The table that every figure of an evaluation comes from: a row for each scored mask, of a slice or of a whole volume.
 
 A run is a list of shards, each a piece of work of its own (say one case with one model), written whole or not at all.
 Which process wrote a shard, in which order, and how often the run was killed between, leaves no trace in the merged
@@ -23,7 +23,17 @@ import pandas as pd
 
 from monai_synthfm.data.staging import staged_files
 
-__all__ = ["COLUMNS", "IDENTITY", "finished_shards", "make_rows", "merge_shards", "read_rows", "write_shard"]
+__all__ = [
+    "COLUMNS",
+    "IDENTITY",
+    "VOLUME_COLUMNS",
+    "finished_shards",
+    "make_rows",
+    "merge_shards",
+    "read_rows",
+    "volume_rows",
+    "write_shard",
+]
 
 IDENTITY: tuple[str, ...] = (
     "model",
@@ -55,10 +65,19 @@ COLUMNS: Mapping[str, str] = {
 """
 Columns and their types.
 
-``slice_index``: -1 for pictures; ``instance``: 0 for the whole mask of a structure, 1..K for single objects of it;
-``prompts``: ``1p0n`` for one positive and no negative click, ``box``, or ``interactive-05`` for the fifth click of an
-interactive run; ``seed``: of the clicks; ``split``: official split of the case; scores and areas as in
-:class:`~monai_synthfm.evaluation.metrics.MaskScores`; ``seconds``: of the prediction.
+``slice_index``: -1 for pictures, the prompted slice for whole volumes; ``instance``: 0 for the whole mask of a
+structure, 1..K for single objects of it; ``prompts``: ``1p0n`` for one positive and no negative click, ``box``,
+``interactive-05`` for the fifth click of an interactive run, ``1p0n@largest/both`` for a click on the largest slice of
+a volume that is followed both ways; ``seed``: of the clicks; ``split``: official split of the case; scores and areas as
+in :class:`~monai_synthfm.evaluation.metrics.MaskScores`; ``seconds``: of the prediction.
+"""
+
+VOLUME_COLUMNS: Mapping[str, str] = dict.fromkeys(
+    ("dsc_slices", "dsc_prompted", "dsc_unprompted", "dsc_farthest", "over_propagation"), "float64"
+)
+"""
+Further columns of tables that have rows of whole volumes, see
+:class:`~monai_synthfm.evaluation.volume_metrics.VolumeScores`; NaN in rows of slices and pictures.
 """
 
 _SHARDS = "shards"
@@ -71,7 +90,8 @@ def make_rows(records: Iterable[Mapping[str, Any]] | pd.DataFrame) -> pd.DataFra
     Make a table of rows in the one order of columns and rows, and check it.
 
     Args:
-        records: rows with all of ``COLUMNS``, in any order; ``seconds`` may be missing.
+        records: rows with all of ``COLUMNS``, in any order; ``seconds`` may be missing. Those of whole volumes have
+            ``VOLUME_COLUMNS`` as well.
 
     Raises:
         ValueError: when a column is missing or unknown, a value is missing or out of range, or two rows are of one
@@ -87,17 +107,18 @@ def make_rows(records: Iterable[Mapping[str, Any]] | pd.DataFrame) -> pd.DataFra
         [3, 7]
     """
     table = pd.DataFrame(records if isinstance(records, pd.DataFrame) else list(records))
-    columns = [name for name in COLUMNS if name != "seconds" or name in table or table.empty]
+    types = {**COLUMNS, **VOLUME_COLUMNS} if not VOLUME_COLUMNS.keys().isdisjoint(table.columns) else COLUMNS
+    columns = [name for name in types if name != "seconds" or name in table or table.empty]
     if table.empty:
         return pd.DataFrame({name: pd.Series(dtype=COLUMNS[name]) for name in columns})
     missing, unknown = set(columns) - set(table), set(table) - set(columns)
     if missing or unknown:
         raise ValueError(f"rows lack columns {sorted(missing)} and have unknown columns {sorted(unknown)}.")
     table = table[columns]
-    gaps = [name for name in columns if name != "nsd" and table[name].isna().any()]
+    gaps = [name for name in columns if name in COLUMNS and name != "nsd" and table[name].isna().any()]
     if gaps:
         raise ValueError(f"columns {gaps} have missing values; only nsd may be missing.")
-    table = table.astype({name: COLUMNS[name] for name in columns})
+    table = table.astype({name: types[name] for name in columns})
     _check_values(table)
     twice = table.duplicated(list(IDENTITY))
     if twice.any():
@@ -176,6 +197,13 @@ def read_rows(folder: str | Path) -> pd.DataFrame:
     return make_rows(pd.read_parquet(path))
 
 
+def volume_rows(rows: pd.DataFrame) -> pd.Series:
+    """Tell which rows are of whole volumes."""
+    if "over_propagation" not in rows:
+        return pd.Series(False, index=rows.index)
+    return rows.over_propagation.notna()
+
+
 def _check_values(table: pd.DataFrame) -> None:
     """Raise where scores and areas cannot be those of a mask."""
     smaller = table[["area_target", "area_pred"]].min(axis=1)
@@ -189,6 +217,15 @@ def _check_values(table: pd.DataFrame) -> None:
         "slice_index must be -1 or more": table.slice_index < -1,
         "instance must be 0 or more": table.instance < 0,
     }
+    if VOLUME_COLUMNS.keys() <= set(table):
+        of_volumes = table[list(VOLUME_COLUMNS)]
+        dice = of_volumes.filter(like="dsc_")
+        wrong |= {
+            f"{', '.join(VOLUME_COLUMNS)} must be numbers for volumes and NaN for slices": of_volumes.isna().any(axis=1)
+            & of_volumes.notna().any(axis=1),
+            f"{', '.join(dice)} must lie in [0, 1]": ((dice < 0) | (dice > 1)).any(axis=1),
+            "over_propagation must not be negative": of_volumes.over_propagation < 0,
+        }
     for message, where in wrong.items():
         if where.any():
             raise ValueError(f"{message}; wrong in {int(where.sum())} rows, such as {_identities(table[where])}.")

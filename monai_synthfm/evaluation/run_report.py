@@ -49,7 +49,7 @@ class RunReport:
             settings={f"cases of {dataset.name}": len(dataset.data) for dataset in runner.datasets},
             skips=runner.skipped(),
         )
-        replay = RowReplay(runner.datasets, runner.models, runner.slicer, runner.plan) if self.gallery else None
+        replay = RowReplay(runner.datasets, runner.models, runner.protocol) if self.gallery else None
         page = write_report(runner.output_dir / "report", rows, self.title, provenance, self.paper_tables, replay)
         for model in runner.models:
             model.release()

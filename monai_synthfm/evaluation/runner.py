@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -17,48 +16,55 @@ import pandas as pd
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
-from monai_synthfm.data.case_slices import CaseSlicer, SlicedCase
 from monai_synthfm.data.datasets import LabelledDataset
 from monai_synthfm.data.datasets.faults import FaultError
 from monai_synthfm.data.generation import parse_shard
 from monai_synthfm.data.staging import staged_files
-from monai_synthfm.evaluation.predictors import Predictor
-from monai_synthfm.evaluation.prompt_plan import PromptPlan
-from monai_synthfm.evaluation.protocol import evaluate_slice
+from monai_synthfm.evaluation.predictors import Model
+from monai_synthfm.evaluation.protocol import EvaluationProtocol
 from monai_synthfm.evaluation.rows import finished_shards, merge_shards, write_shard
+from monai_synthfm.evaluation.slice_protocol import SliceProtocol
 
-__all__ = ["EvaluationRunner", "SlicedCases"]
+__all__ = ["EvaluationRunner", "PreparedCases"]
 
 logger = logging.getLogger(__name__)
 
 
-class SlicedCases(Dataset):
+class PreparedCases(Dataset):
     """
-    Cases of a dataset, loaded and cut into slices when asked for, by worker processes if wanted.
+    Cases of a dataset, loaded and made ready when asked for, by worker processes if wanted.
 
     Args:
         dataset: the dataset.
         indexes: which of its cases.
-        slicer: cuts them.
-        on_fault: ``raise`` stops at a broken file; ``skip`` gives a case without slices that says why.
+        protocol: makes them ready.
+        on_fault: ``raise`` stops at a broken file; ``skip`` gives None, with the records of what is skipped.
     """
 
-    def __init__(self, dataset: LabelledDataset, indexes: Sequence[int], slicer: CaseSlicer, on_fault: str) -> None:
-        self.dataset, self.indexes, self.slicer, self.on_fault = dataset, indexes, slicer, on_fault
+    def __init__(
+        self,
+        dataset: LabelledDataset,
+        indexes: Sequence[int],
+        protocol: EvaluationProtocol[Any, Any],
+        on_fault: str,
+    ) -> None:
+        self.dataset, self.indexes, self.protocol, self.on_fault = dataset, indexes, protocol, on_fault
 
     def __len__(self) -> int:
         return len(self.indexes)
 
-    def __getitem__(self, position: int) -> SlicedCase:
+    def __getitem__(self, position: int) -> tuple[Any, list[dict[str, Any]]]:
+        """Return a prepared case, or None, and the records of what is skipped."""
         case = self.dataset.data[self.indexes[position]]
         try:
-            return self.slicer(self.dataset.load(case))
+            prepared = self.protocol.prepare(self.dataset.load(case))
         except FaultError as error:
             if self.on_fault == "raise":
                 # Not the error itself, which cannot be handed over from a worker process.
                 raise ValueError(f"{self.dataset.name} {case['case_id']}: {error}") from error
             fault = self.dataset.fault(error.code, error.file, error.message, case["case_id"], case["split"])
-            return SlicedCase({"dataset": self.dataset.name, "case_id": case["case_id"]}, [], [fault.record()])
+            return None, [fault.record()]
+        return prepared, prepared.skipped
 
 
 class EvaluationRunner:
@@ -75,10 +81,9 @@ class EvaluationRunner:
 
     Args:
         datasets: opened datasets of different names.
-        models: predictors of different names.
+        models: models of different names, of the kind that the protocol asks for.
         output_dir: folder of the run.
-        slicer: which slices and targets.
-        plan: which prompts.
+        protocol: what is asked and scored; the paper's evaluation of slices by default.
         shard: ``i/n`` with 1 <= i <= n: take every n-th case beginning with the i-th.
         num_workers: processes that load cases ahead; 0 loads between.
         on_fault: ``raise`` stops at a case that cannot be read; ``skip`` reports it in ``skipped.json``.
@@ -93,10 +98,9 @@ class EvaluationRunner:
     def __init__(
         self,
         datasets: Sequence[LabelledDataset],
-        models: Sequence[Predictor],
+        models: Sequence[Model],
         output_dir: str | Path,
-        slicer: CaseSlicer | None = None,
-        plan: PromptPlan | None = None,
+        protocol: EvaluationProtocol[Any, Any] | None = None,
         shard: str = "1/1",
         num_workers: int = 0,
         on_fault: str = "raise",
@@ -110,8 +114,7 @@ class EvaluationRunner:
             raise ValueError(f"on_fault must be 'raise' or 'skip', got {on_fault!r}.")
         self.datasets, self.models = list(datasets), list(models)
         self.output_dir = Path(output_dir)
-        self.slicer = slicer or CaseSlicer()
-        self.plan = plan or PromptPlan()
+        self.protocol: EvaluationProtocol[Any, Any] = protocol or SliceProtocol()
         self.shard = parse_shard(shard)
         self.num_workers = num_workers
         self.on_fault = on_fault
@@ -128,7 +131,7 @@ class EvaluationRunner:
         Raises:
             ValueError: when a case cannot be read, or ``output_dir`` holds pieces of another run.
         """
-        self._pin("protocol", {"slicer": asdict(self.slicer), "plan": asdict(self.plan)})
+        self._pin("protocol", self.protocol.describe())
         for dataset in self.datasets:
             cases = {case["case_id"]: case["structures"] for case in dataset.data}
             self._pin(f"dataset {dataset.name}", {"cases": cases})
@@ -165,22 +168,22 @@ class EvaluationRunner:
                 records += json.loads(path.read_text()) if path.is_file() else []
         return records
 
-    def _run_cases(self, model: Predictor, dataset: LabelledDataset, indexes: list[int], bar: Any) -> None:
+    def _run_cases(self, model: Model, dataset: LabelledDataset, indexes: list[int], bar: Any) -> None:
         finished = finished_shards(self.output_dir)
         todo = [k for k in indexes if self._piece(model, dataset, k) not in finished]
-        cases = SlicedCases(dataset, todo, self.slicer, self.on_fault)
+        cases = PreparedCases(dataset, todo, self.protocol, self.on_fault)
         loader = DataLoader(cases, batch_size=None, num_workers=self.num_workers)
-        for k, sliced in zip(todo, loader, strict=True):
-            rows = [row for item in sliced.slices for row in evaluate_slice(model, item, self.plan, sliced.case)]
+        for k, (prepared, skipped) in zip(todo, loader, strict=True):
+            rows = [] if prepared is None else self.protocol.rows(model, prepared)
             piece = self._piece(model, dataset, k)
             # Before the rows: a piece counts as done once its rows are there.
             path = self._skipped_file(piece)
-            self._write(str(path.relative_to(self.output_dir)), sliced.skipped)
+            self._write(str(path.relative_to(self.output_dir)), skipped)
             write_shard(self.output_dir, piece, rows)
             bar.update()
 
     @staticmethod
-    def _piece(model: Predictor, dataset: LabelledDataset, index: int) -> str:
+    def _piece(model: Model, dataset: LabelledDataset, index: int) -> str:
         return f"{model.name}/{dataset.name}/{dataset.data[index]['case_id']}"
 
     def _skipped_file(self, piece: str) -> Path:

@@ -17,6 +17,7 @@ from importlib.resources import files
 import pandas as pd
 
 from monai_synthfm.evaluation.aggregation import interaction_scores, mean_over_structures, patient_means, summarise
+from monai_synthfm.evaluation.rows import VOLUME_COLUMNS
 from monai_synthfm.prompts import PAPER_CLICK_PAIRS
 
 __all__ = [
@@ -34,6 +35,7 @@ PAPER_PROMPTS: tuple[str, ...] = tuple(f"{positive}p{negative}n" for positive, n
 _LAYOUTS: dict[int, list[str]] = {1: ["modality", "structure"], 2: ["modality"], 3: ["modality", "structure"]}
 _COLUMNS = ["source", "model", "prompts"]
 _PERCENT = 100
+_IN_PERCENT = ("dsc", "nsd", *VOLUME_COLUMNS)
 _PAPER_NAMES = {"prostate_or_uterus": "prostate"}
 """Structures that a dataset (AMOS) names otherwise than the paper."""
 
@@ -102,7 +104,7 @@ def score_table(
 
     Args:
         rows: the table of rows.
-        value: column of the score; ``dsc`` and ``nsd`` become percent.
+        value: column of the score; DSC of any kind, NSD and over-propagation become percent.
         unit: as for :func:`~monai_synthfm.evaluation.aggregation.summarise`.
         by: columns that make a row. Without ``structure`` among them, a cell is the mean over structures.
 
@@ -120,7 +122,7 @@ def score_table(
     patients = rows.drop_duplicates([*by, "dataset", "patient_id"]).groupby(list(by)).size().rename("patients")
     means = means.merge(patients.reset_index(), on=list(by))
     table = _spread(means.assign(source="ours"), [*by, "patients"]).droplevel("source", axis=1)
-    return table * _PERCENT if value in ("dsc", "nsd") else table
+    return table * _PERCENT if value in _IN_PERCENT else table
 
 
 def interaction_table(rows: pd.DataFrame, by: Sequence[str] = ("modality",)) -> pd.DataFrame:

@@ -9,7 +9,7 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -59,10 +59,13 @@ def network(tmp_path: Path) -> dict[str, Any]:
     return {"network_def": {**TINY_SAM, **fixed, "seed": 0}, "device": "cpu", "label": "tiny"}
 
 
-def workflow(bundle_dir: Path, name: str, root: Path, output_dir: Path, **overrides: Any) -> ConfigWorkflow:
+def workflow(
+    bundle_dir: Path, name: str, root: Path, output_dir: Path, files: Sequence[str] = (), **overrides: Any
+) -> ConfigWorkflow:
+    files = files or ("evaluate.yaml", f"datasets/{name}.yaml")
     config = ConfigWorkflow(
         workflow_type="infer",
-        config_file=[str(bundle_dir / "configs" / file) for file in ("evaluate.yaml", f"datasets/{name}.yaml")],
+        config_file=[str(bundle_dir / "configs" / file) for file in files],
         meta_file=str(bundle_dir / "configs" / "metadata.json"),
         logging_file=str(bundle_dir / "configs" / "logging.conf"),
         dataset_dir=str(root),

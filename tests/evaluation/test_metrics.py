@@ -19,25 +19,19 @@ from scipy.spatial.distance import cdist
 
 from monai_synthfm.evaluation.metrics import score_mask
 
-_SIZES = st.tuples(st.integers(1, 12), st.integers(1, 12))
+_SIZES = st.tuples(st.integers(1, 12), st.integers(1, 12)) | st.tuples(*[st.integers(1, 6)] * 3)
 _PAIRS = _SIZES.flatmap(lambda size: st.tuples(arrays(bool, size), arrays(bool, size)))
 _STEPS = st.sampled_from([0.3, 0.5, 0.78, 1.0, 1.5, 3.0])
 
 
 def border(mask: np.ndarray) -> np.ndarray:
-    """Coordinates of pixels with a 4-neighbour outside the mask, found pixel by pixel."""
-    height, width = mask.shape
+    """Coordinates of pixels with a neighbour (4 in the plane, 6 in space) outside the mask, found pixel by pixel."""
+    steps = [sign * step for step in np.eye(mask.ndim, dtype=int) for sign in (-1, 1)]
 
-    def inside(y: int, x: int) -> bool:
-        return 0 <= y < height and 0 <= x < width and bool(mask[y, x])
+    def inside(place: np.ndarray) -> bool:
+        return bool((place >= 0).all() and (place < mask.shape).all() and mask[tuple(place)])
 
-    return np.array(
-        [
-            (y, x)
-            for y, x in np.argwhere(mask)
-            if not (inside(y - 1, x) and inside(y + 1, x) and inside(y, x - 1) and inside(y, x + 1))
-        ]
-    )
+    return np.array([place for place in np.argwhere(mask) if not all(inside(place + step) for step in steps)])
 
 
 def disc(size: tuple[int, int], centre: tuple[float, float], radius: float) -> np.ndarray:
@@ -45,12 +39,13 @@ def disc(size: tuple[int, int], centre: tuple[float, float], radius: float) -> n
     return np.hypot(y - centre[0], x - centre[1]) <= radius
 
 
-@given(_PAIRS, st.tuples(_STEPS, _STEPS), st.sampled_from([0.0, 1.0, 2.0]))
+@given(_PAIRS, st.tuples(_STEPS, _STEPS, _STEPS), st.sampled_from([0.0, 1.0, 2.0]))
 @settings(deadline=None, max_examples=150)
 def test_scores_are_those_of_brute_force(
-    pair: tuple[np.ndarray, np.ndarray], spacing: tuple[float, float], tolerance: float
+    pair: tuple[np.ndarray, np.ndarray], steps: tuple[float, ...], tolerance: float
 ) -> None:
     pred, true = pair
+    spacing = steps[: pred.ndim]
     scores = score_mask(pred, true, spacing, tolerance)
     both, total = int(np.sum(pred * true)), int(np.sum(pred) + np.sum(true))
     assert scores.dsc == (2 * both / total if total else 1.0)
@@ -148,7 +143,12 @@ def test_tensors_and_numbers_are_taken_like_boolean_arrays() -> None:
     ("change", "message"),
     [
         ({"prediction": np.zeros((4, 5), bool)}, "of one size"),
-        ({"target": np.zeros((1, 4, 4), bool)}, r"target must be a mask \[H, W\]"),
+        ({"target": np.zeros((1, 4, 4), bool)}, "of one size"),
+        ({"target": np.zeros((1, 1, 4, 4), bool)}, r"target must be a mask \[H, W\] or \[X, Y, Z\]"),
+        (
+            dict.fromkeys(("prediction", "target"), np.zeros((4, 4, 4), bool)) | {"spacing": (1.0, 1.0)},
+            "three positive",
+        ),
         ({"prediction": np.zeros((0, 4), bool)}, r"prediction must be a mask \[H, W\]"),
         ({"spacing": (1.0, 1.0, 1.0)}, "spacing must be two positive numbers"),
         ({"spacing": (0.0, 1.0)}, "spacing must be two positive numbers"),

@@ -17,12 +17,15 @@ from monai_synthfm.evaluation.metrics import MaskScores
 from monai_synthfm.evaluation.rows import (
     COLUMNS,
     IDENTITY,
+    VOLUME_COLUMNS,
     finished_shards,
     make_rows,
     merge_shards,
     read_rows,
+    volume_rows,
     write_shard,
 )
+from monai_synthfm.evaluation.volume_metrics import VolumeScores
 from tests.evaluation.made_rows import random_rows, row
 
 _FILES = ("rows.parquet", "rows.csv", "timings.parquet")
@@ -38,6 +41,7 @@ def merged_files(folder: Path, shards: dict[str, pd.DataFrame], order: list[str]
 
 def test_scores_of_a_mask_are_columns() -> None:
     assert set(MaskScores.__dataclass_fields__) <= set(COLUMNS)
+    assert set(VolumeScores.__dataclass_fields__) - set(MaskScores.__dataclass_fields__) == set(VOLUME_COLUMNS)
 
 
 @given(st.randoms(use_true_random=False))
@@ -82,6 +86,35 @@ def test_columns_have_the_types_of_the_contract() -> None:
 def test_values_that_no_mask_can_have_are_refused(change: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         make_rows([{**row(), **change}])
+
+
+def test_rows_of_volumes_and_of_slices_stand_in_one_table(tmp_path: Path) -> None:
+    of_volume = row(prompts="box@largest/both", **dict.fromkeys(VOLUME_COLUMNS, 0.5))
+    write_shard(tmp_path, "slices", [row()])
+    write_shard(tmp_path, "volumes", [of_volume])
+    table = merge_shards(tmp_path, ["slices", "volumes"])
+    assert volume_rows(table).tolist() == [False, True]
+    assert table.dsc_slices.tolist() == [pytest.approx(math.nan, nan_ok=True), 0.5]
+    pd.testing.assert_frame_equal(table, read_rows(tmp_path))
+    assert not volume_rows(make_rows([row()])).any()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"dsc_slices": math.nan}, "must be numbers for volumes and NaN for slices"),
+        ({"dsc_prompted": 1.5}, r"must lie in \[0, 1\]"),
+        ({"over_propagation": -0.1}, "over_propagation must not be negative"),
+    ],
+)
+def test_values_that_no_volume_can_have_are_refused(change: dict[str, float], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        make_rows([row(**{**dict.fromkeys(VOLUME_COLUMNS, 0.5), **change})])
+
+
+def test_volumes_need_all_columns_of_volumes() -> None:
+    with pytest.raises(ValueError, match="rows lack columns"):
+        make_rows([row(dsc_slices=0.5)])
 
 
 def test_missing_columns_are_named() -> None:

@@ -9,6 +9,7 @@ import json
 import multiprocessing
 import random
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +24,10 @@ from monai_synthfm.evaluation.prompt_plan import PromptPlan
 from monai_synthfm.evaluation.rows import finished_shards, read_rows
 from monai_synthfm.evaluation.run_report import RunReport
 from monai_synthfm.evaluation.runner import EvaluationRunner
+from monai_synthfm.evaluation.slice_protocol import SliceProtocol
 from tests.evaluation.stand_ins import Counting, Pictures, tiny_sam
 
+PROTOCOL = SliceProtocol(plan=PromptPlan(box=True, interactive_clicks=2))
 TABLES = ("rows.parquet", "rows.csv", "skipped.json")
 
 
@@ -32,7 +35,7 @@ def runner(folder: Path, **options: Any) -> EvaluationRunner:
     arguments: dict[str, Any] = {
         "datasets": [Pictures(4), Pictures(3, "others")],
         "models": [Counting("discs"), Counting("others")],
-        "plan": PromptPlan(box=True, interactive_clicks=2),
+        "protocol": PROTOCOL,
         "progress": False,
     }
     return EvaluationRunner(output_dir=folder, **{**arguments, **options})
@@ -119,8 +122,8 @@ def test_worker_processes_change_nothing(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"plan": PromptPlan()}, "another protocol"),
-        ({"slicer": CaseSlicer(objects="each")}, "another protocol"),
+        ({"protocol": replace(PROTOCOL, plan=PromptPlan())}, "another protocol"),
+        ({"protocol": replace(PROTOCOL, slicer=CaseSlicer(objects="each"))}, "another protocol"),
         ({"datasets": [Pictures(5), Pictures(3, "others")]}, "another dataset pictures"),
         ({"models": [NetworkPredictor("discs", tiny_sam()), Counting("others")]}, "another model discs"),
         ({"models": [Counting("discs")]}, "7 shards of the run do not belong"),
@@ -181,7 +184,7 @@ def test_wrong_arguments_are_named(tmp_path: Path, wrong: dict, name: str) -> No
 
 def test_the_forecast_counts_what_the_run_then_does(tmp_path: Path) -> None:
     job = runner(tmp_path)
-    told = forecast(job.datasets, job.models, job.slicer, job.plan)
+    told = forecast(job.datasets, job.models, job.protocol)
     rows = job.run()
     done = rows[(rows.model == "discs") & (rows.prompts == "1p0n")].groupby(["dataset", "structure"])
     counts = told.counts.set_index(["dataset", "structure"])

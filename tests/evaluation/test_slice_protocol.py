@@ -14,9 +14,9 @@ from monai_synthfm.data.case_slices import CaseSlicer
 from monai_synthfm.evaluation.external import prompt_records
 from monai_synthfm.evaluation.predictors import NetworkPredictor
 from monai_synthfm.evaluation.prompt_plan import PromptPlan
-from monai_synthfm.evaluation.protocol import evaluate_slice, prompted_masks
 from monai_synthfm.evaluation.replay import RowReplay
 from monai_synthfm.evaluation.rows import make_rows
+from monai_synthfm.evaluation.slice_protocol import SliceProtocol, evaluate_slice, prompted_masks
 from tests.evaluation.stand_ins import Counting, Pictures, discs, tiny_sam
 
 DATASET = Pictures(2)
@@ -57,7 +57,7 @@ def test_the_same_clicks_are_given_to_every_model() -> None:
 
 def test_a_row_can_be_made_again() -> None:
     model = NetworkPredictor("tiny", tiny_sam())
-    replay = RowReplay([DATASET], [model], CaseSlicer(), PLAN)
+    replay = RowReplay([DATASET], [model], SliceProtocol(plan=PLAN))
     rows = evaluate_slice(model, SLICED.slices[0], PLAN, SLICED.case)
     for row in rows[::3]:
         example = replay(row)
@@ -70,5 +70,5 @@ def test_a_row_can_be_made_again() -> None:
 
 def test_a_challenge_run_can_be_made_again_click_by_click() -> None:
     rows = [r for r in evaluate_slice(Counting(), SLICED.slices[0], PLAN, SLICED.case) if "-02" in r["prompts"]]
-    replay = RowReplay([DATASET], [Counting()], CaseSlicer(), PLAN)
+    replay = RowReplay([DATASET], [Counting()], SliceProtocol(plan=PLAN))
     assert [replay(row).prompts.points.shape[1] for row in rows] == [2, 2, 2, 2]

@@ -1,0 +1,67 @@
+# Copyright (c) monai_synthfm contributors
+# Licensed under the Apache License, Version 2.0 (http://www.apache.org/licenses/LICENSE-2.0).
+# SPDX-License-Identifier: Apache-2.0
+"""Views of a volume for the gallery: the prompted slice and the two planes that cross it, or frames of a sequence."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from monai_synthfm.data.case_volumes import EvaluationVolume
+from monai_synthfm.evaluation.figures import Example
+from monai_synthfm.evaluation.volume_plan import SlicePrompt
+from monai_synthfm.prompts import Prompts
+
+__all__ = ["volume_example"]
+
+
+def volume_example(
+    volume: EvaluationVolume, target: np.ndarray, prediction: np.ndarray, prompt: SlicePrompt
+) -> Example:
+    """
+    Cut views out of a volume with a target and its prediction.
+
+    Of a volume: the prompted slice, then the planes across the other two axes where the target is largest, turned as
+    radiologists see them. Of a sequence: the prompted frame, then the first and the last that show the target.
+
+    Args:
+        volume: with the image.
+        target: booleans [X, Y, Z], not empty.
+        prediction: booleans [X, Y, Z].
+        prompt: on one slice.
+
+    Example:
+        >>> volume = EvaluationVolume({}, np.zeros((1, 20, 30, 8), np.float32), axis=2, spacing=(1.0, 1.0, 4.0))
+        >>> target = np.zeros((20, 30, 8), bool)
+        >>> target[5:9, 5:9, 2:6] = True
+        >>> example = volume_example(volume, target, target, SlicePrompt(3, Prompts()))
+        >>> [(view.image.shape, view.aspect) for view in (example, *example.others)]
+        [((30, 20), 1.0), ((8, 30), 4.0), ((8, 20), 4.0)]
+    """
+    axis = volume.axis
+    if volume.is_sequence:
+        shown = np.flatnonzero(target.any(axis=(0, 1))).tolist()
+        places = [(axis, prompt.index), (axis, shown[0]), (axis, shown[-1])]
+    else:
+        areas = {a: target.sum(axis=tuple(b for b in range(3) if b != a)) for a in range(3) if a != axis}
+        places = [(axis, prompt.index), *((a, int(area.argmax())) for a, area in areas.items())]
+    examples = []
+    for across, index in places:
+        picture, true, found = (_view(v, axis, across, index) for v in (volume.image, target[None], prediction[None]))
+        width, height = (a for a in range(3) if a != across)
+        aspect = volume.spacing[height] / volume.spacing[width] if volume.spacing else 1.0
+        grey_or_colour = picture[0] if len(picture) == 1 else np.moveaxis(picture, 0, -1)
+        examples.append(Example(grey_or_colour, true[0], found[0], Prompts(), aspect))
+    return replace(examples[0], prompts=prompt.prompts, others=examples[1:])
+
+
+def _view(values: np.ndarray, axis: int, across: int, index: int) -> np.ndarray:
+    """Cut a plane [C, H, W] out of values [C, X, Y, Z] whose slices across ``axis`` are turned for display."""
+    plane = np.take(values, index, axis=across + 1)
+    if across != axis:
+        # Slices stand in RAS+ order, but what comes last is shown on top or on the left.
+        rest = [a for a in range(3) if a != across]
+        plane = np.flip(plane, rest.index(axis) + 1)
+    return np.swapaxes(plane, -1, -2)

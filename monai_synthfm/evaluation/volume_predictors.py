@@ -1,0 +1,184 @@
+# Copyright (c) monai_synthfm contributors
+# Licensed under the Apache License, Version 2.0 (http://www.apache.org/licenses/LICENSE-2.0).
+# SPDX-License-Identifier: Apache-2.0
+"""Models in an evaluation of volumes: anything that looks at a volume once and follows an object from one slice."""
+
+from __future__ import annotations
+
+import tempfile
+from abc import abstractmethod
+from collections.abc import Iterator, MutableMapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from monai_synthfm.evaluation.predictors import Model, NetworkPredictor
+from monai_synthfm.evaluation.volume_plan import SlicePrompt
+from monai_synthfm.inferers.embedding_cache import EmbeddingCache
+from monai_synthfm.inferers.propagation import Propagation
+from monai_synthfm.inferers.volume_inferer import VolumeInferer, default_propagation
+from monai_synthfm.networks import ImageEmbedding
+
+__all__ = ["NetworkVolumePredictor", "OpenVolume", "VolumePredictor", "prompts_in_volume"]
+
+_SLICES_IN_MEMORY = 64
+
+
+class VolumePredictor(Model):
+    """A model that looks at a volume once and follows objects from a prompted slice."""
+
+    @abstractmethod
+    def look(self, image: torch.Tensor, axis: int) -> AbstractContextManager[Any]:
+        """
+        Open a volume.
+
+        Args:
+            image: [1 or 3, X, Y, Z] in [0, 1].
+            axis: across which it is cut; a slice has the first axis that is left as width.
+
+        Returns:
+            A context with what :meth:`segment` needs of the volume; it is closed when all is asked.
+        """
+
+    @abstractmethod
+    def segment(self, seen: Any, prompt: SlicePrompt, direction: str) -> np.ndarray:
+        """
+        Segment one object.
+
+        Args:
+            seen: from :meth:`look`.
+            prompt: where it is on one slice.
+            direction: in which to follow it, see :data:`~monai_synthfm.inferers.propagation.DIRECTIONS`.
+
+        Returns:
+            Booleans [X, Y, Z].
+        """
+
+
+@dataclass(frozen=True)
+class OpenVolume:
+    """
+    A volume that a network looks at.
+
+    Args:
+        image: [1 or 3, X, Y, Z] on the network's device.
+        axis: across which it is cut.
+        store: embeddings of the slices that some prompt has led to.
+    """
+
+    image: torch.Tensor
+    axis: int
+    store: MutableMapping[int, ImageEmbedding]
+
+
+class NetworkVolumePredictor(VolumePredictor):
+    """
+    A promptable network of this package, with a way to carry objects from slice to slice.
+
+    Every slice is encoded once for all prompts of all targets. Embeddings are kept as float32 in a temporary folder,
+    the latest in memory, so that memory does not grow with the volume.
+
+    Args:
+        predictor: the network as for slices; its name stands in the table.
+        propagation: how objects are carried on; None takes what suits the network.
+        keep_largest: reduce every answer to its largest 26-connected part.
+
+    Example:
+        >>> from monai_synthfm.networks import MobileSam
+        >>> from monai_synthfm.prompts import Prompts
+        >>> predictor = NetworkVolumePredictor(NetworkPredictor("random", lambda: MobileSam(image_size=64)))
+        >>> click = SlicePrompt(2, Prompts(torch.tensor([[[9.0, 9.0]]]), torch.tensor([[1]])))
+        >>> with predictor.look(torch.rand(1, 20, 30, 4), axis=2) as seen:
+        ...     predictor.segment(seen, click, "forward").shape
+        (20, 30, 4)
+    """
+
+    def __init__(
+        self, predictor: NetworkPredictor, propagation: Propagation | None = None, keep_largest: bool = False
+    ) -> None:
+        super().__init__(predictor.name)
+        self.predictor = predictor
+        self.propagation = propagation
+        self.keep_largest = keep_largest
+
+    @contextmanager
+    def look(self, image: torch.Tensor, axis: int) -> Iterator[OpenVolume]:
+        """Make room for the embeddings; slices are encoded when a prompt leads to them."""
+        with tempfile.TemporaryDirectory(prefix="monai_synthfm-") as folder:
+            store = EmbeddingCache(folder, {}, dtype="float32", in_memory=_SLICES_IN_MEMORY)
+            yield OpenVolume(image.to(self.predictor.device), axis, store)
+
+    def segment(self, seen: OpenVolume, prompt: SlicePrompt, direction: str) -> np.ndarray:
+        """Follow the object through the volume."""
+        inferer = VolumeInferer(
+            self.propagation, direction, keep_largest=self.keep_largest, store=lambda *_: seen.store
+        )
+        given = prompts_in_volume(prompt, seen.axis, seen.image.shape[1:])
+        with self.predictor.autocast():
+            labels = inferer(seen.image[None], self.predictor.ready(), **given, axis=seen.axis)
+        return labels[0, 0].cpu().numpy() > 0
+
+    def describe(self) -> dict[str, Any]:
+        """Return the settings of the network and of the propagation."""
+        propagation = self.propagation or default_propagation(self.predictor.ready())
+        return {
+            **self.predictor.describe(),
+            "propagation": _settings(propagation),
+            "keep_largest": self.keep_largest,
+        }
+
+    def release(self) -> None:
+        """Drop a network that can be made again."""
+        self.predictor.release()
+
+
+def prompts_in_volume(prompt: SlicePrompt, axis: int, size: tuple[int, ...]) -> dict[str, torch.Tensor]:
+    """
+    Turn the prompts of a slice into those of a volume, as :class:`~monai_synthfm.inferers.VolumeInferer` takes them.
+
+    Args:
+        prompt: of one object on one slice.
+        axis: across which the volume is cut.
+        size: X, Y and Z.
+
+    Returns:
+        What is given of ``points`` [1, 1, K, 3] with ``point_labels`` [1, 1, K], ``boxes`` [1, 1, 6] and ``masks``
+        [1, 1, X, Y, Z].
+
+    Example:
+        >>> from monai_synthfm.prompts import Prompts
+        >>> box = SlicePrompt(7, Prompts(boxes=torch.tensor([[1.0, 2.0, 3.0, 4.0]])))
+        >>> prompts_in_volume(box, axis=1, size=(9, 9, 9))["boxes"].tolist()
+        [[[1.0, 7.0, 2.0, 3.0, 7.0, 4.0]]]
+    """
+    prompts, given = prompt.prompts, {}
+    if prompts.points is not None and prompts.point_labels is not None and bool((prompts.point_labels >= 0).any()):
+        given["points"] = _lift(prompts.points, prompt.index, axis)[None]
+        given["point_labels"] = prompts.point_labels[None]
+    if prompts.boxes is not None and bool(prompts.boxes.isfinite().any()):
+        corners = prompts.boxes.unflatten(-1, (2, 2))
+        given["boxes"] = _lift(corners, prompt.index, axis).flatten(-2)[None]
+    if prompt.mask is not None:
+        masks = torch.zeros((1, 1, *size), dtype=torch.uint8)
+        masks[0, 0].select(axis, prompt.index).copy_(torch.from_numpy(prompt.mask).T)
+        given["masks"] = masks
+    return given
+
+
+def _settings(value: Any) -> Any:
+    """Return the public attributes of an object, and of those in it, for JSON."""
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, Sequence):
+        return [_settings(part) for part in value]
+    settings = {name: _settings(part) for name, part in vars(value).items() if not name.startswith("_")}
+    return {"name": type(value).__name__, **settings}
+
+
+def _lift(places: torch.Tensor, index: int, axis: int) -> torch.Tensor:
+    """Add the coordinate of the slice to places [..., 2] on it."""
+    across = torch.full_like(places[..., :1], float(index))
+    return torch.cat([places[..., :axis], across, places[..., axis:]], dim=-1)

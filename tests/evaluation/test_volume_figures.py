@@ -1,0 +1,68 @@
+# Copyright (c) monai_synthfm contributors
+# Licensed under the Apache License, Version 2.0 (http://www.apache.org/licenses/LICENSE-2.0).
+# SPDX-License-Identifier: Apache-2.0
+"""Views of volumes for the gallery: which planes, turned how."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from monai_synthfm.data.case_preprocessing import MedSAMPreprocessing
+from monai_synthfm.data.case_volumes import CaseVolumes, EvaluationVolume
+from monai_synthfm.evaluation.figures import draw_examples
+from monai_synthfm.evaluation.volume_figures import volume_example
+from monai_synthfm.evaluation.volume_plan import SlicePrompt
+from monai_synthfm.prompts import Prompts
+from tests.evaluation.volume_stand_ins import Volumes
+
+CLICK = Prompts(torch.tensor([[[3.0, 2.0]]]), torch.tensor([[1]]))
+
+
+@pytest.mark.parametrize("plane", ["axial", "coronal", "sagittal"])
+def test_planes_are_turned_as_radiologists_see_them(plane: str) -> None:
+    dataset = Volumes(1)
+    sample = dataset.load(dataset.data[0])
+    sample["label"][:] = 0
+    sample["label"][0, 18, 13, 7] = 1  # far right, anterior, superior
+    cases = CaseVolumes(MedSAMPreprocessing(min_voxels=0, min_pixels=0), plane=plane)
+    volume = cases(sample)
+    mask = volume.targets[0].mask(volume.size)
+    (index,) = volume.targets[0].areas(volume.axis)
+    example = volume_example(volume, mask, mask, SlicePrompt(index, CLICK))
+    views = {view.image.shape: view for view in (example, *example.others)}
+    # right on the left; anterior on top of axial and on the left of sagittal views; superior on top
+    places = {(16, 20): [2, 1], (9, 20): [1, 1], (9, 16): [1, 2]}
+    assert {shape: np.argwhere(view.target).tolist() for shape, view in views.items()} == {
+        shape: [place] for shape, place in places.items()
+    }
+    assert {shape: view.aspect for shape, view in views.items()} == {(16, 20): 1.0, (9, 20): 2.0, (9, 16): 2.0}
+    for shape, place in places.items():
+        assert views[shape].image[tuple(place)] == volume.image[0][mask].item()
+    assert example.prompts is CLICK
+    assert all(view.prompts.is_empty for view in example.others)
+
+
+def test_of_a_sequence_frames_are_shown() -> None:
+    frames = np.random.default_rng(0).random((3, 8, 6, 5), dtype=np.float32)
+    target = np.zeros((8, 6, 5), bool)
+    target[2:4, 2:5, 1:4] = True
+    volume = EvaluationVolume({}, frames, spacing=(0.5, 1.0), is_sequence=True)
+    example = volume_example(volume, target, ~target, SlicePrompt(2, CLICK))
+    for view, index in zip((example, *example.others), (2, 1, 3), strict=True):
+        assert np.array_equal(view.image, frames[..., index].T)
+        assert np.array_equal(view.target, target[..., index].T)
+        assert np.array_equal(view.prediction, ~target[..., index].T)
+        assert view.aspect == 2.0
+
+
+def test_views_of_an_example_stand_below_it() -> None:
+    volume = EvaluationVolume({}, np.zeros((1, 20, 16, 9), np.float32), spacing=(1.0, 1.0, 2.0))
+    target = np.zeros((20, 16, 9), bool)
+    target[4:9, 4:9, 2:5] = True
+    example = volume_example(volume, target, target, SlicePrompt(3, CLICK))
+    figure = draw_examples([("one", example), ("two", example)])
+    drawn = [ax.images[0].get_array().shape for ax in figure.axes]
+    assert drawn == [(16, 20)] * 2 + [(9, 16)] * 2 + [(9, 20)] * 2
+    assert [ax.get_title() for ax in figure.axes] == ["one", "two", "", "", "", ""]

@@ -1,0 +1,101 @@
+# Copyright (c) monai_synthfm contributors
+# Licensed under the Apache License, Version 2.0 (http://www.apache.org/licenses/LICENSE-2.0).
+# SPDX-License-Identifier: Apache-2.0
+"""Networks that are asked for whole volumes."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from monai_synthfm.data.slice_prompts import prompts_by_slice
+from monai_synthfm.evaluation.predictors import NetworkPredictor
+from monai_synthfm.evaluation.volume_plan import SlicePrompt
+from monai_synthfm.evaluation.volume_predictors import NetworkVolumePredictor, prompts_in_volume
+from monai_synthfm.inferers.volume_inferer import VolumeInferer
+from monai_synthfm.networks import ImageEmbedding, Sam
+from monai_synthfm.prompts import Prompts
+from tests.evaluation.stand_ins import tiny_sam
+
+CLICKS = Prompts(torch.tensor([[[5.0, 3.0], [7.0, 8.0], [0.0, 0.0]]]), torch.tensor([[1, 0, -1]]))
+BOX = Prompts(boxes=torch.tensor([[2.0, 3.0, 9.0, 7.0]]))
+IMAGE = torch.rand(1, 12, 10, 6, generator=torch.Generator().manual_seed(0))
+MASK = np.zeros((10, 12), bool)
+MASK[3:8, 2:10] = True
+
+
+class CountingSam(Sam):
+    """Counts how many images it encodes."""
+
+    encoded = 0
+
+    def encode(self, image: torch.Tensor) -> ImageEmbedding:
+        self.encoded += len(image)
+        return super().encode(image)
+
+
+def counting_sam() -> CountingSam:
+    network = tiny_sam()
+    network.__class__ = CountingSam
+    assert isinstance(network, CountingSam)
+    return network
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_prompts_come_back_from_the_volume_as_they_were_on_the_slice(axis: int) -> None:
+    size = [12, 10]
+    size.insert(axis, 6)
+    for prompt in (SlicePrompt(4, CLICKS), SlicePrompt(4, BOX), SlicePrompt(4, Prompts(), MASK)):
+        lifted = prompts_in_volume(prompt, axis, tuple(size))
+        masks = lifted.pop("masks")[0, 0] if "masks" in lifted else None
+        given = {name: value[0] for name, value in lifted.items()}
+        ((index, found),) = prompts_by_slice(Prompts(**given), axis, masks).items()
+        assert index == 4
+        if prompt.prompts.points is not None:
+            assert torch.equal(found.prompts.points, CLICKS.points[:, :2])
+            assert torch.equal(found.prompts.point_labels, CLICKS.point_labels[:, :2])
+        if prompt.prompts.boxes is not None:
+            assert torch.equal(found.prompts.boxes, BOX.boxes)
+        if prompt.mask is not None:
+            assert np.array_equal(found.masks[0], MASK)
+
+
+def test_all_prompts_share_one_encoding_of_each_slice() -> None:
+    network = counting_sam()
+    predictor = NetworkVolumePredictor(NetworkPredictor("tiny", network))
+    with predictor.look(IMAGE, 2) as seen:
+        for prompt in (SlicePrompt(2, CLICKS), SlicePrompt(2, BOX), SlicePrompt(3, Prompts(), MASK)):
+            for direction in ("both", "forward", "backward", "none"):
+                predictor.segment(seen, prompt, direction)
+    assert 1 <= network.encoded <= IMAGE.shape[-1]
+
+
+def test_answers_are_those_of_the_inferer_whatever_was_asked_before() -> None:
+    network = tiny_sam().eval()
+    predictor = NetworkVolumePredictor(NetworkPredictor("tiny", network))
+    alone = VolumeInferer()(IMAGE[None], network, **prompts_in_volume(SlicePrompt(2, BOX), 2, IMAGE.shape[1:]))
+    with predictor.look(IMAGE, 2) as seen:
+        predictor.segment(seen, SlicePrompt(4, CLICKS), "both")
+        answer = predictor.segment(seen, SlicePrompt(2, BOX), "both")
+    assert np.array_equal(answer, alone[0, 0] > 0)
+    assert answer.any()
+
+
+def test_the_description_tells_propagations_apart() -> None:
+    def described(**options: Any) -> str:
+        return json.dumps(NetworkVolumePredictor(NetworkPredictor("tiny", tiny_sam()), **options).describe())
+
+    assert described() == described()
+    assert described() != described(keep_largest=True)
+    assert "MaskPropagation" in described()
+
+
+def test_a_network_that_can_be_made_again_is_given_back() -> None:
+    predictor = NetworkVolumePredictor(NetworkPredictor("tiny", tiny_sam))
+    predictor.describe()
+    predictor.release()
+    assert predictor.predictor.network is None
