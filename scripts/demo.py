@@ -1,7 +1,7 @@
 # Copyright (c) monai_synthfm contributors
 # Licensed under the Apache License, Version 2.0 (http://www.apache.org/licenses/LICENSE-2.0).
 # SPDX-License-Identifier: Apache-2.0
-"""Generate images, train a mask decoder on them, and segment the MNI152 T1 template from clicks."""
+"""Generate images, train a mask decoder on them, and segment the MNI152 T1 template from clicks and from a box."""
 
 from __future__ import annotations
 
@@ -40,10 +40,10 @@ def main() -> None:
     output = arguments.output.resolve()
     output.mkdir(parents=True, exist_ok=True)
 
-    print("1/4 images generated from nothing but random numbers", flush=True)
+    print("1/5 images generated from nothing but random numbers", flush=True)
     run_python(ROOT / "scripts" / "make_gallery.py", output / "gallery.png", "--size", 256)
 
-    print("2/4 training a mask decoder from scratch on such images", flush=True)
+    print("2/5 training a mask decoder from scratch on such images", flush=True)
     weights = encoder_weights()
     training = output / "training"
     shutil.rmtree(training, ignore_errors=True)
@@ -58,7 +58,7 @@ def main() -> None:
     first, last = draw_losses(training, output / "loss.png")
     print(f"Dice on generated validation images: {first:.3f} after the first epoch, {last:.3f} at best")
 
-    print("3/4 segmenting the MNI152 T1 template from clicks", flush=True)
+    print("3/5 segmenting the MNI152 T1 template from clicks", flush=True)
     targets = tissue_masks()
     points, labels = click(targets)
     results = output / "segmentation"
@@ -68,7 +68,8 @@ def main() -> None:
         image=template("t1"),
         points=points,
         point_labels=labels,
-        plane="axial",
+        axis="axial",
+        direction="none",
         modality="mr",
         pretrained=weights,
         checkpoint=training / "model.pt",
@@ -76,7 +77,7 @@ def main() -> None:
         output_dir=results,
     )
 
-    print("4/4 comparing with the tissue maps that ship beside the template", flush=True)
+    print("4/5 comparing with the tissue maps that ship beside the template", flush=True)
     (segmentation,) = results.glob("*_segmentation.nii.gz")
     (overlay,) = results.glob("*_overlay.png")
     shutil.copy(segmentation, output / "segmentation.nii.gz")
@@ -85,6 +86,28 @@ def main() -> None:
     for index, (name, mask) in enumerate(targets.items(), start=1):
         dice = 2.0 * np.sum((found == index) & mask) / (np.sum(found == index) + np.sum(mask))
         print(f"Dice of {name} on slice {SLICE}: {dice:.3f}")
+
+    print(
+        "5/5 segmenting the whole brain in 3D from one box on one coronal slice, with the published decoder", flush=True
+    )
+    brain = brain_mask()
+    shutil.rmtree(output / "volume", ignore_errors=True)
+    run_bundle(
+        [CONFIGS / "inference.yaml"],
+        image=template("t1"),
+        boxes=json.dumps([box_on_largest_slice(brain, axis=1)]),
+        axis="coronal",
+        modality="mr",
+        pretrained=weights,
+        image_size=IMAGE_SIZE,
+        output_dir=output / "volume",
+    )
+    (segmentation,) = (output / "volume").glob("*_segmentation.nii.gz")
+    (overlay,) = (output / "volume").glob("*_overlay.png")
+    shutil.copy(segmentation, output / "segmentation_3d.nii.gz")
+    shutil.copy(overlay, output / "overlay_3d.png")
+    found = np.asanyarray(nib.load(segmentation).dataobj) == 1
+    print(f"3D Dice of the brain: {2.0 * np.sum(found & brain) / (np.sum(found) + np.sum(brain)):.3f}")
     print(f"pictures and segmentation are in {output}")
 
 
@@ -126,6 +149,20 @@ def tissue_masks() -> dict[str, np.ndarray]:
     cavities, _ = ndimage.label(brain & ~tissue)
     ventricles = cavities == 1 + np.argmax(np.bincount(cavities[cavities > 0] - 1))
     return {"brain": brain & ~ventricles, "lateral ventricle": ventricles}
+
+
+def brain_mask() -> np.ndarray:
+    """The whole brain with its ventricles, from the grey and white matter maps."""
+    maps = [np.asanyarray(nib.load(template(kind)).dataobj).astype(int) for kind in ("gm", "wm")]
+    return ndimage.binary_fill_holes(sum(maps) > 127)
+
+
+def box_on_largest_slice(mask: np.ndarray, axis: int) -> list[int]:
+    """The tight box [x0, y0, z0, x1, y1, z1] of a mask on the slice across ``axis`` where it is largest."""
+    index = int(np.argmax(mask.sum(axis=tuple(a for a in range(3) if a != axis))))
+    corners = np.argwhere(np.take(mask, [index], axis))
+    corners[:, axis] = index
+    return [*corners.min(axis=0).tolist(), *corners.max(axis=0).tolist()]
 
 
 def click(targets: dict[str, np.ndarray]) -> tuple[str, str]:

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The main job on real input: generate images, train a mask decoder on them, segment a real MR volume from clicks.
-# Writes gallery.png, loss.png, segmentation.nii.gz and overlay.png to demo_output/.
+# The main job on real input: generate images, train a mask decoder on them, segment a real MR volume from clicks and a box.
+# Writes gallery.png, loss.png, segmentation.nii.gz, overlay.png, segmentation_3d.nii.gz and overlay_3d.png to demo_output/.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 bash scripts/setup.sh demo

@@ -1,7 +1,7 @@
 # Copyright (c) monai_synthfm contributors
 # Licensed under the Apache License, Version 2.0 (http://www.apache.org/licenses/LICENSE-2.0).
 # SPDX-License-Identifier: Apache-2.0
-"""Draw a gallery of generated samples, each above its instances, to one PNG; real slices may stand above them."""
+"""Draw a gallery of generated images or volumes with their instances to one PNG; real ones may stand beside them."""
 
 from __future__ import annotations
 
@@ -14,10 +14,12 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.colors import ListedColormap
+from PIL import Image
 
-from monai_synthfm.data import SynthFMDataset
+from monai_synthfm.data import SynthFM3DDataset, SynthFMDataset
 from monai_synthfm.data.datasets import IndexedDataset
-from monai_synthfm.transforms import MedSAMIntensity, RandSynthFM
+from monai_synthfm.transforms import MedSAMIntensity, RandSynthFM, RandSynthFM3D
+from monai_synthfm.transforms.volume_presets import VOLUME_PRESETS
 
 COLORS = np.concatenate(
     [np.zeros((1, 3)), plt.get_cmap("tab20")(np.arange(20))[:, :3], plt.get_cmap("Set3")(np.arange(12))[:, :3]]
@@ -32,8 +34,14 @@ def main() -> None:
     parser.add_argument("--columns", type=int, default=8, help="samples in a row")
     parser.add_argument("--size", type=int, default=512, help="side of a sample in pixels")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--real", type=Path, help="folder of an index.csv: a first row of real slices from it")
+    parser.add_argument("--real", type=Path, help="folder of an index.csv: real cases from it come first")
+    parser.add_argument("--volumes", action="store_true", help="volumes: a column for each, axial, coronal, sagittal")
     arguments = parser.parse_args()
+    if arguments.volumes:
+        views = volume_views(arguments)
+        draw_views(views, arguments.output)
+        print(f"wrote {arguments.output}: {len(views)} volumes, module {arguments.module}")
+        return
 
     size = (arguments.size, arguments.size)
     dataset = SynthFMDataset(arguments.number, size, arguments.seed, generator=RandSynthFM(size, arguments.module))
@@ -61,6 +69,54 @@ def real_slices(folder: Path, number: int) -> list[np.ndarray]:
             image = image[:, ::-1, largest].T
         slices.append(image)
     return slices
+
+
+def volume_views(arguments: argparse.Namespace) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Image, labels and spacing of real volumes, if asked for, and of generated ones, preset by preset."""
+    volumes = []
+    if arguments.real is not None:
+        scale = MedSAMIntensity()
+        data = IndexedDataset(arguments.real)
+        for case in (data[index] for index in range(len(data))):
+            if case["image"].ndim == 4 and min(case["image"].shape[1:]) >= 20 and len(volumes) < arguments.columns:
+                image, spacing = scale(case["image"])[0], case["image"].pixdim
+                # the arrays of these cases run to the patient's right and front or left and back: show the latter
+                flips = [axis for axis in (0, 1) if case["image"].affine[axis, axis] > 0]
+                arrays = [np.flip(np.asarray(array), flips) for array in (image, case["label"][0])]
+                volumes.append((*arrays, np.asarray(spacing)))
+    size = (arguments.size, arguments.size, arguments.size)
+    count = -(-arguments.number // len(VOLUME_PRESETS))
+    for seed, preset in enumerate(VOLUME_PRESETS, start=arguments.seed):
+        # nearly cubic voxels, so that all three views have about the same size
+        generator = RandSynthFM3D(size, arguments.module, preset, in_plane=(1.0, 1.4), through_plane=(1.0, 2.0))
+        dataset = SynthFM3DDataset(count, size, seed, None, generator)
+        for sample in (dataset[index] for index in range(len(dataset))):
+            image, label = (np.asarray(sample[key][0]) for key in ("image", "label"))
+            volumes.append((image, label, np.asarray(sample["image"].pixdim)))
+    return volumes
+
+
+def draw_views(volumes: list[tuple[np.ndarray, np.ndarray, np.ndarray]], output: Path) -> None:
+    """Draw the middle axial, coronal and sagittal slices of volumes, the lower row of each with labels outlined."""
+    figure, axes = plt.subplots(6, len(volumes), figsize=(1.3 * len(volumes), 1.3 * 6), squeeze=False)
+    for column, (image, label, spacing) in zip(axes.T, volumes, strict=True):
+        for row, cut in enumerate((2, 1, 0)):
+            rest = [axis for axis in range(3) if axis != cut]
+            middle = image.shape[cut] // 2
+            picture, names = (np.take(array, middle, axis=cut).T for array in (image, label))
+            origin = "upper" if cut == 2 else "lower"
+            for axis in column[2 * row : 2 * row + 2]:
+                aspect = spacing[rest[1]] / spacing[rest[0]]
+                axis.imshow(picture, cmap="gray", vmin=0, vmax=1, origin=origin, aspect=aspect, interpolation="nearest")
+                axis.axis("off")
+            for name in np.unique(names[names > 0]).astype(int):
+                color = COLORS[1 + (name - 1) % (len(COLORS) - 1)]
+                column[2 * row + 1].contour(names == name, [0.5], colors=[color], linewidths=0.6)
+    figure.subplots_adjust(left=0, right=1, bottom=0, top=1, wspace=0.02, hspace=0.02)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(output, dpi=72)
+    # noise does not compress: a palette takes a third of the space
+    Image.open(output).convert("RGB").quantize(256).save(output, optimize=True)
 
 
 def draw(pictures: list[np.ndarray], columns: int, output: Path) -> None:

@@ -15,7 +15,7 @@ from monai.data import MetaTensor
 from nibabel.filebasedimages import ImageFileError
 from nibabel.spatialimages import HeaderDataError
 
-__all__ = ["label_image", "load_volume"]
+__all__ = ["check_voxels", "label_image", "load_volume", "probability_image"]
 
 _READ_ERRORS = (ImageFileError, HeaderDataError, OSError, EOFError, ValueError, zlib.error)
 
@@ -62,13 +62,13 @@ def load_volume(path: str | Path) -> MetaTensor:
         voxels = image.get_fdata(dtype=np.float32, caching="unchanged").reshape(shape, order="F")
     except _READ_ERRORS as error:
         raise ValueError(f"image {path}: the voxels are truncated or damaged ({error}).") from error
-    _check_voxels(path, voxels)
+    check_voxels(path, voxels)
     affine = torch.from_numpy(_invertible_affine(path, image.affine, shape))
     meta = {"filename_or_obj": str(path), "original_affine": affine.clone()}
     return MetaTensor(torch.from_numpy(voxels)[None], affine=affine, meta=meta)
 
 
-def label_image(labels: np.ndarray, template: str | Path) -> nib.Nifti1Image:
+def label_image(labels: np.ndarray, template: str | Path | nib.Nifti1Image) -> nib.Nifti1Image:
     """
     Put a label map into a NIfTI image that lies in space exactly like ``template``.
 
@@ -77,19 +77,65 @@ def label_image(labels: np.ndarray, template: str | Path) -> nib.Nifti1Image:
 
     Args:
         labels: unsigned integers with as many voxels as the template, in its voxel order.
-        template: path of the NIfTI file that was segmented.
+        template: the NIfTI image or file that was segmented.
 
     Raises:
         ValueError: when the label map has another number of voxels.
     """
-    source = nib.load(template)
+    source = _opened(template)
     if labels.size != np.prod(source.shape):
         raise ValueError(f"labels: expected the shape {source.shape} of {template}, got {labels.shape}.")
+    return _with_voxels(source, labels.reshape(source.shape, order="F"), 1.0)
+
+
+def probability_image(probabilities: np.ndarray, template: str | Path | nib.Nifti1Image) -> nib.Nifti1Image:
+    """
+    Put the probabilities of N objects into a 4D NIfTI image that lies in space like ``template``.
+
+    They are stored as 0..255 with a scale of 1 / 255, which viewers undo: half-precision numbers are no NIfTI type, and
+    float32 takes four times the space. A stored value is above 0.5 exactly where the probability is.
+
+    Args:
+        probabilities: [N, X, Y, Z] in [0, 1], in the voxel order of the template.
+        template: the NIfTI image or file that was segmented.
+
+    Raises:
+        ValueError: when there are not as many voxels as in the template.
+    """
+    source = _opened(template)
+    if probabilities[0].size != np.prod(source.shape):
+        raise ValueError(f"probabilities: expected the shape {source.shape}, got {probabilities.shape[1:]}.")
+    # half-way values are rounded down, so that 0.5 stays on its side
+    levels = np.stack([np.ceil(value.astype(np.float32) * 255 - 0.5).astype(np.uint8) for value in probabilities], -1)
+    return _with_voxels(source, levels, 1 / 255)
+
+
+def check_voxels(path: str | Path, voxels: np.ndarray) -> None:
+    """
+    Check that a volume shows something.
+
+    Raises:
+        ValueError: when there are NaN or infinite voxels, or all are equal.
+    """
+    low, high = float(voxels.min()), float(voxels.max())
+    if not np.isfinite([low, high]).all():
+        count = int(np.count_nonzero(~np.isfinite(voxels)))
+        raise ValueError(f"image {path}: {count} of {voxels.size} voxels are NaN or infinite.")
+    if low == high:
+        raise ValueError(f"image {path}: nothing to segment, every voxel is {low:g}.")
+
+
+def _opened(template: str | Path | nib.Nifti1Image) -> nib.Nifti1Image:
+    return template if isinstance(template, nib.Nifti1Image) else nib.load(template)
+
+
+def _with_voxels(source: nib.Nifti1Image, voxels: np.ndarray, slope: float) -> nib.Nifti1Image:
     header = source.header.copy()
-    header.set_data_dtype(labels.dtype)
-    header.set_slope_inter(1, 0)
+    header.set_data_dtype(voxels.dtype)
     header["cal_min"] = header["cal_max"] = 0
-    return type(source)(labels.reshape(source.shape, order="F"), source.affine, header)
+    image = type(source)(voxels, source.affine, header)
+    image.header.set_slope_inter(slope, 0)
+    return image
 
 
 def _volume_shape(path: Path, shape: tuple[int, ...]) -> tuple[int, int, int]:
@@ -99,15 +145,6 @@ def _volume_shape(path: Path, shape: tuple[int, ...]) -> tuple[int, int, int]:
         raise ValueError(f"image {path}: expected 2 or 3 dimensions, found shape {shape}.")
     x, y, z = (*shape, 1)[:3]
     return x, y, z
-
-
-def _check_voxels(path: Path, voxels: np.ndarray) -> None:
-    low, high = float(voxels.min()), float(voxels.max())
-    if not np.isfinite([low, high]).all():
-        count = int(np.count_nonzero(~np.isfinite(voxels)))
-        raise ValueError(f"image {path}: {count} of {voxels.size} voxels are NaN or infinite.")
-    if low == high:
-        raise ValueError(f"image {path}: nothing to segment, every voxel is {low:g}.")
 
 
 def _invertible_affine(path: Path, affine: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:

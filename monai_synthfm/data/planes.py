@@ -16,7 +16,18 @@ from collections.abc import Sequence
 import nibabel as nib
 import numpy as np
 
-__all__ = ["DISPLAY_AXCODES", "EDGES", "PLANES", "display_axis", "stored_axis"]
+from monai_synthfm.data.coordinates import apply_affine
+
+__all__ = [
+    "DISPLAY_AXCODES",
+    "EDGES",
+    "PLANES",
+    "display_axis",
+    "is_reversed",
+    "slicing_axis",
+    "stored_axis",
+    "stored_slice",
+]
 
 DISPLAY_AXCODES = "LPI"
 PLANES = ("sagittal", "coronal", "axial")
@@ -30,6 +41,60 @@ _ANISOTROPIC = 1.5
 def stored_axis(affine: np.ndarray, axis: int) -> int:
     """Return the axis of the array with this ``affine`` that lies closest to ``axis`` of the display frame."""
     return int(np.flatnonzero(nib.io_orientation(affine)[:, 0] == axis)[0])
+
+
+def stored_slice(index: int, axis: int, to_voxel: np.ndarray, affine: np.ndarray) -> int:
+    """
+    Return which slice of the file a slice of the display frame is.
+
+    Args:
+        index: of the slice.
+        axis: of the display frame, across which it is cut.
+        to_voxel: from voxels of the display frame to those of the file [4, 4].
+        affine: of the file [4, 4].
+    """
+    corner = np.zeros(3)
+    corner[axis] = index
+    return int(apply_affine(to_voxel, corner)[stored_axis(affine, axis)].round())
+
+
+def is_reversed(affine: np.ndarray, axis: int) -> bool:
+    """
+    Tell whether ``axis`` of the display frame counts slices the other way round than the array with this ``affine``.
+
+    Example:
+        >>> is_reversed(np.eye(4), 2), is_reversed(np.diag([1.0, 1.0, -1.0, 1.0]), 2)
+        (True, False)
+    """
+    return bool(nib.io_orientation(affine)[stored_axis(affine, axis), 1] > 0)
+
+
+def slicing_axis(axis: str | int, affine: np.ndarray, shape: Sequence[int]) -> int:
+    """
+    Choose the axis of the display frame across which a volume is cut into slices, as people say it.
+
+    Args:
+        axis: ``axial``, ``coronal``, ``sagittal`` or ``auto``, see :func:`display_axis`; or 0, 1 or 2, the axis of the
+            array with this ``affine``.
+        affine: voxel to RAS+ mm [4, 4] of the volume in any orientation.
+        shape: its three sizes.
+
+    Returns:
+        0, 1 or 2.
+
+    Raises:
+        ValueError: when ``axis`` is none of these, or when slices would be only one voxel wide.
+
+    Example:
+        >>> slicing_axis(1, np.eye(4), (8, 8, 8)), slicing_axis("coronal", np.eye(4), (8, 8, 8))
+        (1, 1)
+    """
+    plane = axis
+    if not isinstance(axis, (str, bool)) and axis in (0, 1, 2):
+        plane = PLANES[int(np.flatnonzero([stored_axis(affine, a) == axis for a in range(3)])[0])]
+    if plane not in (*PLANES, "auto"):
+        raise ValueError(f"axis must be one of auto, axial, coronal, sagittal, 0, 1, 2, got {axis!r}.")
+    return display_axis(str(plane), affine, shape)
 
 
 def display_axis(plane: str, affine: np.ndarray, shape: Sequence[int]) -> int:

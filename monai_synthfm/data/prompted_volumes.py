@@ -1,20 +1,23 @@
 # Copyright (c) monai_synthfm contributors
 # Licensed under the Apache License, Version 2.0 (http://www.apache.org/licenses/LICENSE-2.0).
 # SPDX-License-Identifier: Apache-2.0
-"""Dataset of NIfTI volumes with the prompts that say what to segment in them."""
+"""Dataset of volumes with the prompts that say what to segment in them."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
+from monai.data import MetaTensor
 from torch.utils.data import Dataset
 
-from monai_synthfm.data.nifti import load_volume
-from monai_synthfm.data.planes import display_axis, stored_axis
+from monai_synthfm.data.planes import is_reversed, slicing_axis, stored_axis
 from monai_synthfm.data.slice_prompts import prompts_by_slice
+from monai_synthfm.data.volume_files import load_image, load_mask
 from monai_synthfm.data.volume_prompts import read_volume_prompts
 
 __all__ = ["PromptedVolumeDataset"]
@@ -24,18 +27,27 @@ class PromptedVolumeDataset(Dataset):
     """
     Volumes and their prompts, read and checked when asked for.
 
-    An item is a dictionary with ``image`` (MetaTensor [1, X, Y, Z] as stored), ``points``, ``point_labels`` and
-    ``boxes`` in its voxels (see :func:`read_volume_prompts`) and ``axis``, the axis of the display frame across which
-    the volume is to be cut (see :func:`display_axis`). ``transform`` then works on it.
+    An item is a dictionary with
+
+    - ``image``, MetaTensor [1, X, Y, Z] as stored;
+    - ``points``, ``point_labels`` and ``boxes`` in its voxels (see :func:`read_volume_prompts`);
+    - ``masks``, MetaTensor [1, X, Y, Z] of object numbers, 0 everywhere when no mask is given;
+    - ``axis``, the axis of the display frame across which the volume is to be cut (see :func:`slicing_axis`);
+    - ``slice_range`` [2], the first and the last slice of the display frame that may be segmented;
+    - ``reverse``, whether the file counts slices the other way round than the display frame.
+
+    ``transform`` then works on it.
 
     Args:
-        data: for each volume a dictionary with ``image`` (file) and ``points`` with ``point_labels``, ``boxes``, or
-            all; optional are ``space`` (default ``voxel``) and ``plane`` (default ``auto``).
+        data: for each volume a dictionary with ``image`` (NIfTI file, or folder of a DICOM series) and one or more of
+            ``points`` with ``point_labels``, ``boxes``, and ``mask`` (NIfTI file, see :func:`load_mask`); optional are
+            ``space`` (default ``voxel``), ``axis`` (default ``auto``) and ``slice_range`` (first and last slice of the
+            file; default all).
         transform: applied to each item.
         root: folder that relative file names start from.
 
     Raises:
-        FileNotFoundError, ValueError: on reading an item, see :func:`load_volume` and :func:`read_volume_prompts`.
+        FileNotFoundError, ValueError: on reading an item, when a file, a prompt or a range is not as expected.
     """
 
     def __init__(
@@ -54,9 +66,10 @@ class PromptedVolumeDataset(Dataset):
     def __getitem__(self, index: int) -> Any:
         case = self.data[index]
         if not case.get("image"):
-            raise ValueError("image: no file was given; name a .nii or .nii.gz file.")
-        image = load_volume(self.root / case["image"])
+            raise ValueError("image: no file was given; name a .nii or .nii.gz file, or the folder of a DICOM series.")
+        image = load_image(self.root / case["image"])
         affine, shape = np.asarray(image.affine), tuple(image.shape[1:])
+        mask = load_mask(self.root / case["mask"], image) if case.get("mask") else np.zeros(shape, np.uint8)
         prompts = read_volume_prompts(
             case.get("points"),
             case.get("point_labels"),
@@ -64,14 +77,37 @@ class PromptedVolumeDataset(Dataset):
             affine=affine,
             shape=shape,
             space=case.get("space", "voxel"),
+            masked=np.unique(mask[mask > 0]).tolist(),
         )
-        axis = display_axis(case.get("plane", "auto"), affine, shape)
-        prompts_by_slice(prompts, stored_axis(affine, axis))  # complains in terms of the file's own slices
+        axis = slicing_axis(case.get("axis", "auto"), affine, shape)
+        stored = stored_axis(affine, axis)
+        masks = torch.from_numpy(mask)
+        first, last = _checked_range(case.get("slice_range"), shape[stored])
+        # complains in terms of the file's own slices
+        outside = [k for k in prompts_by_slice(prompts, stored, masks) if not first <= k <= last]
+        if outside:
+            raise ValueError(f"prompts lie on slices {outside} of axis {stored}, out of slice_range {first} to {last}.")
+        reverse = is_reversed(affine, axis)
+        if reverse:
+            first, last = shape[stored] - 1 - last, shape[stored] - 1 - first
         item = {
             "image": image,
             "points": prompts.points,
             "point_labels": prompts.point_labels,
             "boxes": prompts.boxes,
+            "masks": MetaTensor(masks[None], affine=image.affine.clone()),
             "axis": axis,
+            "slice_range": torch.tensor([first, last]),
+            "reverse": reverse,
         }
         return item if self.transform is None else self.transform(item)
+
+
+def _checked_range(given: Any, size: int) -> tuple[int, int]:
+    if given is None:
+        return 0, size - 1
+    pair = json.loads(given) if isinstance(given, str) else given
+    whole = isinstance(pair, (list, tuple)) and len(pair) == 2 and all(type(value) is int for value in pair)
+    if not whole or not 0 <= pair[0] <= pair[1] < size:
+        raise ValueError(f"slice_range must be [first, last] within slices 0 to {size - 1}, got {given!r}.")
+    return pair[0], pair[1]

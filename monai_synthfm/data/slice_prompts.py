@@ -44,15 +44,17 @@ def slice_index(coordinate: float) -> int:
     return math.ceil(coordinate - 0.5)
 
 
-def prompts_by_slice(prompts: Prompts, axis: int) -> dict[int, SlicePrompts]:
+def prompts_by_slice(prompts: Prompts, axis: int, masks: torch.Tensor | None = None) -> dict[int, SlicePrompts]:
     """
     Sort the prompts of a volume by slice.
 
-    A click belongs to the slice it lies in, a box to every slice from its first to its last.
+    A click belongs to the slice it lies in, a box to every slice from its first to its last, a mask to every slice on
+    which it has voxels.
 
     Args:
         prompts: ``points`` [N, K, 3] with ``point_labels`` [N, K], ``boxes`` [N, 6], or both, in voxels.
         axis: the axis (0, 1 or 2) across which the volume is cut.
+        masks: what is known of the objects, integers [X, Y, Z]: n + 1 where object n is known to be, 0 elsewhere.
 
     Returns:
         Prompts by slice index, in the order of the slices; slices without prompts are left out.
@@ -66,11 +68,12 @@ def prompts_by_slice(prompts: Prompts, axis: int) -> dict[int, SlicePrompts]:
         {5: [[2.0, 3.0, 8.0, 9.0]], 6: [[2.0, 3.0, 8.0, 9.0]]}
     """
     clicked, boxed = _objects_by_slice(prompts, axis)
+    masked = {} if masks is None else _masked_by_slice(masks, axis)
     inside = [a for a in range(3) if a != axis]
     found = {}
-    for index in sorted({*clicked, *boxed}):
-        clicks, boxes = clicked.get(index, {}), boxed.get(index, set())
-        objects = sorted({*clicks, *boxes})
+    for index in sorted({*clicked, *boxed, *masked}):
+        clicks, boxes, known = clicked.get(index, {}), boxed.get(index, set()), masked.get(index, set())
+        objects = sorted({*clicks, *boxes, *known})
         points = torch.zeros(len(objects), max(1, *map(len, clicks.values()), 0), 2)
         labels = torch.full(points.shape[:2], -1)
         corners = torch.full((len(objects), 4), torch.nan)
@@ -80,12 +83,16 @@ def prompts_by_slice(prompts: Prompts, axis: int) -> dict[int, SlicePrompts]:
                 labels[row, k] = prompts.point_labels[n, click]  # type: ignore[index]
             if n in boxes:
                 corners[row] = prompts.boxes[n, inside + [a + 3 for a in inside]]  # type: ignore[index]
-            elif not (labels[row] == 1).any():
+            elif n not in known and not (labels[row] == 1).any():
                 raise ValueError(
                     f"object {n + 1} has only negative clicks on slice {index} of axis {axis}: "
                     "add a positive click or a box there."
                 )
-        found[index] = SlicePrompts(objects, Prompts(points, labels, corners if boxes else None))
+        drawn = None
+        if masks is not None and known:
+            numbers = masks.select(axis, index).transpose(0, 1)
+            drawn = torch.stack([numbers == n + 1 for n in objects])
+        found[index] = SlicePrompts(objects, Prompts(points, labels, corners if boxes else None), drawn)
     return found
 
 
@@ -103,3 +110,12 @@ def _objects_by_slice(prompts: Prompts, axis: int) -> tuple[dict[int, dict[int, 
             for index in range(first, last + 1):
                 boxed.setdefault(index, set()).add(n)
     return clicked, boxed
+
+
+def _masked_by_slice(masks: torch.Tensor, axis: int) -> dict[int, set[int]]:
+    """Return slice -> objects with voxels on it."""
+    slices = masks.movedim(axis, 0).flatten(1)
+    return {
+        index: {int(number) - 1 for number in slices[index].unique() if number > 0}
+        for index in slices.any(dim=1).nonzero().flatten().tolist()
+    }

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
@@ -30,6 +30,7 @@ def read_volume_prompts(
     affine: np.ndarray,
     shape: Sequence[int],
     space: str = "voxel",
+    masked: Collection[int] = (),
 ) -> Prompts:
     """
     Check clicks and boxes of N objects against a volume and convert them to its voxels.
@@ -44,6 +45,7 @@ def read_volume_prompts(
         affine: voxel to RAS+ mm [4, 4].
         shape: the three sizes of the volume.
         space: what the coordinates are: ``voxel``, ``world`` (RAS+ mm) or ``lps`` (LPS+ mm).
+        masked: numbers (1..N) of the objects that a mask prompts; the other arguments need not prompt these.
 
     Returns:
         float64 prompts of the N objects in voxels: ``points`` [N, K, 3] padded with label -1, ``point_labels`` [N, K]
@@ -64,14 +66,16 @@ def read_volume_prompts(
         for name, value in (("points", points), ("point_labels", point_labels), ("boxes", boxes))
         if value is not None
     }
-    if not given:
-        raise ValueError("nothing is prompted: give points with point_labels, or boxes.")
+    if not given and not masked:
+        raise ValueError("nothing is prompted: give points with point_labels, boxes, or a mask.")
     if ("points" in given) != ("point_labels" in given):
         raise ValueError("points and point_labels must be given together.")
     counts = {name: len(entries) for name, entries in given.items()}
     if len(set(counts.values())) > 1:
         raise ValueError(f"all prompts must speak of the same objects, got {counts}.")
-    count = max(counts.values())
+    count = max(counts.values(), default=max(masked, default=0))
+    if max(masked, default=0) > count:
+        raise ValueError(f"the mask shows object {max(masked)}, but the other prompts speak of {count} objects.")
     nothing: list[Any] = [[]] * count
     flat = space == "voxel" and shape[2] == 1
     matrix = to_voxels(affine, space)
@@ -86,8 +90,8 @@ def read_volume_prompts(
     longest = max(1, *map(len, found_labels))
     voxels, padded_labels = np.zeros((count, longest, 3)), np.full((count, longest), -1)
     for n, (coordinates, labels) in enumerate(zip(found_points, found_labels, strict=True)):
-        if not labels and np.isnan(found_boxes[n]).all():
-            raise ValueError(f"object {n + 1} has neither a click nor a box.")
+        if not labels and np.isnan(found_boxes[n]).all() and n + 1 not in masked:
+            raise ValueError(f"object {n + 1} has neither a click, nor a box, nor a mask.")
         voxels[n, : len(labels)], padded_labels[n, : len(labels)] = apply_affine(matrix, coordinates), labels
         for k, coordinate in enumerate(coordinates):
             _check_inside(f"click {k + 1} of object {n + 1}", coordinate, voxels[n, k], space, shape)

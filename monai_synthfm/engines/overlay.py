@@ -34,7 +34,7 @@ class OverlayPanel:
     Args:
         image: grey values [H, W] in [0, 1].
         labels: label map [H, W], 0 background, n the n-th object.
-        prompts: the prompts on the slice.
+        prompts: the prompts on the slice, if any.
         title: text above the panel.
         edges: what lies left, right, above and below, a letter each.
         aspect: height of a pixel over its width in mm.
@@ -50,7 +50,8 @@ class OverlayPanel:
 
 def draw_overlay(panels: Sequence[OverlayPanel]) -> Figure:
     """
-    Draw slices side by side: contours of objects, positive clicks as discs, negative ones as crosses, boxes dashed.
+    Draw slices side by side: outlines of objects, positive clicks as discs, negative ones as crosses, boxes dashed,
+    masks that were given dotted.
 
     Args:
         panels: one for each slice.
@@ -74,16 +75,22 @@ def _draw_panel(ax: Axes, panel: OverlayPanel) -> None:
     ax.imshow(panel.image, cmap="gray", vmin=0, vmax=1, aspect=panel.aspect, interpolation="nearest")
     ax.set_title(panel.title, color="white", fontsize=10)
     plate = {"facecolor": "black", "alpha": 0.6, "linewidth": 0, "pad": 1.5}
-    for letter, x, y in zip(panel.edges, (0.02, 0.98, 0.5, 0.5), (0.5, 0.5, 0.97, 0.03), strict=True):
-        ax.text(x, y, letter, color="white", ha="center", va="center", fontsize=9, transform=ax.transAxes, bbox=plate)
-    prompts = panel.prompts.prompts
+    sides = ((0.02, 0.5, "left", "center"), (0.98, 0.5, "right", "center"))
+    ends = ((0.5, 0.98, "center", "top"), (0.5, 0.02, "center", "bottom"))
+    for letter, (x, y, ha, va) in zip(panel.edges, (*sides, *ends), strict=True):
+        ax.text(x, y, letter, color="white", ha=ha, va=va, fontsize=9, transform=ax.transAxes, bbox=plate)
+    for number in np.unique(panel.labels[panel.labels > 0]):
+        draw_outline(ax, panel.labels == number, _colour(int(number) - 1))
     for row, n in enumerate(panel.prompts.objects):
-        colour = colormaps["tab10"](n % 10)
-        mask = panel.labels == n + 1
-        draw_outline(ax, mask, colour)
-        draw_prompts(ax, prompts, row, colour, colour)
+        draw_prompts(ax, panel.prompts.prompts, row, _colour(n), _colour(n))
+        if panel.prompts.masks is not None:
+            draw_outline(ax, np.asarray(panel.prompts.masks[row].cpu()), _colour(n), "dotted")
     ax.set_xlim(-0.5, panel.image.shape[1] - 0.5)
     ax.set_ylim(panel.image.shape[0] - 0.5, -0.5)
+
+
+def _colour(n: int) -> Color:
+    return colormaps["tab10"](n % 10)
 
 
 def draw_outline(ax: Axes, mask: np.ndarray, colour: Color, style: str = "solid") -> None:

@@ -14,6 +14,7 @@ import monai
 import nibabel as nib
 import numpy as np
 import torch
+from scipy import ndimage
 
 from monai_synthfm import __version__
 from monai_synthfm.data.coordinates import apply_affine, map_boxes
@@ -26,22 +27,28 @@ __all__ = ["describe_objects", "describe_weights", "package_versions", "plain"]
 _DECIMALS = 3
 
 
-def describe_objects(prompts: Prompts, to_voxel: np.ndarray, affine: np.ndarray, labels: np.ndarray) -> list[dict]:
+def describe_objects(
+    prompts: Prompts, to_voxel: np.ndarray, affine: np.ndarray, labels: np.ndarray, axis: int
+) -> list[dict]:
     """
-    List the objects of one volume with their prompts, in voxels of the file and in RAS+ mm, and their size.
+    List the objects of one volume with their prompts, in voxels of the file and in RAS+ mm, their size and extent.
 
     Args:
         prompts: ``points`` [N, K, 3], ``point_labels`` [N, K] and ``boxes`` [N, 6] in any voxel frame.
         to_voxel: from that frame to voxels of the file [4, 4].
         affine: from voxels of the file to RAS+ mm [4, 4].
-        labels: label map, 0 background, n the n-th object.
+        labels: label map [X, Y, Z] of the file, 0 background, n the n-th object.
+        axis: the axis of the file across which it was cut.
     """
     counts = np.bincount(labels[labels > 0], minlength=prompts.num_objects + 1)
     voxel_mm3 = abs(np.linalg.det(affine[:3, :3]))
+    extents = ndimage.find_objects(labels, max_label=prompts.num_objects)
     objects = []
     for n in range(prompts.num_objects):
         found: dict[str, Any] = {"label": n + 1, "voxels": int(counts[n + 1])}
         found["mm3"] = round(found["voxels"] * voxel_mm3, _DECIMALS)
+        if (extent := extents[n]) is not None:
+            found["slices"] = [extent[axis].start, extent[axis].stop - 1]
         if prompts.points is not None and prompts.point_labels is not None:
             given = prompts.point_labels[n] >= 0
             voxels = apply_affine(to_voxel, np.asarray(prompts.points[n][given].cpu(), dtype=np.float64))

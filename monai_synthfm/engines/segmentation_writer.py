@@ -1,7 +1,7 @@
 # Copyright (c) monai_synthfm contributors
 # Licensed under the Apache License, Version 2.0 (http://www.apache.org/licenses/LICENSE-2.0).
 # SPDX-License-Identifier: Apache-2.0
-"""Handler that writes what an evaluator has segmented: label map, overlay and report."""
+"""Handler that writes what an evaluator has segmented: label map, probabilities, overlay and report."""
 
 from __future__ import annotations
 
@@ -14,50 +14,58 @@ from typing import Any
 
 import nibabel as nib
 import numpy as np
-import torch
 from ignite.engine import Engine, Events
 from monai.data import MetaTensor
-from monai.transforms import Orientation
 
-from monai_synthfm.data.coordinates import apply_affine
-from monai_synthfm.data.nifti import label_image
-from monai_synthfm.data.planes import DISPLAY_AXCODES, EDGES, PLANES, stored_axis
-from monai_synthfm.data.slice_prompts import SlicePrompts, prompts_by_slice
+from monai_synthfm.data.nifti import label_image, probability_image
+from monai_synthfm.data.planes import PLANES, stored_axis, stored_slice
+from monai_synthfm.data.slice_prompts import prompts_by_slice
 from monai_synthfm.data.staging import staged_files
-from monai_synthfm.engines.overlay import OverlayPanel, draw_overlay
+from monai_synthfm.data.volume_files import geometry_of, source_name
+from monai_synthfm.engines.overlay import draw_overlay
 from monai_synthfm.engines.segmentation_report import describe_objects, describe_weights, package_versions, plain
+from monai_synthfm.engines.volume_panels import volume_panels
+from monai_synthfm.inferers import EmbeddingCacheOpener
 from monai_synthfm.prompts import Prompts
 
 __all__ = ["SegmentationWriter"]
-
-_MAX_PANELS = 16
 
 logger = logging.getLogger(__name__)
 
 
 class SegmentationWriter:
     """
-    Write three files for each volume that a MONAI evaluator has segmented, all of them or none.
+    Write the files of each volume that a MONAI evaluator has segmented, all of them or none.
 
     ``<name>_segmentation.nii.gz`` has the input's shape, affine, qform and sform with their codes, and units, with
-    labels 0 (background) and 1..N as uint8, or uint16 for more than 255 objects. ``<name>_overlay.png`` shows the
-    prompted slices as radiologists see them, 16 of them at most. ``<name>_report.json`` says which network, weights,
-    intensity policy and prompts made it, and how large each object came out.
+    labels 0 (background) and 1..N as uint8, or uint16 for more than 255 objects. When the inferer gave probabilities,
+    ``<name>_probabilities.nii.gz`` holds them (see :func:`~monai_synthfm.data.nifti.probability_image`), and a voxel's
+    label is the object of the largest probability above 0.5. ``<name>_overlay.png`` shows three planes through the
+    largest object and the prompted slices. ``<name>_report.json`` says which network, weights, intensity policy and
+    prompts made it, and how large each object came out.
 
     The batch must come from :class:`monai_synthfm.data.prompted_volumes.PromptedVolumeDataset`, reoriented to the
-    display frame, and postprocessing must have brought ``pred`` back to the orientation of the file (``Invertd``).
+    display frame, the evaluator's inferer must be a :class:`~monai_synthfm.inferers.VolumeInferer`, and postprocessing
+    must have brought ``pred`` back to the orientation of the file (``Invertd``).
 
     Args:
         output_dir: folder of the files, created when missing.
         weights: files or names of weights that the network was made with, for the report; None entries are left out.
+        cache: what the inferer opens its embedding cache with, for the report.
 
     Raises:
         ValueError: on writing, when ``pred`` is not in the orientation of the file.
     """
 
-    def __init__(self, output_dir: str | Path, weights: Sequence[str | Path | None] = ()) -> None:
+    def __init__(
+        self,
+        output_dir: str | Path,
+        weights: Sequence[str | Path | None] = (),
+        cache: EmbeddingCacheOpener | None = None,
+    ) -> None:
         self.output_dir = Path(output_dir)
         self.weights = weights
+        self.cache = cache
         self._started = 0.0
 
     def attach(self, engine: Engine) -> None:
@@ -73,69 +81,70 @@ class SegmentationWriter:
     def __call__(self, engine: Engine) -> None:
         """Write the files of each volume in the batch."""
         for given, output in zip(engine.state.batch, engine.state.output, strict=True):
-            self._write({**given, **output}, type(engine.network).__name__)
+            self._write({**given, **output}, type(engine.network).__name__, engine.inferer.direction)
 
-    def _write(self, item: Mapping[str, Any], network: str) -> None:
+    def _write(self, item: Mapping[str, Any], network: str, direction: str) -> None:
         image, axis = item["image"].cpu(), int(item["axis"])
         source = Path(image.meta["filename_or_obj"])
-        name = source.name.removesuffix(".gz").removesuffix(".nii")
-        prompts = Prompts.from_mapping(item).to("cpu")
+        name = source_name(source)
+        prompts = Prompts.from_mapping({**item, "masks": None}).to("cpu")
         affine = np.asarray(image.meta["original_affine"])
         to_voxel = np.linalg.inv(affine) @ np.asarray(image.affine)
-        by_slice = prompts_by_slice(prompts, axis)
-        slices = {index: _stored_index(index, axis, to_voxel, affine) for index in by_slice}
         pred = item["pred"].cpu()
         if not isinstance(pred, MetaTensor) or not np.allclose(pred.affine, affine):
             raise ValueError(
                 f"pred is not in the orientation of {source}: postprocessing must invert the preprocessing."
             )
-        labels = np.asarray(pred[0])
-        labels = labels.astype(np.uint8 if prompts.num_objects <= 255 else np.uint16)
+        found = np.asarray(pred)
+        labels = _labels(found)
+        by_slice = prompts_by_slice(prompts, axis, item["masks"][0].cpu())
+        stored = stored_axis(affine, axis)
+        files = {"segmentation": f"{name}_segmentation.nii.gz"}
+        if found.dtype.kind == "f":
+            files["probabilities"] = f"{name}_probabilities.nii.gz"
         report = {
             "image": str(source),
-            "segmentation": f"{name}_segmentation.nii.gz",
+            **files,
             "network": network,
             "weights": describe_weights(self.weights),
             "intensity": plain(image.meta.get("medsam_intensity")),
             "plane": PLANES[axis],
-            "slices": {"axis": stored_axis(affine, axis), "indexes": sorted(slices.values())},
-            "objects": describe_objects(prompts, to_voxel, affine, labels),
+            "direction": direction,
+            "slices": {
+                "axis": stored,
+                "prompted": sorted(stored_slice(index, axis, to_voxel, affine) for index in by_slice),
+                "segmented": int(labels.any(axis=tuple(a for a in range(3) if a != stored)).sum()),
+            },
+            "objects": describe_objects(prompts, to_voxel, affine, labels, stored),
+            "embeddings": _describe_cache(self.cache),
             "seconds": round(time.perf_counter() - self._started, 3),
             "versions": package_versions(),
         }
-        figure = draw_overlay(_panels(image, pred, by_slice, slices, axis))
+        figure = draw_overlay(volume_panels(image, MetaTensor(labels[None], affine=pred.affine), by_slice, axis))
+        template = geometry_of(image)
         with staged_files(self.output_dir) as stage:
-            nib.save(label_image(labels, source), stage / f"{name}_segmentation.nii.gz")
+            nib.save(label_image(labels, template), stage / files["segmentation"])
+            if "probabilities" in files:
+                nib.save(probability_image(found, template), stage / files["probabilities"])
             figure.savefig(stage / f"{name}_overlay.png", dpi=150)
             (stage / f"{name}_report.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
 
 
-def _stored_index(index: int, axis: int, to_voxel: np.ndarray, affine: np.ndarray) -> int:
-    corner = np.zeros(3)
-    corner[axis] = index
-    return int(apply_affine(to_voxel, corner)[stored_axis(affine, axis)].round())
+def _labels(found: np.ndarray) -> np.ndarray:
+    """Return the label map of labels [1, X, Y, Z] or of probabilities [N, X, Y, Z]."""
+    if found.dtype.kind != "f":
+        return found[0].astype(np.uint8 if found.dtype == np.uint8 else np.uint16)
+    numbers = found.argmax(axis=0) + 1
+    return np.where(found.max(axis=0) > 0.5, numbers, 0).astype(np.uint8 if len(found) <= 255 else np.uint16)
 
 
-def _panels(
-    image: MetaTensor, pred: MetaTensor, by_slice: Mapping[int, SlicePrompts], slices: Mapping[int, int], axis: int
-) -> list[OverlayPanel]:
-    shown = Orientation(axcodes=DISPLAY_AXCODES, labels=None)(pred)
-    indexes = sorted(slices, key=lambda index: slices[index])
-    chosen = np.unique(np.linspace(0, len(indexes) - 1, min(len(indexes), _MAX_PANELS)).round().astype(int))
-    across, down = (a for a in range(3) if a != axis)
-    letter = "ijk"[stored_axis(np.asarray(image.meta["original_affine"]), axis)]
-    return [
-        OverlayPanel(
-            image=_picture(image, axis, index),
-            labels=_picture(shown, axis, index),
-            prompts=by_slice[index],
-            title=f"{PLANES[axis]}, {letter} = {slices[index]}",
-            edges=EDGES[across] + EDGES[down],
-            aspect=float(image.pixdim[down] / image.pixdim[across]),
-        )
-        for index in (indexes[i] for i in chosen)
-    ]
-
-
-def _picture(volume: torch.Tensor, axis: int, index: int) -> np.ndarray:
-    return np.asarray(volume[0]).take(index, axis=axis).T
+def _describe_cache(cache: EmbeddingCacheOpener | None) -> dict[str, Any] | None:
+    if cache is None or cache.opened is None:
+        return None
+    opened = cache.opened
+    return {
+        "folder": str(opened.folder),
+        "encoded": len(opened.written),
+        "reused": len(opened.read),
+        "bytes": opened.bytes_on_disk,
+    }

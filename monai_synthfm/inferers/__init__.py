@@ -6,6 +6,22 @@
 from __future__ import annotations
 
 from monai_synthfm.inferers.autocast import AutocastInferer
-from monai_synthfm.inferers.prompted_slices import PromptedSliceInferer
+from monai_synthfm.inferers.embedding_cache import EmbeddingCache, EmbeddingCacheOpener
+from monai_synthfm.inferers.file_order import FileOrderInferer
+from monai_synthfm.inferers.mask_propagation import MaskPropagation
+from monai_synthfm.inferers.memory_propagation import MemoryPropagation
+from monai_synthfm.inferers.recent_embeddings import RecentEmbeddings
+from monai_synthfm.inferers.session import InteractiveSession
+from monai_synthfm.inferers.volume_inferer import VolumeInferer
 
-__all__ = ["AutocastInferer", "PromptedSliceInferer"]
+__all__ = [
+    "AutocastInferer",
+    "EmbeddingCache",
+    "EmbeddingCacheOpener",
+    "FileOrderInferer",
+    "InteractiveSession",
+    "MaskPropagation",
+    "MemoryPropagation",
+    "RecentEmbeddings",
+    "VolumeInferer",
+]

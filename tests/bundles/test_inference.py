@@ -17,9 +17,11 @@ import numpy as np
 import pytest
 import torch
 from monai.bundle import ConfigWorkflow
+from scipy import ndimage
 
 from monai_synthfm.networks import MobileSam
 from monai_synthfm.transforms.medsam import MedSAMIntensity
+from tests.inferers.blob_segmenter import BlobSegmenter
 from tests.inferers.region_grower import RegionGrower, grow
 
 SIZES = (24, 22, 9)
@@ -79,6 +81,7 @@ def segment(bundle_dir: Path, tmp_path: Path) -> Callable[..., ConfigWorkflow]:
                 "output_dir": str(output_dir or tmp_path / "out"),
                 "device": torch.device("cpu"),
                 "network_def": RegionGrower(),
+                "direction": "none",
                 "inferer::progress": False,
                 **override,
             },
@@ -115,7 +118,7 @@ def test_mask_in_space_does_not_depend_on_how_the_volume_is_stored(
     box = nib.affines.apply_affine(affine, [[3.0, 4.0, 2.0], [17.0, 15.0, 5.0]]).ravel().tolist()
     prompts = {"points": [world[:2], world[2:], []], "point_labels": [[1, 0], [1], []], "boxes": [[], [], box]}
     store(tmp_path / "in.nii.gz", voxels, affine, ORIENTATIONS[0])
-    workflow = segment(tmp_path / "in.nii.gz", space="world", plane=plane, handlers=[], **prompts)
+    workflow = segment(tmp_path / "in.nii.gz", space="world", axis=plane, handlers=[], **prompts)
     reference = workflow.evaluator.state.output[0]["pred"][0].numpy()
     assert set(np.unique(reference)) == {0, 1, 2, 3}
     for ornt in ORIENTATIONS:
@@ -147,7 +150,7 @@ def test_mask_is_that_of_the_slice_as_radiologists_see_it(
 ) -> None:
     clicks = [[9, 13, 4], [14, 12, 4]]
     store(tmp_path / "in.nii", voxels, STRAIGHT, ORIENTATIONS[0])
-    segment(tmp_path / "in.nii", points=[clicks], point_labels=[[1, 0]])
+    segment(tmp_path / "in.nii", points=[clicks], point_labels=[[1, 0]], direction="none")
     found = np.asarray(nib.load(tmp_path / "out" / "in_segmentation.nii.gz").dataobj)
     expected = expected_axial(voxels, 4, np.array(clicks)[:, :2], np.array([1, 0]))
     assert expected.any()
@@ -207,9 +210,11 @@ def test_report_says_what_was_done(segment: Callable[..., ConfigWorkflow], tmp_p
     digest = hashlib.sha256(b"some weights").hexdigest()
     assert report["weights"] == [{"file": str(tmp_path / "weights.pt"), "sha256": digest}]
     assert report["intensity"]["policy"] == "percentiles"
-    assert (report["plane"], report["slices"]) == ("axial", {"axis": 2, "indexes": [4]})
+    assert (report["plane"], report["slices"]) == ("axial", {"axis": 2, "prompted": [4], "segmented": 1})
     (found,) = report["objects"]
     assert found["voxels"] == np.count_nonzero(labels) > 0
+    assert found["slices"] == [4, 4]
+    assert (report["direction"], report["embeddings"]) == ("none", None)
     assert found["mm3"] == pytest.approx(found["voxels"] * np.prod(image.header.get_zooms()), rel=1e-4)
     assert found["points"] == [{"label": 1, "voxel": [9, 13, 4], "world": pytest.approx([-2.9, 21.3, 35.2], abs=1e-3)}]
     assert report["seconds"] > 0
@@ -219,6 +224,139 @@ def test_report_says_what_was_done(segment: Callable[..., ConfigWorkflow], tmp_p
         "in_report.json",
         "in_segmentation.nii.gz",
     ]
+
+
+def boxes_volume() -> tuple[np.ndarray, dict[int, tuple]]:
+    """Two bright boxes in the dark, and the room that each takes."""
+    rooms = {1: np.s_[3:9, 4:11, 1:8], 2: np.s_[13:20, 6:12, 3:9]}
+    voxels = np.full(SIZES, 1, np.int16)
+    for room in rooms.values():
+        voxels[room] = 200
+    voxels[0, 0, 0] = 220
+    return voxels, rooms
+
+
+def painted(rooms: dict[int, tuple]) -> np.ndarray:
+    labels = np.zeros(SIZES, np.uint8)
+    for number, room in rooms.items():
+        labels[room] = number
+    return labels
+
+
+@pytest.mark.parametrize("number", [0, 13, 30, 47])
+@pytest.mark.parametrize("axis", ["axial", "coronal", "sagittal"])
+def test_a_volume_is_segmented_from_one_click_for_each_object(
+    segment: Callable[..., ConfigWorkflow], tmp_path: Path, number: int, axis: str
+) -> None:
+    voxels, rooms = boxes_volume()
+    source = store(tmp_path / "in.nii.gz", voxels, OBLIQUE, ORIENTATIONS[number])
+    clicks = nib.affines.apply_affine(OBLIQUE, [[[5, 6, 4]], [[15, 8, 4]]]).tolist()
+    prompts = {"points": clicks, "point_labels": [[1], [1]], "space": "world", "axis": axis}
+    blobs = {"network_def": BlobSegmenter(), "direction": "both"}
+    segment(tmp_path / "in.nii.gz", **prompts, **blobs)
+    written = nib.load(tmp_path / "out" / "in_segmentation.nii.gz")
+    expected = nib.apply_orientation(painted(rooms), ORIENTATIONS[number])
+    np.testing.assert_array_equal(np.asarray(written.dataobj), expected)
+    np.testing.assert_array_equal(written.affine, source.affine)
+    report = json.loads((tmp_path / "out" / "in_report.json").read_text())
+    across = report["slices"]["axis"]
+    for found, room in zip(report["objects"], ndimage.find_objects(expected), strict=True):
+        assert found["slices"] == [room[across].start, room[across].stop - 1]
+        assert found["mm3"] == pytest.approx(np.prod([0.9, 1.1, 1.3]) * np.count_nonzero(expected[room]), rel=1e-4)
+
+
+@pytest.mark.parametrize("number", [0, 13, 30, 47])
+@pytest.mark.parametrize(("direction", "keep"), [("forward", np.s_[4:]), ("backward", np.s_[:5]), ("none", np.s_[4:5])])
+def test_direction_and_slice_range_count_as_the_file_does(
+    segment: Callable[..., ConfigWorkflow], tmp_path: Path, number: int, direction: str, keep: slice
+) -> None:
+    voxels, rooms = boxes_volume()
+    source = store(tmp_path / "in.nii.gz", voxels, STRAIGHT, ORIENTATIONS[number])
+    expected = nib.apply_orientation(painted({1: rooms[1]}), ORIENTATIONS[number])
+    (room,) = ndimage.find_objects(expected)
+    click = [(where.start + where.stop) // 2 for where in room]
+    click[1] = 4 + room[1].start
+    base = {"points": [[click]], "point_labels": [[1]], "axis": 1, "network_def": BlobSegmenter()}
+    segment(tmp_path / "in.nii.gz", direction=direction, **base)
+    found = np.asarray(nib.load(tmp_path / "out" / "in_segmentation.nii.gz").dataobj)
+    wanted = np.zeros_like(expected)
+    window = np.s_[
+        :, room[1].start + (keep.start or 0) : source.shape[1] if keep.stop is None else room[1].start + keep.stop
+    ]
+    wanted[window] = expected[window]
+    np.testing.assert_array_equal(found, wanted)
+
+    first, last = click[1] - 2, click[1] + 1
+    segment(tmp_path / "in.nii.gz", direction="both", slice_range=[first, last], **base)
+    found = np.asarray(nib.load(tmp_path / "out" / "in_segmentation.nii.gz").dataobj)
+    wanted = np.zeros_like(expected)
+    wanted[:, first : last + 1] = expected[:, first : last + 1]
+    np.testing.assert_array_equal(found, wanted)
+
+
+def test_a_mask_on_one_slice_prompts_its_objects(segment: Callable[..., ConfigWorkflow], tmp_path: Path) -> None:
+    voxels, rooms = boxes_volume()
+    source = store(tmp_path / "in.nii.gz", voxels, STRAIGHT, ORIENTATIONS[21])
+    drawn = painted(rooms)
+    drawn[..., np.arange(SIZES[2]) != 5] = 0
+    store(tmp_path / "mask.nii.gz", drawn, STRAIGHT, ORIENTATIONS[21])
+    mask = {"mask": str(tmp_path / "mask.nii.gz"), "network_def": BlobSegmenter(), "axis": "axial"}
+    segment(tmp_path / "in.nii.gz", direction="both", **mask)
+    found = np.asarray(nib.load(tmp_path / "out" / "in_segmentation.nii.gz").dataobj)
+    np.testing.assert_array_equal(found, nib.apply_orientation(painted(rooms), ORIENTATIONS[21]))
+    assert found.shape == source.shape
+
+
+def test_probabilities_agree_with_the_labels(segment: Callable[..., ConfigWorkflow], tmp_path: Path) -> None:
+    voxels, rooms = boxes_volume()
+    source = store(tmp_path / "in.nii.gz", voxels, OBLIQUE, ORIENTATIONS[17])
+    clicks = nib.affines.apply_affine(OBLIQUE, [[[5, 6, 4]], [[15, 8, 4]]]).tolist()
+    prompts = {"points": clicks, "point_labels": [[1], [1]], "space": "world", "axis": "axial"}
+    segment(tmp_path / "in.nii.gz", probabilities=True, direction="both", network_def=BlobSegmenter(), **prompts)
+    written = nib.load(tmp_path / "out" / "in_probabilities.nii.gz")
+    expected = nib.apply_orientation(painted(rooms), ORIENTATIONS[17])
+    assert written.shape == (*source.shape, 2)
+    for n in (1, 2):
+        np.testing.assert_array_equal(written.get_fdata()[..., n - 1] > 0.5, expected == n)
+    labels = nib.load(tmp_path / "out" / "in_segmentation.nii.gz")
+    np.testing.assert_array_equal(np.asarray(labels.dataobj), expected)
+    np.testing.assert_array_equal(written.affine, labels.affine)
+
+
+def test_a_second_run_with_other_prompts_encodes_nothing(
+    segment: Callable[..., ConfigWorkflow], tmp_path: Path
+) -> None:
+    voxels, rooms = boxes_volume()
+    store(tmp_path / "in.nii.gz", voxels, STRAIGHT, ORIENTATIONS[0])
+    network = BlobSegmenter()
+    common = {"cache_dir": str(tmp_path / "cache"), "network_def": network, "direction": "both", "point_labels": [[1]]}
+    for click, number, used in (([5, 6, 4], 1, (9, 0)), ([15, 8, 4], 2, (0, 7))):
+        segment(tmp_path / "in.nii.gz", points=[[click]], axis="axial", **common)
+        found = np.asarray(nib.load(tmp_path / "out" / "in_segmentation.nii.gz").dataobj)
+        np.testing.assert_array_equal(found, painted({1: rooms[number]}))
+        report = json.loads((tmp_path / "out" / "in_report.json").read_text())["embeddings"]
+        assert (report["encoded"], report["reused"]) == used
+        assert report["bytes"] > 0
+    assert network.encoded == 9
+    with pytest.raises(RuntimeError) as caught:
+        segment(tmp_path / "in.nii.gz", points=[[[5, 6, 4]]], axis="coronal", **common)
+    assert f"{tmp_path / 'cache'} is stale: axis is 2 there and 1 now" in str(root_of(caught.value))
+
+
+def test_a_dicom_series_becomes_a_nifti_segmentation(segment: Callable[..., ConfigWorkflow], tmp_path: Path) -> None:
+    pytest.importorskip("pydicom", reason="pydicom writes the DICOM slices")
+    from tests.data.datasets.test_dicom import SHAPE, write_stack
+
+    (tmp_path / "scan").mkdir()
+    _, affine = write_stack(tmp_path / "scan")
+    segment(tmp_path / "scan", boxes=[[1, 1, 2, 6, 5, 2]], modality="ct")
+    written = nib.load(tmp_path / "out" / "scan_segmentation.nii.gz")
+    assert written.shape == SHAPE
+    np.testing.assert_allclose(written.affine, affine, atol=1e-5)
+    labels = np.asarray(written.dataobj)
+    assert labels[..., 2].any()
+    assert not np.delete(labels, 2, axis=2).any()
+    assert (tmp_path / "out" / "scan_overlay.png").is_file()
 
 
 def test_many_objects_are_written_as_16_bits(segment: Callable[..., ConfigWorkflow], tmp_path: Path) -> None:
@@ -246,7 +384,7 @@ WRONG = {
     "4d": (lambda a: np.stack([a, a], -1), CLICK, "expected 2 or 3 dimensions, found shape (24, 22, 9, 2)."),
     "empty": (lambda a: a[:0], CLICK, "no voxels, its shape is (0, 22, 9)."),
     "nan": (nan_filled, CLICK, "4752 of 4752 voxels are NaN or infinite."),
-    "no prompt": (None, {}, "nothing is prompted: give points with point_labels, or boxes."),
+    "no prompt": (None, {}, "nothing is prompted: give points with point_labels, boxes, or a mask."),
     "outside": (
         None,
         {"points": [[[9, 22, 4]]], "point_labels": [[1]]},
@@ -268,7 +406,17 @@ WRONG = {
         "object 1 has only negative clicks on slice 4 of axis 2: add a positive click or a box there.",
     ),
     "space": (None, {**CLICK, "space": "mm"}, "space must be one of voxel, world, lps, got 'mm'."),
-    "plane": (None, {**CLICK, "plane": "k"}, "plane must be one of auto, sagittal, coronal, axial, got 'k'."),
+    "axis": (None, {**CLICK, "axis": "k"}, "axis must be one of auto, axial, coronal, sagittal, 0, 1, 2, got 'k'."),
+    "range": (
+        None,
+        {**CLICK, "slice_range": [5, 7]},
+        "prompts lie on slices [4] of axis 2, out of slice_range 5 to 7.",
+    ),
+    "backward range": (
+        None,
+        {**CLICK, "slice_range": [5, 3]},
+        "slice_range must be [first, last] within slices 0 to 8, got [5, 3].",
+    ),
     "modality": (
         lambda a: -a,
         {**CLICK, "modality": "mr"},

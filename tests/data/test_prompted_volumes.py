@@ -31,8 +31,8 @@ def test_item_holds_the_stored_volume_its_prompts_and_the_slicing_axis(folder: P
     assert item["axis"] == 0  # 5 mm apart from right to left
 
 
-def test_space_and_plane_belong_to_the_case(folder: Path) -> None:
-    cases = [{"image": "a.nii.gz", **PROMPTS, "points": [[[-15, 4, 2]]], "space": "world", "plane": "coronal"}]
+def test_space_and_axis_belong_to_the_case(folder: Path) -> None:
+    cases = [{"image": "a.nii.gz", **PROMPTS, "points": [[[-15, 4, 2]]], "space": "world", "axis": "coronal"}]
     item = PromptedVolumeDataset(cases, root=folder)[0]
     assert item["points"].tolist() == [[[3, 4, 2]]]
     assert item["axis"] == 1

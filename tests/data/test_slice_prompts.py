@@ -44,3 +44,37 @@ def test_negative_clicks_need_a_positive_click_or_a_box_on_their_slice() -> None
         prompts_by_slice(Prompts(**clicks), axis=2)
     boxes = torch.tensor([[0.0, 0, 3, 5, 5, 4]])
     assert list(prompts_by_slice(Prompts(**clicks, boxes=boxes), axis=2)) == [1, 3, 4]
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_masks_belong_to_every_slice_on_which_they_have_voxels(axis: int) -> None:
+    masks = torch.zeros(5, 6, 7, dtype=torch.int16)
+    masks[1, 2, 3] = 2
+    masks[4, 5, 6] = 1
+    masks[1, 2, 4] = 2
+    found = prompts_by_slice(Prompts(), axis, masks)
+    expected: dict[int, set[int]] = {}
+    for voxel in masks.nonzero():
+        expected.setdefault(int(voxel[axis]), set()).add(int(masks[tuple(voxel)]) - 1)
+    assert {index: set(here.objects) for index, here in found.items()} == expected
+    for index, here in found.items():
+        for n, drawn in zip(here.objects, here.masks, strict=True):
+            torch.testing.assert_close(drawn.T, masks.select(axis, index) == n + 1)
+        assert (here.prompts.point_labels == -1).all()
+
+
+def test_an_object_of_which_no_mask_is_known_has_an_empty_one() -> None:
+    masks = torch.zeros(5, 6, 7, dtype=torch.uint8)
+    masks[1, 2, 3] = 1
+    clicks = {"points": torch.tensor([[[0.0, 0, 0]], [[4, 5, 3]]]), "point_labels": torch.tensor([[-1], [1]])}
+    here = prompts_by_slice(Prompts(**clicks), 2, masks)[3]
+    assert here.objects == [0, 1]
+    assert here.masks.flatten(1).sum(dim=1).tolist() == [1, 0]
+    assert prompts_by_slice(Prompts(**clicks), 2, 0 * masks)[3].masks is None
+
+
+def test_negative_clicks_may_correct_a_mask() -> None:
+    masks = torch.zeros(5, 6, 7, dtype=torch.uint8)
+    masks[1, 2, 3] = 1
+    clicks = {"points": torch.tensor([[[4.0, 5, 3]]]), "point_labels": torch.tensor([[0]])}
+    assert prompts_by_slice(Prompts(**clicks), 2, masks)[3].prompts.point_labels.tolist() == [[0]]

@@ -73,7 +73,7 @@ def test_a_volume_of_one_slice_takes_two_coordinates() -> None:
 
 CLICK = [[[1, 2, 3]]]
 WRONG = {
-    "nothing": ((None, None, None), "nothing is prompted: give points with point_labels, or boxes."),
+    "nothing": ((None, None, None), "nothing is prompted: give points with point_labels, boxes, or a mask."),
     "no labels": ((CLICK, None, None), "points and point_labels must be given together."),
     "no points": ((None, [[1]], None), "points and point_labels must be given together."),
     "no objects": (([], [], None), "points must be a list with one entry for each object, got []."),
@@ -127,7 +127,7 @@ WRONG = {
         (None, None, [0, 0, 0, 1, 1, 1]),
         "boxes: the box of object 1 must be finite numbers [x0, y0, z0, x1, y1, z1], got 0.",
     ),
-    "empty object": (([[[1, 2, 3]], []], [[1], []], None), "object 2 has neither a click nor a box."),
+    "empty object": (([[[1, 2, 3]], []], [[1], []], None), "object 2 has neither a click, nor a box, nor a mask."),
     "click outside": (
         ([[[1, 2, 3], [10, 2, 3]]], [[1, 0]], None),
         "click 2 of object 1 lies outside the volume of 10 x 12 x 8 voxels: voxel [10.0, 2.0, 3.0].",

@@ -16,15 +16,23 @@ LEFT, RIGHT, UP, DOWN = 3, 7, 2, 5
 TOLERANCE = 0.15
 
 
-def grow(image: np.ndarray, clicks: np.ndarray, labels: np.ndarray, box: np.ndarray) -> np.ndarray:
-    """Logits [H, W] of one object: pixels like its seed and connected to it, within a lopsided window or a box."""
+def grow(
+    image: np.ndarray, clicks: np.ndarray, labels: np.ndarray, box: np.ndarray, mask: np.ndarray | None = None
+) -> np.ndarray:
+    """
+    Logits [H, W] of one object: pixels like its seeds and connected to them, within a lopsided window or a box.
+
+    Seeds are the positive clicks, else where the mask prompt is largest, else the middle of the box.
+    """
     height, width = image.shape
     y, x = np.mgrid[:height, :width]
     allowed = np.ones(image.shape, dtype=bool)
     positive = clicks[labels == 1].round().astype(int)
     if not np.isnan(box).any():
         allowed &= (x >= box[0]) & (x <= box[2]) & (y >= box[1]) & (y <= box[3])
-    if not len(positive):
+    if not len(positive) and mask is not None:
+        positive = np.argwhere(mask == mask.max())[:1, ::-1]
+    elif not len(positive):
         positive = np.array([[(box[0] + box[2]) // 2, (box[1] + box[3]) // 2]]).astype(int)
     logits = np.full(image.shape, -1.0)
     for px, py in positive:
@@ -55,13 +63,19 @@ class RegionGrower(Promptable):
         logits = torch.zeros(batch, count, 1, *embedding.original_size)
         for b in range(batch):
             for n in range(count):
-                clicks, labels = prompts.points[b, n].numpy(), prompts.point_labels[b, n].numpy()
+                clicks = np.zeros((0, 2)) if prompts.points is None else prompts.points[b, n].numpy()
+                labels = np.zeros(0) if prompts.point_labels is None else prompts.point_labels[b, n].numpy()
                 box = np.full(4, np.nan) if prompts.boxes is None else prompts.boxes[b, n].numpy()
-                logits[b, n, 0] = torch.from_numpy(grow(embedding.features[b, 0].numpy(), clicks, labels, box))
+                mask = None if prompts.masks is None else prompts.masks[b, n, 0].numpy()
+                image = embedding.features[b, 0].numpy()
+                logits[b, n, 0] = torch.from_numpy(grow(image, clicks, labels, box, mask))
         return logits, torch.ones(batch, count, 1)
 
     def postprocess(self, logits: torch.Tensor, embedding: ImageEmbedding) -> torch.Tensor:
         return logits
+
+    def mask_prompt(self, masks: torch.Tensor, embedding: ImageEmbedding) -> torch.Tensor:
+        return torch.where(masks, 1.0, -1.0)[:, None] if masks.dtype == torch.bool else masks[:, None]
 
     def reset_decoder(self, seed: int | None = None) -> None:
         raise NotImplementedError("a region grower has no decoder")

@@ -1,0 +1,176 @@
+# Copyright (c) monai_synthfm contributors
+# Licensed under the Apache License, Version 2.0 (http://www.apache.org/licenses/LICENSE-2.0).
+# SPDX-License-Identifier: Apache-2.0
+"""The volume of an interactive session: shown to the network in one frame, to the user in another."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from monai.data import MetaTensor
+from monai.transforms import Orientation
+
+from monai_synthfm.data.coordinates import map_boxes
+from monai_synthfm.data.map_prompts import MapPromptsToImaged
+from monai_synthfm.data.planes import DISPLAY_AXCODES, is_reversed
+from monai_synthfm.data.slice_prompts import prompts_by_slice
+from monai_synthfm.inferers.file_order import turned
+from monai_synthfm.inferers.interactions import ObjectPrompts
+from monai_synthfm.inferers.propagation import Propagation
+from monai_synthfm.inferers.volume_inferer import EmbeddingStore
+from monai_synthfm.inferers.volume_slices import VolumeSlices
+from monai_synthfm.networks import Promptable
+from monai_synthfm.prompts import Prompts
+from monai_synthfm.transforms.medsam import MedSAMIntensity
+
+__all__ = ["ChangedBox", "ObjectMasks", "SessionVolume", "SliceCrop"]
+
+ChangedBox = tuple[slice, slice, slice]
+"""Where a segmentation changed: slices of the three axes of the file."""
+
+
+@dataclass(frozen=True)
+class SliceCrop:
+    """
+    Logits of an object on one slice, in the box around where they are above 0.
+
+    Args:
+        rows: of the box.
+        columns: of the box.
+        logits: [height, width] of the box, float32 on the CPU.
+    """
+
+    rows: slice
+    columns: slice
+    logits: torch.Tensor
+
+
+ObjectMasks = dict[int, SliceCrop]
+"""One object, by slice of the display frame."""
+
+
+class SessionVolume:
+    """
+    A volume in the display frame and the labels of its objects.
+
+    Args:
+        stored: the image [1, X, Y, Z] in the orientation of its file.
+        axis: of the display frame, across which it is cut.
+        network: encodes.
+        intensity: maps to [0, 1].
+        store: gives a place for embeddings.
+        device: where the network runs.
+    """
+
+    def __init__(
+        self,
+        stored: MetaTensor,
+        axis: int,
+        network: Promptable,
+        intensity: MedSAMIntensity,
+        store: EmbeddingStore,
+        device: torch.device,
+    ) -> None:
+        self.stored = stored
+        self._orient = Orientation(axcodes=DISPLAY_AXCODES, labels=None)
+        self._displayed = self._orient(stored)
+        self._to_file = np.linalg.inv(np.asarray(stored.affine)) @ np.asarray(self._displayed.affine)
+        self._reverse = is_reversed(np.asarray(stored.affine), axis)
+        grey = torch.as_tensor(intensity(self._displayed.as_tensor())).to(device)
+        self.slices = VolumeSlices(grey, axis, network, store(grey, axis, network))
+        self._labels = torch.zeros(grey.shape[1:], dtype=torch.int16)
+
+    def displayed_prompts(self, prompts: Prompts) -> Prompts:
+        """Move prompts from voxels of the file to those of the display frame."""
+        data: dict[Hashable, Any] = {"image": self._displayed, "points": prompts.points, "boxes": prompts.boxes}
+        moved = MapPromptsToImaged()(data)
+        return Prompts(moved["points"], prompts.point_labels, moved["boxes"])
+
+    def displayed_mask(self, inside: np.ndarray) -> dict[int, torch.Tensor]:
+        """Cut a mask [X, Y, Z] of the file into slices [H, W] of the display frame; empty ones are left out."""
+        mask = MetaTensor(torch.from_numpy(inside.astype(np.uint8))[None], affine=self.stored.affine.clone())
+        by_slice = self._orient(mask).as_tensor()[0].movedim(self.slices.axis, 0).transpose(1, 2) > 0
+        return {index: by_slice[index] for index in by_slice.flatten(1).any(dim=1).nonzero().flatten().tolist()}
+
+    def propagate(self, propagation: Propagation, given: ObjectPrompts, direction: str) -> ObjectMasks:
+        """Segment one object; ``direction`` is that of slices of the file."""
+        axis = self.slices.axis
+        masks = None
+        if given.masks:
+            masks = torch.zeros(self._labels.shape, dtype=torch.uint8)
+            for index, inside in given.masks.items():
+                masks.select(axis, index).copy_(inside.transpose(0, 1))
+        by_slice = prompts_by_slice(given.prompts, axis, masks)
+        if not by_slice:
+            return {}
+        steps = propagation(self.slices, by_slice, turned(direction, self._reverse), range(len(self.slices)))
+        return {found.index: crop for found in steps if (crop := _cropped(found.logits[0].float().cpu())) is not None}
+
+    def whole(self, crop: SliceCrop) -> torch.Tensor:
+        """Return where an object is on a slice, booleans [H, W]."""
+        inside = torch.zeros(self.slices.size, dtype=torch.bool)
+        inside[crop.rows, crop.columns] = crop.logits > 0
+        return inside
+
+    def show(self, before: Mapping[int, ObjectMasks], after: Mapping[int, ObjectMasks]) -> ChangedBox | None:
+        """
+        Update the labels where objects changed.
+
+        Args:
+            before: masks of the objects that the labels show.
+            after: masks that they are to show.
+
+        Returns:
+            Where the labels changed, or None.
+        """
+        changed = [n for n in {**before, **after} if before.get(n) is not after.get(n)]
+        touched = {index for n in changed for index in {**before.get(n, {}), **after.get(n, {})}}
+        corners = []
+        for index in sorted(touched):
+            labels = self._labels.select(self.slices.axis, index).transpose(0, 1)
+            new = self._merged(index, after)
+            differs = (new != labels).nonzero()
+            if len(differs):
+                labels.copy_(new)
+                for row, column in (differs.amin(dim=0).tolist(), differs.amax(dim=0).tolist()):
+                    corner = [column, row]
+                    corner.insert(self.slices.axis, index)
+                    corners.append(corner)
+        if not corners:
+            return None
+        box = np.concatenate([np.min(corners, axis=0), np.max(corners, axis=0)]).astype(float)
+        x0, y0, z0, x1, y1, z1 = map_boxes(self._to_file, box).round().astype(int).tolist()
+        return slice(x0, x1 + 1), slice(y0, y1 + 1), slice(z0, z1 + 1)
+
+    def labels_of_file(self) -> MetaTensor:
+        """Return the labels [1, X, Y, Z] in the orientation of the file."""
+        labels = MetaTensor(
+            self._labels[None].clone(),
+            affine=self._displayed.affine.clone(),
+            applied_operations=list(self._displayed.applied_operations),
+        )
+        return self._orient.inverse(labels)
+
+    def _merged(self, index: int, objects: Mapping[int, ObjectMasks]) -> torch.Tensor:
+        merged = torch.zeros(self.slices.size, dtype=torch.int16)
+        best = torch.zeros(self.slices.size)
+        for number in sorted(objects):
+            crop = objects[number].get(index)
+            if crop is not None:
+                wins = crop.logits > best[crop.rows, crop.columns]
+                merged[crop.rows, crop.columns][wins] = number
+                best[crop.rows, crop.columns][wins] = crop.logits[wins]
+        return merged
+
+
+def _cropped(logits: torch.Tensor) -> SliceCrop | None:
+    inside = (logits > 0).nonzero()
+    if not len(inside):
+        return None
+    (top, left), (bottom, right) = inside.amin(dim=0).tolist(), inside.amax(dim=0).tolist()
+    rows, columns = slice(top, bottom + 1), slice(left, right + 1)
+    return SliceCrop(rows, columns, logits[rows, columns].clone())

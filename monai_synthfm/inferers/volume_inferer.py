@@ -1,0 +1,235 @@
+# Copyright (c) monai_synthfm contributors
+# Licensed under the Apache License, Version 2.0 (http://www.apache.org/licenses/LICENSE-2.0).
+# SPDX-License-Identifier: Apache-2.0
+"""Segmentation of whole volumes from prompts on a few of their slices."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, MutableMapping, Sequence
+
+import torch
+from monai.inferers import Inferer
+from monai.utils import convert_to_dst_type, convert_to_tensor
+from tqdm import tqdm
+
+from monai_synthfm.data.slice_prompts import SlicePrompts, prompts_by_slice
+from monai_synthfm.inferers.mask_propagation import MaskPropagation
+from monai_synthfm.inferers.mask_volumes import LabelVolume, MaskVolume, ProbabilityVolume
+from monai_synthfm.inferers.memory_propagation import MemoryPropagation
+from monai_synthfm.inferers.propagation import DIRECTIONS, Propagation
+from monai_synthfm.inferers.recent_embeddings import RecentEmbeddings
+from monai_synthfm.inferers.volume_slices import VolumeSlices
+from monai_synthfm.networks import ImageEmbedding, Promptable, Sam2
+from monai_synthfm.prompts import Prompts
+
+__all__ = ["EmbeddingStore", "VolumeInferer", "default_propagation"]
+
+EmbeddingStore = Callable[[torch.Tensor, int, Promptable], MutableMapping[int, ImageEmbedding]]
+"""Gives a place for the embeddings of a volume [C, X, Y, Z] cut across an axis and encoded by a network."""
+
+_OUTPUTS: dict[str, type[MaskVolume]] = {"labels": LabelVolume, "probabilities": ProbabilityVolume}
+
+
+def default_propagation(network: Promptable) -> Propagation:
+    """Return the way in which a network carries objects through a volume."""
+    return MemoryPropagation() if isinstance(network, Sam2) else MaskPropagation()
+
+
+class VolumeInferer(Inferer):
+    """
+    Segment objects of volumes from prompts on some of their slices.
+
+    The volume is cut into slices; a ``propagation`` carries each object from the slices where it is prompted to the
+    others. The network is shown slices with the first axis that is left as width and the second as height, which is the
+    radiologist's view when the volume is in the display frame (:mod:`monai_synthfm.data.planes`). It sees pixels:
+    anisotropic spacing within a slice is not corrected. Where objects overlap, the voxel goes to the one with the
+    larger logit.
+
+    Args:
+        propagation: how objects are carried on; None = what suits the network, see :func:`default_propagation`.
+        direction: ``both`` goes both ways from the prompted slices, ``forward`` to higher slice indexes only,
+            ``backward`` to lower ones, ``none`` segments the prompted slices alone.
+        slice_range: first and last slice that may be segmented, None = all.
+        keep_largest: reduce every object to its largest 26-connected part.
+        output: ``labels``, or ``probabilities`` of each object.
+        store: gives a place for the embeddings of a volume (:data:`EmbeddingStore`); None keeps the latest in memory
+            (:class:`RecentEmbeddings`), which is enough to encode each slice once, unless objects are prompted on
+            slices so far apart that the ones between do not fit.
+        progress: show a progress bar with the time left.
+
+    Raises:
+        ValueError: when ``direction`` or ``output`` is another word.
+
+    Example:
+        >>> from monai_synthfm.networks import MobileSam
+        >>> network = MobileSam(image_size=64).eval()
+        >>> clicks = {"points": torch.tensor([[[[9.0, 9.0, 2.0]]]]), "point_labels": torch.tensor([[[1]]])}
+        >>> VolumeInferer()(torch.rand(1, 1, 20, 24, 3), network, **clicks).shape
+        torch.Size([1, 1, 20, 24, 3])
+    """
+
+    def __init__(
+        self,
+        propagation: Propagation | None = None,
+        direction: str = "both",
+        slice_range: Sequence[int] | None = None,
+        keep_largest: bool = False,
+        output: str = "labels",
+        store: EmbeddingStore | None = None,
+        progress: bool = False,
+    ) -> None:
+        if direction not in DIRECTIONS:
+            raise ValueError(f"direction must be one of {', '.join(DIRECTIONS)}, got {direction!r}.")
+        if output not in _OUTPUTS:
+            raise ValueError(f"output must be one of {', '.join(_OUTPUTS)}, got {output!r}.")
+        self.propagation = propagation
+        self.direction = direction
+        self.slice_range = slice_range
+        self.keep_largest = keep_largest
+        self.output = output
+        self.store = store
+        self.progress = progress
+
+    @torch.no_grad()
+    def __call__(
+        self,
+        inputs: torch.Tensor,
+        network: Promptable,
+        points: torch.Tensor | None = None,
+        point_labels: torch.Tensor | None = None,
+        boxes: torch.Tensor | None = None,
+        masks: torch.Tensor | None = None,
+        axis: int | torch.Tensor = 2,
+        slice_range: Sequence[int] | torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """
+        Segment B volumes.
+
+        Args:
+            inputs: volumes [B, C, X, Y, Z] with values in [0, 1] and C = 1 or 3.
+            network: a promptable network of 2D images.
+            points: clicks [B, N, K, 3] of N objects in voxels.
+            point_labels: [B, N, K], 1 positive, 0 negative, -1 padding.
+            boxes: [B, N, 6] as x0 y0 z0 x1 y1 z1 in voxels, rows of NaN for no box; a box holds for every
+                slice it spans.
+            masks: what is known of the objects on some slices, integers [B, 1, X, Y, Z]: 1..N where an object is, 0
+                elsewhere.
+            axis: the axis (0, 1 or 2) across which the volumes are cut, for all of them or one for each [B].
+            slice_range: first and last slice for all volumes [2] or for each [B, 2]; None = the constructor's.
+
+        Returns:
+            ``labels`` [B, 1, X, Y, Z], 0 background and 1..N objects, uint8, or int32 for more than 255 objects; or
+            ``probabilities`` [B, N, X, Y, Z] in [0, 1], float16. A MetaTensor with the metadata of ``inputs`` when that
+            is one.
+
+        Raises:
+            ValueError: when the shapes do not fit, nothing is prompted, a prompt lies on a slice that does not exist or
+                is out of range, or an object has only negative clicks on a slice.
+        """
+        if inputs.ndim != 5:
+            raise ValueError(f"inputs must be volumes [B, C, X, Y, Z], got shape {tuple(inputs.shape)}.")
+        prompts = Prompts(points, point_labels, boxes)
+        if not prompts.is_empty and not prompts.is_batched:
+            raise ValueError("prompts must have the leading dimensions [B, N].")
+        known = _checked_masks(masks, inputs, prompts)
+        if prompts.is_empty and known is None:
+            raise ValueError("nothing is prompted: give points with point_labels, boxes, or masks.")
+        count = prompts.num_objects if known is None else max(prompts.num_objects, int(known.max()))
+        axes = torch.as_tensor(axis).flatten().expand(len(inputs)).tolist()
+        ranges = self._ranges(slice_range, [inputs.shape[2 + a] for a in axes])
+        found = [
+            prompts_by_slice(_of_image(prompts, b), axes[b], None if known is None else known[b, 0])
+            for b in range(len(inputs))
+        ]
+        for by_slice, allowed, a in zip(found, ranges, axes, strict=True):
+            _check_slices(by_slice, allowed, inputs.shape[2 + a])
+        volumes = convert_to_tensor(inputs, track_meta=False)
+        results = [self._segment(volumes[b], axes[b], network, found[b], ranges[b], count) for b in range(len(inputs))]
+        result = torch.stack(results)
+        return convert_to_dst_type(result, inputs, dtype=result.dtype)[0]
+
+    def _ranges(self, given: Sequence[int] | torch.Tensor | None, sizes: list[int]) -> list[range]:
+        chosen = self.slice_range if given is None else given
+        if chosen is None:
+            return [range(size) for size in sizes]
+        pairs = torch.as_tensor(chosen)
+        if pairs.shape not in ((2,), (len(sizes), 2)):
+            raise ValueError(
+                f"slice_range must be the first and the last slice, [2] or [B, 2], got shape {tuple(pairs.shape)}."
+            )
+        pairs = pairs.expand(len(sizes), 2)
+        for (first, last), size in zip(pairs.tolist(), sizes, strict=True):
+            if not 0 <= first <= last < size:
+                raise ValueError(f"slice_range must be within slices 0 to {size - 1}, got {first} to {last}.")
+        return [range(first, last + 1) for first, last in pairs.tolist()]
+
+    def _segment(
+        self,
+        volume: torch.Tensor,
+        axis: int,
+        network: Promptable,
+        by_slice: dict[int, SlicePrompts],
+        allowed: range,
+        count: int,
+    ) -> torch.Tensor:
+        store = RecentEmbeddings() if self.store is None else self.store(volume, axis, network)
+        slices = VolumeSlices(volume, axis, network, store)
+        propagation = default_propagation(network) if self.propagation is None else self.propagation
+        merged = _OUTPUTS[self.output](tuple(volume.shape[1:]), axis, count, volume.device)
+        done: set[int] = set()
+        with tqdm(
+            total=len(_reachable(by_slice, self.direction, allowed)),
+            desc="slices",
+            unit="slice",
+            disable=not self.progress,
+        ) as bar:
+            for masks in propagation(slices, by_slice, self.direction, allowed):
+                merged.add(masks)
+                bar.update(masks.index not in done)
+                done.add(masks.index)
+            # Objects may end before the volume does.
+            bar.total = bar.n
+        if self.keep_largest:
+            merged.keep_largest()
+        return merged.values
+
+
+def _checked_masks(masks: torch.Tensor | None, inputs: torch.Tensor, prompts: Prompts) -> torch.Tensor | None:
+    """Return masks on the CPU, or None when they hold nothing."""
+    if masks is None:
+        return None
+    plain: torch.Tensor = convert_to_tensor(masks, track_meta=False).cpu()
+    expected = (len(inputs), 1, *inputs.shape[2:])
+    if plain.shape != expected or plain.is_floating_point():
+        raise ValueError(
+            f"masks must be integers [B, 1, X, Y, Z] = {list(expected)}, got {list(plain.shape)} of {plain.dtype}."
+        )
+    highest = int(plain.max())
+    if not prompts.is_empty and highest > prompts.num_objects:
+        raise ValueError(f"masks hold object {highest}, but the other prompts speak of {prompts.num_objects} objects.")
+    return plain if highest > 0 else None
+
+
+def _of_image(prompts: Prompts, b: int) -> Prompts:
+    given = (prompts.points, prompts.point_labels, prompts.boxes)
+    return Prompts(*(None if value is None else value[b].cpu() for value in given))
+
+
+def _check_slices(by_slice: dict[int, SlicePrompts], allowed: range, size: int) -> None:
+    if not by_slice:
+        raise ValueError("nothing is prompted: no click, box or mask in the volume.")
+    outside = [index for index in by_slice if not 0 <= index < size]
+    if outside:
+        raise ValueError(f"prompts lie on slices {outside}, but the volume has {size} slices.")
+    excluded = [index for index in by_slice if index not in allowed]
+    if excluded:
+        raise ValueError(f"prompts lie on slices {excluded}, out of slice_range {allowed[0]} to {allowed[-1]}.")
+
+
+def _reachable(by_slice: dict[int, SlicePrompts], direction: str, allowed: range) -> range | list[int]:
+    """Return the slices that may be segmented."""
+    if direction == "none":
+        return list(by_slice)
+    first = allowed.start if direction in ("both", "backward") else min(by_slice)
+    last = allowed[-1] if direction in ("both", "forward") else max(by_slice)
+    return range(first, last + 1)

@@ -1,0 +1,78 @@
+# Copyright (c) monai_synthfm contributors
+# Licensed under the Apache License, Version 2.0 (http://www.apache.org/licenses/LICENSE-2.0).
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import torch
+from monai.bundle import ConfigParser, ConfigWorkflow
+
+from monai_synthfm.networks import Sam2
+
+TINY = {
+    "_target_": "monai_synthfm.networks.Sam2Size",
+    "embed_dim": 8,
+    "num_heads": 1,
+    "stages": [1, 1, 2, 1],
+    "global_att_blocks": [3],
+    "window_pos_embed": [4, 4],
+    "hidden_dim": 32,
+    "memory_dim": 8,
+    "memory_layers": 1,
+    "mlp_dim": 32,
+}
+
+
+def workflow(bundle_dir: Path, **override: object) -> ConfigWorkflow:
+    configs = bundle_dir.parent / "synthfm_sam2_3d" / "configs"
+    made = ConfigWorkflow(
+        config_file=str(configs / "inference.yaml"),
+        meta_file=str(configs / "metadata.json"),
+        workflow_type="infer",
+        logging_file=False,
+        model=TINY,
+        image_size=64,
+        device=torch.device("cpu"),
+        **{"inferer::progress": False, **override},
+    )
+    made.initialize()
+    return made
+
+
+def test_config_has_the_properties_of_an_inference_bundle(bundle_dir: Path) -> None:
+    made = workflow(bundle_dir)
+    assert made.check_properties() == []
+    assert isinstance(made.network_def, Sam2)
+
+
+def test_other_prompts_on_a_volume_need_no_encoding(bundle_dir: Path, tmp_path: Path) -> None:
+    voxels = np.random.default_rng(0).integers(1, 99, (20, 18, 5)).astype(np.int16)
+    nib.save(nib.Nifti1Image(voxels, np.diag([-1.0, 1.0, 3.0, 1.0])), tmp_path / "in.nii.gz")
+    common = {"image": str(tmp_path / "in.nii.gz"), "cache_dir": str(tmp_path / "cache"), "modality": "mr"}
+    torch.manual_seed(0)
+    torch.save(workflow(bundle_dir).network_def.state_dict(), tmp_path / "model.pt")
+    for box, used in (([3, 3, 2, 12, 12, 2], (5, 0)), ([6, 2, 1, 15, 9, 1], (0, 5))):
+        made = workflow(
+            bundle_dir, boxes=[box], checkpoint=str(tmp_path / "model.pt"), output_dir=str(tmp_path / "out"), **common
+        )
+        made.run()
+        report = json.loads((tmp_path / "out" / "in_report.json").read_text())
+        assert (report["embeddings"]["encoded"], report["embeddings"]["reused"]) == used
+        assert report["network"] == "Sam2"
+        written = nib.load(tmp_path / "out" / "in_segmentation.nii.gz")
+        np.testing.assert_array_equal(written.affine, nib.load(tmp_path / "in.nii.gz").affine)
+
+
+def test_it_differs_from_the_2d_bundle_in_the_network_alone(bundle_dir: Path) -> None:
+    two, three = (
+        ConfigParser.load_config_file(str(folder / "configs" / "inference.yaml"))
+        for folder in (bundle_dir, bundle_dir.parent / "synthfm_sam2_3d")
+    )
+    own = {"network_def", "model", "tracking_multimask"}
+    assert {key: value for key, value in three.items() if key not in own} == {
+        key: value for key, value in two.items() if key not in own
+    }

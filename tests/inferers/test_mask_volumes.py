@@ -1,0 +1,83 @@
+# Copyright (c) monai_synthfm contributors
+# Licensed under the Apache License, Version 2.0 (http://www.apache.org/licenses/LICENSE-2.0).
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from skimage.measure import label as label_parts
+
+from monai_synthfm.inferers.mask_volumes import LabelVolume, ProbabilityVolume, largest_components
+from monai_synthfm.inferers.propagation import SliceMasks
+
+SHAPE = (5, 4, 3)
+CPU = torch.device("cpu")
+
+
+def pieces(logits: torch.Tensor, axis: int, seed: int) -> list[SliceMasks]:
+    """Cut logits [N, X, Y, Z] into masks of slices, one to three objects at a time, in random order."""
+    rng = np.random.default_rng(seed)
+    found = []
+    for index in range(SHAPE[axis]):
+        order = rng.permutation(len(logits)).tolist()
+        while order:
+            size = int(rng.integers(1, 4))
+            chunk, order = order[:size], order[size:]
+            found.append(SliceMasks(index, chunk, logits.select(axis + 1, index).transpose(-1, -2)[chunk]))
+    return [found[k] for k in rng.permutation(len(found))]
+
+
+@settings(max_examples=40, deadline=None)
+@given(count=st.integers(1, 6), axis=st.integers(0, 2), seed=st.integers(0, 10**6))
+def test_labels_are_the_argmax_whatever_the_order_of_arrival(count: int, axis: int, seed: int) -> None:
+    # Few distinct values make ties frequent.
+    logits = torch.randint(-2, 3, (count, *SHAPE), generator=torch.Generator().manual_seed(seed)).float()
+    merged = LabelVolume(SHAPE, axis, count, CPU)
+    for found in pieces(logits, axis, seed):
+        merged.add(found)
+    expected = np.where(logits.amax(dim=0) > 0, np.argmax(logits.numpy(), axis=0) + 1, 0)
+    np.testing.assert_array_equal(merged.values[0], expected)
+
+
+def test_labels_are_bytes_up_to_255_objects() -> None:
+    assert LabelVolume(SHAPE, 2, 255, CPU).values.dtype == torch.uint8
+    many = LabelVolume(SHAPE, 2, 300, CPU)
+    many.add(SliceMasks(0, [299], torch.ones(1, 4, 5)))
+    assert many.values.max() == 300
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_probabilities_of_each_object_are_kept_apart(axis: int) -> None:
+    logits = torch.randn(4, *SHAPE, generator=torch.Generator().manual_seed(0))
+    merged = ProbabilityVolume(SHAPE, axis, 4, CPU)
+    for found in pieces(logits, axis, 0):
+        merged.add(found)
+    torch.testing.assert_close(merged.values.float(), 1 / (1 + torch.exp(-logits)), atol=5e-4, rtol=0)
+
+
+@settings(max_examples=40, deadline=None)
+@given(seed=st.integers(0, 10**6))
+def test_largest_components_are_those_that_scikit_image_finds(seed: int) -> None:
+    labels = np.random.default_rng(seed).choice(4, (6, 7, 5), p=[0.7, 0.1, 0.1, 0.1]).astype(np.uint8)
+    kept = largest_components(labels)
+    for number in range(1, 4):
+        parts = label_parts(labels == number, connectivity=3)
+        sizes = np.bincount(parts.ravel())[1:]
+        left = parts[kept == number]
+        if not sizes.size:
+            assert not left.size
+            continue
+        assert left.size == sizes.max()
+        assert len(np.unique(left)) == 1
+
+
+def test_probabilities_outside_the_largest_part_are_set_to_zero_and_the_rest_is_left() -> None:
+    merged = ProbabilityVolume((7, 1, 1), 2, 1, CPU)
+    merged.add(SliceMasks(0, [0], torch.tensor([[[2.0, 2.0, -1.0, 3.0, -1.0, 2.0, -2.0]]])))
+    before = merged.values.clone()
+    merged.keep_largest()
+    torch.testing.assert_close(merged.values[0, [0, 1, 2, 4, 6]], before[0, [0, 1, 2, 4, 6]])
+    assert merged.values[0, [3, 5]].max() == 0

@@ -1,0 +1,109 @@
+# Copyright (c) monai_synthfm contributors
+# Licensed under the Apache License, Version 2.0 (http://www.apache.org/licenses/LICENSE-2.0).
+# SPDX-License-Identifier: Apache-2.0
+"""A volume stored in any orientation gives the same segmentation in space, along any axis, from voxels or mm."""
+
+from __future__ import annotations
+
+from itertools import permutations, product
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import pytest
+import torch
+from monai.data import MetaTensor
+from monai.transforms import Compose, Invertd, Orientationd
+
+from monai_synthfm.data.map_prompts import MapPromptsToImaged
+from monai_synthfm.data.planes import DISPLAY_AXCODES, PLANES, display_axis
+from monai_synthfm.data.volume_prompts import read_volume_prompts
+from monai_synthfm.inferers import VolumeInferer
+from monai_synthfm.transforms.medsam import MedSAMIntensityd
+
+from .region_grower import RegionGrower
+
+SIZES = (17, 15, 8)
+ORIENTATIONS = [
+    np.array([*zip(order, flips, strict=True)], dtype=float)
+    for order in permutations(range(3))
+    for flips in product((1, -1), repeat=3)
+]
+"""All 48 ways to store the same volume: where each axis goes, and whether it is flipped."""
+
+COS, SIN = np.cos(0.35), np.sin(0.35)
+STRAIGHT = np.array([[0.9, 0, 0, -11], [0, 1.1, 0, 7], [0, 0, 1.3, 30], [0, 0, 0, 1.0]])
+OBLIQUE = (
+    np.array([[COS, -SIN, 0, 0], [SIN, COS, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1.0]])
+    @ np.array([[1, 0, 0, 0], [0, COS, SIN, 0], [0, -SIN, COS, 0], [0, 0, 0, 1.0]])
+    @ STRAIGHT
+)
+SHEARED = STRAIGHT @ np.array([[1, 0.1, 0, 0], [0, 1, -0.15, 0], [0.05, 0, 1, 0], [0, 0, 0, 1.0]])
+
+
+@pytest.fixture(scope="module")
+def voxels() -> np.ndarray:
+    """Blobs of two grey levels, in RAS order."""
+    noise = torch.rand(1, 1, 5, 4, 3, generator=torch.Generator().manual_seed(5))
+    blobs = torch.nn.functional.interpolate(noise, SIZES, mode="trilinear")[0, 0] > 0.45
+    return (100 + 200 * blobs.numpy()).astype(np.float32)
+
+
+def segment(
+    array: np.ndarray, affine: np.ndarray, plane: str, space: str, points: Any, labels: Any, boxes: Any
+) -> np.ndarray:
+    """Segment a stored volume by the preprocessing of the bundles; the labels are those of the stored array."""
+    prompts = read_volume_prompts(points, labels, boxes, affine=affine, shape=array.shape, space=space)
+    preprocessing = Compose(
+        [
+            Orientationd("image", axcodes=DISPLAY_AXCODES, labels=None),
+            MapPromptsToImaged(),
+            MedSAMIntensityd("image", modality="mr"),
+        ]
+    )
+    image = MetaTensor(array[None], affine=torch.from_numpy(affine), meta={"original_affine": torch.from_numpy(affine)})
+    given = {"image": image, "points": prompts.points, "point_labels": prompts.point_labels, "boxes": prompts.boxes}
+    data = preprocessing(given)
+    found = VolumeInferer()(
+        data["image"][None],
+        RegionGrower(),
+        data["points"][None],
+        data["point_labels"][None],
+        data["boxes"][None],
+        axis=display_axis(plane, affine, array.shape),
+    )
+    data["pred"] = found[0]
+    inverted = Invertd("pred", preprocessing, orig_keys="image", nearest_interp=True)(data)
+    return inverted["pred"][0].numpy()
+
+
+@pytest.mark.parametrize("affine", [STRAIGHT, OBLIQUE, SHEARED], ids=["straight", "oblique", "sheared"])
+@pytest.mark.parametrize("plane", PLANES)
+def test_volume_in_space_does_not_depend_on_how_it_is_stored(
+    voxels: np.ndarray, affine: np.ndarray, plane: str
+) -> None:
+    axis = PLANES.index(plane)
+    clicks = np.array([[6.0, 9.0, 3.0], [11.0, 8.0, 3.0], [4.0, 4.0, 6.0]])
+    clicks[1, axis] = clicks[0, axis]
+    corners = np.array([[3.0, 4.0, 2.0], [12.0, 11.0, 6.0]])
+    corners[:, axis] = 4.0
+    world = nib.affines.apply_affine(affine, clicks)
+    box = nib.affines.apply_affine(affine, corners).ravel().tolist()
+    labels = [[1, 0], [1], []]
+    in_mm = [world[:2].tolist(), world[2:].tolist(), []]
+    reference = segment(voxels, affine, plane, "world", in_mm, labels, [[], [], box])
+    assert set(np.unique(reference)) == {0, 1, 2, 3}
+    others = tuple(a for a in range(3) if a != axis)
+    # Objects must have left the slices on which they are prompted.
+    assert all(((reference == n).any(axis=others)).sum() > 2 for n in (1, 2, 3))
+    for ornt in ORIENTATIONS if affine is OBLIQUE else ORIENTATIONS[::5]:
+        stored = np.ascontiguousarray(nib.apply_orientation(voxels, ornt))
+        lying = affine @ nib.orientations.inv_ornt_aff(ornt, voxels.shape)
+        expected = nib.apply_orientation(reference, ornt)
+        np.testing.assert_array_equal(segment(stored, lying, plane, "world", in_mm, labels, [[], [], box]), expected)
+        if affine is OBLIQUE:
+            moved = nib.affines.apply_affine(np.linalg.inv(lying), world)
+            in_voxels = [moved[:2].tolist(), moved[2:].tolist(), []]
+            edges = nib.affines.apply_affine(np.linalg.inv(lying), np.reshape(box, (2, 3))).ravel().tolist()
+            found = segment(stored, lying, plane, "voxel", in_voxels, labels, [[], [], edges])
+            np.testing.assert_array_equal(found, expected)
