@@ -75,6 +75,11 @@ def peers(size: tuple[int, int]) -> Iterator[tuple[str, Sampler]]:
         f"neurite + voxelmorph, {NUM_LABELS} labels, {NUM_LABELS} full-size warps",
         lambda seed: full_size_labels(size, seed),
     )
+    yield from cornucopia_samplers(size)
+
+
+def cornucopia_samplers(size: tuple[int, ...]) -> Iterator[tuple[str, Sampler]]:
+    """Label maps and appearances of cornucopia in two or three dimensions, nothing where it is not installed."""
     cornucopia, installed = optional_import("cornucopia")
     if not installed:
         return
@@ -143,6 +148,18 @@ def machine() -> dict[str, str]:
     return {"cpu": cpu, "python": platform.python_version(), **versions}
 
 
+def print_table(seconds: dict[str, dict[str, list[float]]], repeats: int, environment: dict[str, str]) -> None:
+    """Print the seconds of every kind (rows) at every size (columns)."""
+    sizes = list(dict.fromkeys(size for by_size in seconds.values() for size in by_size))
+    print("\nMedian CPU-seconds of one sample on one thread (10th to 90th percentile)\n")
+    print("| |" + "".join(f" {size} |" for size in sizes))
+    print("|---|" + "---|" * len(sizes))
+    for name, by_size in seconds.items():
+        cells = [np.quantile(by_size[size], [0.5, 0.1, 0.9]) for size in sizes]
+        print(f"| {name} |" + "".join(f" {cell[0]:.3f} ({cell[1]:.3f} to {cell[2]:.3f}) |" for cell in cells))
+    print(f"\n{repeats} samples each; " + ", ".join(f"{key} {value}" for key, value in environment.items()))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sizes", type=int, nargs="+", default=[256, 512, 1024], help="sides in pixels")
@@ -157,18 +174,12 @@ def main() -> None:
         for source in (whole_samples, parts, peers)
         for name, sampler in source((side, side))
     ]
-    seconds: dict[str, dict[int, list[float]]] = {}
+    seconds: dict[str, dict[str, list[float]]] = {}
     for name, side, sampler in tqdm(jobs, unit="kind"):
-        seconds.setdefault(name, {})[side] = measure(sampler, arguments.repeats)
+        seconds.setdefault(name, {})[f"{side} x {side}"] = measure(sampler, arguments.repeats)
 
     environment = machine()
-    print("\nMedian CPU-seconds of one sample on one thread (10th to 90th percentile)\n")
-    print("| |" + "".join(f" {side} x {side} |" for side in arguments.sizes))
-    print("|---|" + "---|" * len(arguments.sizes))
-    for name, by_side in seconds.items():
-        cells = [np.quantile(by_side[side], [0.5, 0.1, 0.9]) for side in arguments.sizes]
-        print(f"| {name} |" + "".join(f" {cell[0]:.3f} ({cell[1]:.3f} to {cell[2]:.3f}) |" for cell in cells))
-    print(f"\n{arguments.repeats} samples each; " + ", ".join(f"{key} {value}" for key, value in environment.items()))
+    print_table(seconds, arguments.repeats, environment)
     if arguments.output:
         content = {"machine": environment, "repeats": arguments.repeats, "cpu_seconds": seconds}
         arguments.output.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")

@@ -115,8 +115,12 @@ def draw_views(volumes: list[tuple[np.ndarray, np.ndarray, np.ndarray]], output:
     figure.subplots_adjust(left=0, right=1, bottom=0, top=1, wspace=0.02, hspace=0.02)
     output.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(output, dpi=72)
-    # noise does not compress: a palette takes a third of the space
-    Image.open(output).convert("RGB").quantize(256).save(output, optimize=True)
+    # noise does not compress: a palette of greys and the outlines' colours takes a third of the space
+    greys = np.linspace(0, 1, 256 - len(COLORS))[:, None].repeat(3, axis=1)
+    palette = Image.new("P", (1, 1))
+    palette.putpalette((np.concatenate([greys, COLORS]) * 255).round().astype(np.uint8).tobytes())
+    picture = Image.open(output).convert("RGB").quantize(palette=palette, dither=Image.Dither.NONE)
+    picture.save(output, optimize=True)
 
 
 def draw(pictures: list[np.ndarray], columns: int, output: Path) -> None:

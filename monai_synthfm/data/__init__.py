@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from monai_synthfm.data.synthfm_3d_dataset import SynthFM3DDataset
 from monai_synthfm.data.synthfm_dataset import SynthFMDataset
 
-__all__ = ["SynthFMDataset"]
+__all__ = ["SynthFM3DDataset", "SynthFMDataset"]

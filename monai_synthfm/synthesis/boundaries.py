@@ -61,7 +61,7 @@ def erode_labels(labels: torch.Tensor, iterations: tuple[int, ...]) -> torch.Ten
         >>> erode_labels(halves, (1, 0)).long()[0].tolist()
         [1, 1, 0, 1, 1, 1]
     """
-    times = np.asarray(iterations)
+    times = np.asarray(iterations, dtype=np.int32)
     array = labels.cpu().numpy().astype(np.min_scalar_type(len(times)))
     if int(labels.min()) < 0 or int(labels.max()) >= len(times):
         raise ValueError(
@@ -77,7 +77,8 @@ def erode_labels(labels: torch.Tensor, iterations: tuple[int, ...]) -> torch.Ten
     if not edge.any():
         return torch.ones_like(labels, dtype=torch.bool)
     # n erosions by the cross remove what lies within n city blocks of another cluster, so one distance map serves all
-    depth = ndimage.distance_transform_cdt(~edge, metric="taxicab") + 1
+    depth = ndimage.distance_transform_cdt(~edge, metric="taxicab")
+    depth += 1
     return torch.from_numpy(depth > times[array]).to(labels.device)
 
 

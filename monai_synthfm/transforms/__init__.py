@@ -21,6 +21,9 @@ from monai_synthfm.transforms.noise import (
 from monai_synthfm.transforms.prompts import RandPrompts, RandPromptsd
 from monai_synthfm.transforms.shapes import RandBezierShapes
 from monai_synthfm.transforms.synthfm import RandSynthFM, RandSynthFMd
+from monai_synthfm.transforms.volume_appearance import RandVolumeAppearance
+from monai_synthfm.transforms.volume_structures import RandVolumeStructure
+from monai_synthfm.transforms.volumes import RandSynthFM3D, RandSynthFM3Dd
 
 __all__ = [
     "MedSAMIntensity",
@@ -38,8 +41,12 @@ __all__ = [
     "RandSpeckleNoise",
     "RandSpeckleNoised",
     "RandSynthFM",
+    "RandSynthFM3D",
+    "RandSynthFM3Dd",
     "RandSynthFMIntensity",
     "RandSynthFMIntensityd",
     "RandSynthFMd",
     "RandSynthMorphLabels",
+    "RandVolumeAppearance",
+    "RandVolumeStructure",
 ]

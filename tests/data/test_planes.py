@@ -8,8 +8,20 @@ from itertools import permutations, product
 import nibabel as nib
 import numpy as np
 import pytest
+import torch
+from monai.data import MetaTensor
+from monai.transforms import Orientation
 
-from monai_synthfm.data.planes import DISPLAY_AXCODES, EDGES, PLANES, display_axis, stored_axis
+from monai_synthfm.data.planes import (
+    DISPLAY_AXCODES,
+    EDGES,
+    PLANES,
+    display_axis,
+    is_reversed,
+    slicing_axis,
+    stored_axis,
+    stored_slice,
+)
 
 CODES = [
     "".join(pair[flip] for pair, flip in zip(order, flips, strict=True))
@@ -61,3 +73,29 @@ def test_wrong_planes_are_refused() -> None:
         display_axis("oblique", np.eye(4), (4, 4, 4))
     with pytest.raises(ValueError, match=r"plane axial: slices of a volume of shape \(4, 1, 4\) would be only one"):
         display_axis("axial", np.eye(4), (4, 1, 4))
+
+
+@pytest.mark.parametrize("codes", ["RAS", "LPI", "PIR", "SAL"])
+def test_axes_of_the_file_and_of_the_display_frame_are_told_apart(codes: str) -> None:
+    affine = np.eye(4)
+    for column, code in enumerate(codes):
+        affine[:3, column] = [
+            {"R": 1, "L": -1}.get(code, 0),
+            {"A": 1, "P": -1}.get(code, 0),
+            {"S": 1, "I": -1}.get(code, 0),
+        ]
+    shape = (5, 6, 7)
+    displayed = Orientation(axcodes="LPI", labels=None)(MetaTensor(torch.zeros(1, *shape), affine=affine))
+    to_voxel = np.linalg.inv(affine) @ np.asarray(displayed.affine)
+    for stored in range(3):
+        axis = slicing_axis(stored, affine, shape)
+        assert axis == ["RL", "AP", "SI"].index(next(pair for pair in ("RL", "AP", "SI") if codes[stored] in pair))
+        assert is_reversed(affine, axis) == (codes[stored] in "RAS")
+        expected = shape[stored] - 1 - 1 if is_reversed(affine, axis) else 1
+        assert stored_slice(1, axis, to_voxel, affine) == expected
+
+
+@pytest.mark.parametrize("axis", ["depth", 3, -1, True, None])
+def test_axes_that_do_not_exist_are_refused(axis: object) -> None:
+    with pytest.raises(ValueError, match="axis must be one of auto, axial, coronal, sagittal, 0, 1, 2, got"):
+        slicing_axis(axis, np.eye(4), (5, 6, 7))  # type: ignore[arg-type]

@@ -1,0 +1,161 @@
+# Copyright (c) monai_synthfm contributors
+# Licensed under the Apache License, Version 2.0 (http://www.apache.org/licenses/LICENSE-2.0).
+# SPDX-License-Identifier: Apache-2.0
+"""From tissue to a scan: multi-scale textures, bias field, noise, field of view and window."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from monai.transforms import RandBiasField
+
+from monai_synthfm.synthesis.acquisition import FieldOfViewParams, field_of_view
+from monai_synthfm.synthesis.appearance import MAX_PERCENTILE_SAMPLES, NOISES, PERCENTILES, NoiseParams
+from monai_synthfm.synthesis.contrast import paint_regions
+from monai_synthfm.synthesis.params import Params
+from monai_synthfm.synthesis.textures import correlated_noise
+
+__all__ = [
+    "BiasParams",
+    "TextureLayerParams",
+    "VolumeAppearanceParams",
+    "render_volume",
+    "visible_pixels",
+]
+
+_SHADING_NODES = 32  # along each axis
+
+
+@dataclass(frozen=True)
+class TextureLayerParams(Params):
+    """One scale of the Gaussian texture.
+
+    Args:
+        sigma: correlation length along each axis in voxels.
+        weights: of every region, relative to its intensity; the sign may differ from region to region.
+        seed: seed of the texture.
+    """
+
+    sigma: tuple[float, float, float]
+    weights: tuple[float, ...]
+    seed: int
+
+
+@dataclass(frozen=True)
+class BiasParams(Params):
+    """MONAI's polynomial bias field: largest coefficient, degree and the seed of the coefficients."""
+
+    strength: float
+    degree: int
+    seed: int
+
+
+@dataclass(frozen=True)
+class VolumeAppearanceParams(Params):
+    """What ``render_volume`` needs; the values are those of the regions, the rest is applied in this order.
+
+    Args:
+        values: intensity of every region.
+        textures: layers of the texture, from coarse to fine.
+        bias: smooth shading, or None.
+        noises: one after the other.
+        field: of view that every slice shows, or None for all of it.
+        windowed: whether the 0.5 and 99.5 percentiles become 0 and 1; otherwise intensities are cut at 0 and 1, as in
+            the fixed window of CT.
+    """
+
+    values: tuple[float, ...]
+    textures: tuple[TextureLayerParams, ...]
+    bias: BiasParams | None
+    noises: tuple[NoiseParams, ...]
+    field: FieldOfViewParams | None
+    windowed: bool
+
+
+def render_volume(tissue: torch.Tensor, regions: torch.Tensor, params: VolumeAppearanceParams) -> torch.Tensor:
+    r"""Make a scan of painted tissue.
+
+    .. math:: I = W\Big( (\eta_m \circ \dots \circ \eta_1)
+        \big( e^B \, A \, (1 + \sum_k w_{k,r} T_k) \big) \Big), \qquad T_k = G_{s_k} * n_k
+
+    with A the tissue, T_k unit-variance white noise n_k correlated by a Gaussian of the scale s_k, w the weights of a
+    voxel's region, B the bias field, η the noises and W the window, inside the field of view.
+
+    Args:
+        tissue: painted intensities ``[W, H, slices]`` float32.
+        regions: of every voxel ``[W, H, slices]`` int.
+        params: see ``VolumeAppearanceParams``.
+
+    Returns:
+        Image ``[W, H, slices]`` float32 in [0, 1].
+
+    Source: SynthFM-3D: layered multi-scale Gaussian textures times per-label intensity scales, perturbed by Gaussian
+    noise; formulas are not public. Bias field, Rician noise, speckle, field of view and window are our choice.
+
+    Example:
+        >>> tissue, regions = torch.linspace(-0.5, 1.5, 8).view(2, 2, 2), torch.zeros(2, 2, 2, dtype=torch.int16)
+        >>> image = render_volume(tissue, regions, VolumeAppearanceParams((0.0,), (), None, (), None, False))
+        >>> float(image.min()), float(image.max())
+        (0.0, 1.0)
+    """
+    image = tissue
+    if params.textures:
+        texture = torch.ones_like(image)
+        for layer in params.textures:
+            generator = torch.Generator(device=image.device).manual_seed(layer.seed)
+            field = correlated_noise(image.shape, layer.sigma, generator=generator)
+            texture.addcmul_(field, paint_regions(regions, layer.weights))
+        image = image * texture.clamp_min_(0.0)
+    if params.bias is not None:
+        image = image * _shading(params.bias, image)
+    for noise in params.noises:
+        generator = torch.Generator(device=image.device).manual_seed(noise.seed)
+        image = NOISES[noise.kind](image.clamp_min(0.0)[None], noise.strength, noise.scale, generator=generator)[0]
+    visible = visible_pixels(params.field, image.shape, image.device)
+    if params.windowed:
+        image = _window(image, image if params.field is None else image[visible])
+    else:
+        image = image.clamp(0.0, 1.0)
+    return image if params.field is None else image.where(visible[..., None], params.field.outside)
+
+
+def visible_pixels(
+    field: FieldOfViewParams | None, size: torch.Size, device: torch.device | str = "cpu"
+) -> torch.Tensor:
+    """Return where slices show anything.
+
+    Args:
+        field: of view, or None for the whole slice.
+        size: width and height, and anything after them.
+        device: of the result.
+
+    Returns:
+        Mask ``[W, H]`` bool.
+
+    Example:
+        >>> fan = FieldOfViewParams("fan", (0.5, 0.0), (0.1, 0.9), (-0.5, 0.5), 0.0)
+        >>> seen = visible_pixels(fan, torch.Size((64, 48, 8)))
+        >>> bool(seen[32, 30]), bool(seen[2, 5])
+        (True, False)
+    """
+    if field is None:
+        return torch.ones(size[:2], dtype=torch.bool, device=device)
+    return field_of_view(field, torch.Size((size[1], size[0])), torch.device(device)).T
+
+
+def _shading(params: BiasParams, image: torch.Tensor) -> torch.Tensor:
+    """MONAI's field on a coarse grid, enlarged: polynomials of low degree need no more, and float64 no more memory."""
+    strength = (-params.strength, params.strength)
+    field = RandBiasField(params.degree, strength, prob=1.0).set_random_state(seed=params.seed)
+    coarse = torch.as_tensor(field(torch.ones(1, *(min(size, _SHADING_NODES) for size in image.shape))))
+    enlarged = F.interpolate(coarse[None].to(image), image.shape, mode="trilinear", align_corners=True)
+    return enlarged[0, 0]
+
+
+def _window(image: torch.Tensor, seen: torch.Tensor) -> torch.Tensor:
+    """Stretch the 0.5 and 99.5 percentiles of what is seen to [0, 1]; a constant image keeps its value."""
+    step = max(1, seen.numel() // MAX_PERCENTILE_SAMPLES)
+    low, high = torch.quantile(seen.flatten()[::step], torch.tensor(PERCENTILES, device=image.device))
+    return ((image - low) / (high - low) if high > low else image).clamp(0.0, 1.0)

@@ -1,0 +1,179 @@
+# Copyright (c) monai_synthfm contributors
+# Licensed under the Apache License, Version 2.0 (http://www.apache.org/licenses/LICENSE-2.0).
+# SPDX-License-Identifier: Apache-2.0
+"""Random SynthFM-3D samples: volumes of evolving organs, of SynthMorph clusters, or both."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from monai.data import MetaTensor
+from monai.transforms import Randomizable, Transform
+from monai.utils import TransformBackends
+
+from monai_synthfm.synthesis.params import Params
+from monai_synthfm.synthesis.volumes import VolumeParams, synthesize_volume
+from monai_synthfm.transforms.generator import META_KEY, RandGenerator, check_range, draw_log_uniform
+from monai_synthfm.transforms.volume_appearance import RandVolumeAppearance
+from monai_synthfm.transforms.volume_presets import VOLUME_PRESETS
+from monai_synthfm.transforms.volume_structures import RandVolumeStructure
+
+__all__ = ["VOLUME_MODULES", "RandSynthFM3D", "RandSynthFM3DD", "RandSynthFM3DDict", "RandSynthFM3Dd"]
+
+VOLUME_MODULES: dict[str, tuple[tuple[bool, bool], ...]] = {
+    "shape": ((True, False),),
+    "boundary": ((False, True),),
+    "both": ((True, False), (False, True), (True, True)),
+}  # whether organs and clusters are drawn; one of the pairs for each sample
+
+
+class RandSynthFM3D(RandGenerator):
+    """Generate a SynthFM-3D volume and its instance labels.
+
+    Source: SynthFM-3D: label volumes that evolve slice by slice, textures times per-label intensity scales, partial
+    volume, noise. Clusters, presets and all ranges are our choice, since the paper's formulas are not public.
+
+    Args:
+        spatial_size: width, height and number of slices.
+        module: "shape" (evolving organs), "boundary" (SynthMorph clusters), or "both", which draws organs, clusters, or
+            organs in front of clusters for each sample.
+        preset: "ct", "mr" or "us", or "any", which draws one of them for each sample.
+        in_plane: range of the pixel size in mm; the preset's if None.
+        through_plane: range of the distance and thickness of slices in mm; the preset's if None.
+        min_voxels: pieces of organs and clusters with fewer voxels are not labelled.
+        min_slices: nor those in fewer slices.
+        structure: generator of tissue; ``RandVolumeStructure(spatial_size)`` if None.
+        appearance: generator of intensities; ``RandVolumeAppearance()`` if None.
+        device: where to compute.
+
+    Returns:
+        ``__call__`` and ``replay`` return the image, a MetaTensor ``[1, W, H, slices]`` float32 in [0, 1], and the
+        instances ``[1, W, H, slices]`` int64, 1 ... K. Their affine holds the spacing, centred, with the axes to the
+        patient's left, back and head. ``image.meta["synthfm"]`` holds the parameters as JSON text.
+
+    Raises:
+        ValueError: when ``module`` or ``preset`` is unknown, a range is wrong, or ``structure`` has another size.
+
+    Example:
+        >>> generator = RandSynthFM3D((48, 48, 8), preset="mr").set_random_state(seed=0)
+        >>> image, labels = generator()
+        >>> again, _ = generator.replay(image.meta["synthfm"])
+        >>> image.shape, bool((image == again).all())
+        (torch.Size([1, 48, 48, 8]), True)
+    """
+
+    params_type = VolumeParams
+
+    def __init__(
+        self,
+        spatial_size: Sequence[int],
+        module: str = "both",
+        preset: str = "any",
+        in_plane: Sequence[float] | None = None,
+        through_plane: Sequence[float] | None = None,
+        min_voxels: int = 64,
+        min_slices: int = 2,
+        structure: RandVolumeStructure | None = None,
+        appearance: RandVolumeAppearance | None = None,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        super().__init__(device)
+        if module not in VOLUME_MODULES:
+            raise ValueError(f"module must be one of {', '.join(VOLUME_MODULES)}, got {module!r}.")
+        if preset not in (*VOLUME_PRESETS, "any"):
+            raise ValueError(f"preset must be one of {', '.join(VOLUME_PRESETS)} or any, got {preset!r}.")
+        self.module = module
+        self.preset = preset
+        self.in_plane = None if in_plane is None else check_range("in_plane", in_plane, low=1e-3)
+        self.through_plane = None if through_plane is None else check_range("through_plane", through_plane, low=1e-3)
+        self.min_voxels = min_voxels
+        self.min_slices = min_slices
+        self.structure = structure or RandVolumeStructure(spatial_size)
+        self.spatial_size = self.structure.spatial_size
+        if self.spatial_size != tuple(spatial_size):
+            raise ValueError(f"spatial_size {tuple(spatial_size)} is not the structure's {self.spatial_size}.")
+        self.appearance = appearance or RandVolumeAppearance()
+        self.set_random_state(state=self.R)
+
+    def set_random_state(self, seed: int | None = None, state: np.random.RandomState | None = None) -> RandSynthFM3D:
+        super().set_random_state(seed, state)
+        self.structure.set_random_state(state=self.R)
+        self.appearance.set_random_state(state=self.R)
+        return self
+
+    def randomize(self, data: Any = None) -> None:
+        """Draw modality, spacing, structure and appearance."""
+        names = list(VOLUME_PRESETS) if self.preset == "any" else [self.preset]
+        preset = VOLUME_PRESETS[names[self.R.randint(len(names))]]
+        pixel = draw_log_uniform(self.R, self.in_plane or preset.in_plane)
+        spacing = (pixel, pixel, draw_log_uniform(self.R, self.through_plane or preset.through_plane))
+        choices = VOLUME_MODULES[self.module]
+        organs, clusters = choices[self.R.randint(len(choices))]
+        self.structure.randomize(preset, spacing, organs, clusters)
+        self.appearance.randomize(preset, self.structure.params, self.structure.tissues, spacing)
+        self.params = VolumeParams(
+            spacing, self.structure.params, self.appearance.params, self.min_voxels, self.min_slices
+        )
+
+    def replay(self, params: Params | str | Mapping[str, Any]) -> tuple[MetaTensor, MetaTensor]:
+        parsed = self.parse(params)
+        image, labels = synthesize_volume(parsed, self.device)
+        affine = _centered_affine(parsed.spacing, parsed.structure.spatial_size)
+        text = parsed.to_json()
+        return (
+            MetaTensor(image[None], affine, {META_KEY: text}),
+            MetaTensor(labels[None], affine, {META_KEY: text}),
+        )
+
+    def __call__(self) -> tuple[MetaTensor, MetaTensor]:
+        self.randomize()
+        return self.replay(self.params)
+
+
+class RandSynthFM3Dd(Randomizable, Transform):
+    """Dictionary twin of :class:`RandSynthFM3D`: adds a generated volume and its instance labels to a dictionary, which
+    may be empty.
+
+    Args:
+        keys: names of image and label.
+        kwargs: of :class:`RandSynthFM3D`.
+
+    Raises:
+        ValueError: when ``keys`` are not two names.
+
+    Example:
+        >>> sample = RandSynthFM3Dd(spatial_size=(32, 32, 6), module="shape").set_random_state(seed=0)({})
+        >>> sample["image"].shape, sample["label"].shape
+        (torch.Size([1, 32, 32, 6]), torch.Size([1, 32, 32, 6]))
+    """
+
+    backend: ClassVar[list[TransformBackends]] = RandSynthFM3D.backend
+
+    def __init__(self, keys: Sequence[Hashable] = ("image", "label"), **kwargs: Any) -> None:
+        if isinstance(keys, str) or len(keys) != 2:
+            raise ValueError(f"keys must name the image and the label to generate, got {keys!r}.")
+        self.image_key, self.label_key = keys
+        self.generator = RandSynthFM3D(**kwargs)
+
+    def set_random_state(self, seed: int | None = None, state: np.random.RandomState | None = None) -> RandSynthFM3Dd:
+        super().set_random_state(seed, state)
+        self.generator.set_random_state(state=self.R)
+        return self
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        image, labels = self.generator()
+        return {**data, self.image_key: image, self.label_key: labels}
+
+
+RandSynthFM3DD = RandSynthFM3DDict = RandSynthFM3Dd
+
+
+def _centered_affine(spacing: Sequence[float], spatial_size: Sequence[int]) -> torch.Tensor:
+    """Voxels to RAS+ mm: x to the left, y to the back, z to the head, the volume's centre at 0."""
+    axes = torch.tensor([-spacing[0], -spacing[1], spacing[2]], dtype=torch.float64)
+    affine = torch.diag(torch.cat([axes, axes.new_ones(1)]))
+    affine[:3, 3] = -axes * (torch.tensor(spatial_size, dtype=torch.float64) - 1.0) / 2.0
+    return affine
