@@ -13,8 +13,9 @@ import torch.nn.functional as F
 
 from monai_synthfm.synthesis.params import Params
 from monai_synthfm.synthesis.textures import correlated_noise, fractal_noise
+from monai_synthfm.synthesis.window import stretch_quantiles
 
-__all__ = ["AcquisitionParams", "FieldOfViewParams", "UltrasoundParams", "acquire"]
+__all__ = ["AcquisitionParams", "FieldOfViewParams", "UltrasoundParams", "acquire", "field_of_view"]
 
 
 @dataclass(frozen=True)
@@ -107,7 +108,7 @@ def acquire(image: torch.Tensor, params: AcquisitionParams) -> torch.Tensor:
     if params.ultrasound is not None:
         image = _echo(image, params.ultrasound)
     visible = None if params.field is None else field_of_view(params.field, image.shape, image.device)
-    image = _window(image, image if visible is None else image[visible], params.window) ** params.gamma
+    image = stretch_quantiles(image, params.window, None if visible is None else image[visible]) ** params.gamma
     if params.field is not None and visible is not None:
         image = image.where(visible, params.field.outside)
     return image
@@ -163,10 +164,3 @@ def _beams(apex: tuple[float, float], size: torch.Size, device: torch.device) ->
     y = (torch.arange(size[0], device=device) + 0.5)[:, None] / side - apex[1]
     x = (torch.arange(size[1], device=device) + 0.5)[None] / side - apex[0]
     return torch.hypot(x, y), torch.atan2(x.expand(size), y.expand(size))
-
-
-def _window(image: torch.Tensor, seen: torch.Tensor, quantiles: tuple[float, float]) -> torch.Tensor:
-    step = max(1, seen.numel() // 65536)
-    levels = torch.tensor(quantiles, device=image.device)
-    low, high = torch.quantile(seen.flatten()[::step], levels)
-    return ((image - low) / (high - low) if high > low else image).clamp(0.0, 1.0)

@@ -16,6 +16,7 @@ from monai_synthfm.synthesis.noise import gaussian_noise, poisson_noise, rician_
 from monai_synthfm.synthesis.one_thread import one_thread
 from monai_synthfm.synthesis.params import Params
 from monai_synthfm.synthesis.textures import correlated_noise, fractal_noise
+from monai_synthfm.synthesis.window import stretch_quantiles
 
 __all__ = ["NOISES", "TEXTURES", "AppearanceParams", "NoiseParams", "TextureParams", "render_regions"]
 
@@ -35,8 +36,6 @@ NOISES: dict[str, Callable[..., torch.Tensor]] = {
     "rician": lambda image, strength, _, generator: rician_noise(image, strength, generator=generator),
 }
 
-PERCENTILES = (0.005, 0.995)
-MAX_PERCENTILE_SAMPLES = 65536
 _BLUR_REACH = 3.0  # standard deviations
 
 
@@ -130,7 +129,7 @@ def render_regions(regions: torch.Tensor, params: AppearanceParams) -> torch.Ten
     for noise in params.noises:
         generator = torch.Generator(device=image.device).manual_seed(noise.seed)
         image = NOISES[noise.kind](image.clamp_min(0.0)[None], noise.strength, noise.scale, generator=generator)[0]
-    return _window(image)
+    return stretch_quantiles(image)
 
 
 def _blur(image: torch.Tensor, sigma: float) -> torch.Tensor:
@@ -145,10 +144,3 @@ def _blur(image: torch.Tensor, sigma: float) -> torch.Tensor:
         for shift, weight in enumerate(weights.tolist()):
             image.add_(padded.narrow(axis, shift, size), alpha=weight)
     return image
-
-
-def _window(image: torch.Tensor) -> torch.Tensor:
-    """Stretch the image between its 0.5 and 99.5 percentiles to [0, 1]; a constant image keeps its value."""
-    step = max(1, image.numel() // MAX_PERCENTILE_SAMPLES)
-    low, high = torch.quantile(image.flatten()[::step], torch.tensor(PERCENTILES, device=image.device))
-    return ((image - low) / (high - low) if high > low else image).clamp(0.0, 1.0)

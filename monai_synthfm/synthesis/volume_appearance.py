@@ -12,10 +12,11 @@ import torch.nn.functional as F
 from monai.transforms import RandBiasField
 
 from monai_synthfm.synthesis.acquisition import FieldOfViewParams, field_of_view
-from monai_synthfm.synthesis.appearance import MAX_PERCENTILE_SAMPLES, NOISES, PERCENTILES, NoiseParams
+from monai_synthfm.synthesis.appearance import NOISES, NoiseParams
 from monai_synthfm.synthesis.contrast import paint_regions
 from monai_synthfm.synthesis.params import Params
 from monai_synthfm.synthesis.textures import correlated_noise
+from monai_synthfm.synthesis.window import stretch_quantiles
 
 __all__ = [
     "BiasParams",
@@ -115,7 +116,7 @@ def render_volume(tissue: torch.Tensor, regions: torch.Tensor, params: VolumeApp
         image = NOISES[noise.kind](image.clamp_min(0.0)[None], noise.strength, noise.scale, generator=generator)[0]
     visible = visible_pixels(params.field, image.shape, image.device)
     if params.windowed:
-        image = _window(image, image if params.field is None else image[visible])
+        image = stretch_quantiles(image, seen=None if params.field is None else image[visible])
     else:
         image = image.clamp(0.0, 1.0)
     return image if params.field is None else image.where(visible[..., None], params.field.outside)
@@ -152,10 +153,3 @@ def _shading(params: BiasParams, image: torch.Tensor) -> torch.Tensor:
     coarse = torch.as_tensor(field(torch.ones(1, *(min(size, _SHADING_NODES) for size in image.shape))))
     enlarged = F.interpolate(coarse[None].to(image), image.shape, mode="trilinear", align_corners=True)
     return enlarged[0, 0]
-
-
-def _window(image: torch.Tensor, seen: torch.Tensor) -> torch.Tensor:
-    """Stretch the 0.5 and 99.5 percentiles of what is seen to [0, 1]; a constant image keeps its value."""
-    step = max(1, seen.numel() // MAX_PERCENTILE_SAMPLES)
-    low, high = torch.quantile(seen.flatten()[::step], torch.tensor(PERCENTILES, device=image.device))
-    return ((image - low) / (high - low) if high > low else image).clamp(0.0, 1.0)
