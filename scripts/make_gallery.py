@@ -19,6 +19,7 @@ from PIL import Image
 from monai_synthfm.data import SynthFM3DDataset, SynthFMDataset
 from monai_synthfm.data.datasets import IndexedDataset
 from monai_synthfm.transforms import MedSAMIntensity, RandSynthFM, RandSynthFM3D
+from monai_synthfm.transforms.synthfm import MODULES
 from monai_synthfm.transforms.volume_presets import VOLUME_PRESETS
 
 COLORS = np.concatenate(
@@ -29,7 +30,7 @@ COLORS = np.concatenate(
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("output", type=Path, help="PNG file to write")
-    parser.add_argument("--module", default="both", choices=["shape", "boundary", "both"])
+    parser.add_argument("--module", default="both", choices=MODULES)
     parser.add_argument("--number", type=int, default=32, help="number of samples")
     parser.add_argument("--columns", type=int, default=8, help="samples in a row")
     parser.add_argument("--size", type=int, default=512, help="side of a sample in pixels")
