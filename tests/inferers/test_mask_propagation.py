@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from monai_synthfm.inferers import VolumeInferer
+from monai_synthfm.inferers import MaskPropagation, RecentEmbeddings, VolumeInferer
 from monai_synthfm.inferers.propagation import DIRECTIONS
 
 from .blob_segmenter import BlobSegmenter
@@ -84,6 +84,37 @@ def test_an_object_that_leaks_into_a_much_larger_one_ends() -> None:
     leak = tube(9, 8, range(0, 7)) + tube(12, 12, range(7, 12), radius=12)
     found = run(leak, **click([[9.0, 8.0, 2.0, 1.0]]))[0]
     torch.testing.assert_close(found, tube(9, 8, range(0, 7)).to(torch.uint8))
+
+
+@pytest.mark.parametrize(("limit", "last"), [(0.15, 7), (0.35, 10), (np.inf, 12)])
+def test_an_object_ends_where_its_grey_level_is_no_longer_that_of_the_prompted_slice(limit: float, last: int) -> None:
+    volume = sum(grey * tube(9, 8, range(z, z + 1)) for z, grey in enumerate([1.0] * 6 + [0.9] + [0.7] * 3 + [0.6] * 2))
+    found = run(volume, propagation=MaskPropagation(max_grey_shift=limit), **click([[9.0, 8.0, 2.0, 1.0]]))[0]
+    torch.testing.assert_close(found, tube(9, 8, range(0, last)).to(torch.uint8))
+
+
+@pytest.mark.parametrize(("limit", "last"), [(1.5, 6), (3.0, 12)])
+def test_an_object_ends_where_its_area_jumps(limit: float, last: int) -> None:
+    volume = tube(9, 8, range(0, 6), radius=4) + tube(9, 8, range(6, 12), radius=6)
+    found = run(volume, propagation=MaskPropagation(max_change=limit), **click([[9.0, 8.0, 2.0, 1.0]]))[0]
+    torch.testing.assert_close(found, (volume * (torch.arange(12) < last)).to(torch.uint8))
+
+
+def test_limits_out_of_range_are_refused() -> None:
+    with pytest.raises(ValueError, match="max_change must be more than 1, got 1"):
+        MaskPropagation(max_change=1)
+    with pytest.raises(ValueError, match="max_grey_shift must be more than 0, got 0"):
+        MaskPropagation(max_grey_shift=0)
+
+
+def test_a_store_that_forgets_costs_encodings_only_between_the_prompted_slices() -> None:
+    """Both objects pass slices 3 to 8; slices outside are passed by one run each way at most."""
+    prompts = click([[9.0, 8.0, 2.0, 1.0]], [[22.0, 18.0, 9.0, 1.0]])
+    volume = tube(9, 8, range(12)) + OTHER
+    network = BlobSegmenter()
+    found = run(volume, network, store=lambda *_: RecentEmbeddings(capacity=0), **prompts)[0]
+    torch.testing.assert_close(found, (tube(9, 8, range(12)) + 2 * OTHER).to(torch.uint8))
+    assert network.encoded == 12 + len(range(2, 9))
 
 
 @pytest.mark.parametrize(
