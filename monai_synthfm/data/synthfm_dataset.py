@@ -5,16 +5,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
-
-from monai_synthfm.data.seeded_dataset import SeededDataset
+from monai_synthfm.data.generated_dataset import GeneratedDataset
 from monai_synthfm.transforms.synthfm import RandSynthFM
 
 __all__ = ["SynthFMDataset"]
 
 
-class SynthFMDataset(SeededDataset):
+class SynthFMDataset(GeneratedDataset):
     """Generate SynthFM samples on the fly: sample i of an epoch is the same for any number of workers and ranks and
     after a resume.
 
@@ -42,28 +39,4 @@ class SynthFMDataset(SeededDataset):
         (True, False)
     """
 
-    def __init__(
-        self,
-        length: int,
-        spatial_size: Sequence[int],
-        seed: int = 0,
-        transform: Callable[[dict[str, Any]], Any] | None = None,
-        generator: RandSynthFM | None = None,
-    ) -> None:
-        if length < 1:
-            raise ValueError(f"length must be at least 1, got {length}.")
-        super().__init__(seed, transform)
-        self.length = length
-        self.generator = generator or RandSynthFM(spatial_size)
-        if self.generator.spatial_size != tuple(spatial_size):
-            raise ValueError(
-                f"spatial_size {tuple(spatial_size)} is not the generator's {self.generator.spatial_size}."
-            )
-
-    def __len__(self) -> int:
-        return self.length
-
-    def make_sample(self, index: int, seed: int) -> dict[str, Any]:
-        """Generate one sample."""
-        image, label = self.generator.set_random_state(seed=seed)()
-        return {"image": image, "label": label}
+    generator_type = RandSynthFM

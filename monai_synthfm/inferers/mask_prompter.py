@@ -34,7 +34,7 @@ class MaskPrompter:
 
     Args:
         box: prompt with the box of the part.
-        box_margin: what is added to the box on every side, in pixels.
+        box_margin: what is added to the box on every side, in pixels; 0.5 goes from pixel centres to their edges.
         clicks: prompt with clicks on the part, made by these rules from a fixed seed; None = without clicks.
         mask: prompt with the mask's logits.
         max_parts: how many parts of an object are followed, the largest ones; parts of less than 2 % of the largest one
@@ -45,7 +45,7 @@ class MaskPrompter:
     """
 
     box: bool = True
-    box_margin: float = 1.0
+    box_margin: float = 0.5
     clicks: ClickSimulator | None = field(default_factory=ClickSimulator)
     mask: bool = True
     max_parts: int = 4

@@ -75,7 +75,7 @@ class MaskPropagation(Propagation):
     """
 
     def __init__(
-        self, prompter: MaskPrompter | None = None, max_change: float = 3.0, max_grey_shift: float = 0.15
+        self, prompter: MaskPrompter | None = None, max_change: float = 3.0, max_grey_shift: float = 0.1
     ) -> None:
         if not max_change > 1:
             raise ValueError(f"max_change must be more than 1, got {max_change}.")

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -20,6 +20,7 @@ from monai_synthfm.synthesis.params import Params
 __all__ = [
     "META_KEY",
     "RandGenerator",
+    "RandGeneratord",
     "check_probability",
     "check_range",
     "draw_integer",
@@ -57,6 +58,37 @@ class RandGenerator(Randomizable, Transform):
     def as_meta_tensor(self, tensor: torch.Tensor, params: Params) -> MetaTensor:
         """Add the channel dimension and let the parameters travel with the tensor."""
         return MetaTensor(tensor[None], meta={META_KEY: params.to_json()})
+
+
+class RandGeneratord(Randomizable, Transform):
+    """Base of dictionary transforms that add a generated image and its instance labels to a dictionary, which may be
+    empty.
+
+    Args:
+        keys: names of image and label.
+        kwargs: of ``generator_type``.
+
+    Raises:
+        ValueError: when ``keys`` are not two names.
+    """
+
+    backend: ClassVar[list[TransformBackends]] = [TransformBackends.TORCH]
+    generator_type: ClassVar[type[RandGenerator]]
+
+    def __init__(self, keys: Sequence[Hashable] = ("image", "label"), **kwargs: Any) -> None:
+        if isinstance(keys, str) or len(keys) != 2:
+            raise ValueError(f"keys must name the image and the label to generate, got {keys!r}.")
+        self.image_key, self.label_key = keys
+        self.generator: Any = self.generator_type(**kwargs)
+
+    def set_random_state(self, seed: int | None = None, state: np.random.RandomState | None = None) -> RandGeneratord:
+        super().set_random_state(seed, state)
+        self.generator.set_random_state(state=self.R)
+        return self
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        image, labels = self.generator()
+        return {**data, self.image_key: image, self.label_key: labels}
 
 
 def check_range(name: str, value: Sequence[float], low: float = -np.inf, high: float = np.inf) -> tuple[float, float]:

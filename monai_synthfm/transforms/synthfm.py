@@ -5,20 +5,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
-from typing import Any, ClassVar
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
 from monai.data import MetaTensor
-from monai.transforms import Randomizable, Transform
-from monai.utils import TransformBackends
 
 from monai_synthfm.synthesis.params import Params
 from monai_synthfm.synthesis.sample import SampleParams, synthesize
 from monai_synthfm.transforms.acquisition import RandAcquisition
 from monai_synthfm.transforms.anatomy import RandAnatomy
-from monai_synthfm.transforms.generator import RandGenerator, check_probability, check_range, draw_log_uniform
+from monai_synthfm.transforms.generator import (
+    RandGenerator,
+    RandGeneratord,
+    check_probability,
+    check_range,
+    draw_log_uniform,
+)
 from monai_synthfm.transforms.intensity import RandSynthFMIntensity
 from monai_synthfm.transforms.label_maps import RandBoundaryMask
 from monai_synthfm.transforms.shapes import RandBezierShapes
@@ -146,7 +150,7 @@ class RandSynthFM(RandGenerator):
         return self.replay(self.params)
 
 
-class RandSynthFMd(Randomizable, Transform):
+class RandSynthFMd(RandGeneratord):
     """Dictionary twin of :class:`RandSynthFM`: adds a generated image and its instance labels to a dictionary, which
     may be empty.
 
@@ -163,22 +167,7 @@ class RandSynthFMd(Randomizable, Transform):
         (torch.Size([1, 64, 64]), torch.Size([1, 64, 64]))
     """
 
-    backend: ClassVar[list[TransformBackends]] = RandSynthFM.backend
-
-    def __init__(self, keys: Sequence[Hashable] = ("image", "label"), **kwargs: Any) -> None:
-        if isinstance(keys, str) or len(keys) != 2:
-            raise ValueError(f"keys must name the image and the label to generate, got {keys!r}.")
-        self.image_key, self.label_key = keys
-        self.generator = RandSynthFM(**kwargs)
-
-    def set_random_state(self, seed: int | None = None, state: np.random.RandomState | None = None) -> RandSynthFMd:
-        super().set_random_state(seed, state)
-        self.generator.set_random_state(state=self.R)
-        return self
-
-    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        image, labels = self.generator()
-        return {**data, self.image_key: image, self.label_key: labels}
+    generator_type = RandSynthFM
 
 
 RandSynthFMD = RandSynthFMDict = RandSynthFMd

@@ -5,18 +5,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
-from typing import Any, ClassVar
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
 from monai.data import MetaTensor
-from monai.transforms import Randomizable, Transform
-from monai.utils import TransformBackends
 
 from monai_synthfm.synthesis.params import Params
 from monai_synthfm.synthesis.volumes import VolumeParams, synthesize_volume
-from monai_synthfm.transforms.generator import META_KEY, RandGenerator, check_range, draw_log_uniform
+from monai_synthfm.transforms.generator import META_KEY, RandGenerator, RandGeneratord, check_range, draw_log_uniform
 from monai_synthfm.transforms.volume_appearance import RandVolumeAppearance
 from monai_synthfm.transforms.volume_presets import VOLUME_PRESETS
 from monai_synthfm.transforms.volume_structures import RandVolumeStructure
@@ -133,7 +131,7 @@ class RandSynthFM3D(RandGenerator):
         return self.replay(self.params)
 
 
-class RandSynthFM3Dd(Randomizable, Transform):
+class RandSynthFM3Dd(RandGeneratord):
     """Dictionary twin of :class:`RandSynthFM3D`: adds a generated volume and its instance labels to a dictionary, which
     may be empty.
 
@@ -150,22 +148,7 @@ class RandSynthFM3Dd(Randomizable, Transform):
         (torch.Size([1, 32, 32, 6]), torch.Size([1, 32, 32, 6]))
     """
 
-    backend: ClassVar[list[TransformBackends]] = RandSynthFM3D.backend
-
-    def __init__(self, keys: Sequence[Hashable] = ("image", "label"), **kwargs: Any) -> None:
-        if isinstance(keys, str) or len(keys) != 2:
-            raise ValueError(f"keys must name the image and the label to generate, got {keys!r}.")
-        self.image_key, self.label_key = keys
-        self.generator = RandSynthFM3D(**kwargs)
-
-    def set_random_state(self, seed: int | None = None, state: np.random.RandomState | None = None) -> RandSynthFM3Dd:
-        super().set_random_state(seed, state)
-        self.generator.set_random_state(state=self.R)
-        return self
-
-    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        image, labels = self.generator()
-        return {**data, self.image_key: image, self.label_key: labels}
+    generator_type = RandSynthFM3D
 
 
 RandSynthFM3DD = RandSynthFM3DDict = RandSynthFM3Dd

@@ -41,7 +41,7 @@ def prompted(masks: torch.Tensor, prompter: MaskPrompter) -> tuple[Prompts, torc
 
 def test_each_part_but_specks_is_prompted_and_their_union_is_the_object(masks: torch.Tensor) -> None:
     given, found = prompted(masks, MaskPrompter())
-    assert given.boxes[0].tolist() == [[2, 1, 13, 12], [29, 19, 36, 24], [4, 14, 25, 20]]
+    assert given.boxes[0].tolist() == [[2.5, 1.5, 12.5, 11.5], [29.5, 19.5, 35.5, 23.5], [4.5, 14.5, 24.5, 19.5]]
     expected = masks > 0
     expected[0, 28, 2] = False
     torch.testing.assert_close(found > 0, expected)
@@ -57,7 +57,7 @@ def test_the_mask_prompt_of_a_part_is_without_the_other_parts(masks: torch.Tenso
 
 def test_only_the_largest_parts_are_followed(masks: torch.Tensor) -> None:
     given, _ = prompted(masks, MaskPrompter(max_parts=1))
-    assert given.boxes[0].tolist() == [[2, 1, 13, 12], [4, 14, 25, 20]]
+    assert given.boxes[0].tolist() == [[2.5, 1.5, 12.5, 11.5], [4.5, 14.5, 24.5, 19.5]]
 
 
 def test_margin_of_the_box_stays_in_the_image(masks: torch.Tensor) -> None:
