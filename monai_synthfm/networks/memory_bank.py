@@ -163,10 +163,11 @@ class MemoryBank:
         )
 
     def _closest(self, index: int, limit: int | None) -> tuple[Sequence[SliceMemory], Sequence[SliceMemory]]:
-        """Split the prompted slices in the ``limit`` closest, one of them on either side, and the others."""
+        """Split the prompted slices in the ``limit`` closest, one of them on either side, and the others; of two at the
+        same distance the lower one is closer."""
         if limit is None or len(self.prompted) <= limit:
             return self.prompted, ()
-        by_distance = sorted(self.prompted, key=lambda memory: abs(memory.index - index))
+        by_distance = sorted(self.prompted, key=lambda memory: (abs(memory.index - index), memory.index))
         sides = ([m for m in by_distance if m.index < index], [m for m in by_distance if m.index >= index])
         first = [side[0] for side in sides if side]
         rest = [memory for memory in by_distance if all(memory is not taken for taken in first)]

@@ -14,6 +14,7 @@ from monai_synthfm.synthesis.params import Params
 __all__ = ["OutlineParams", "trace_outline"]
 
 OUTLINE_SAMPLES = 128
+_STRAIGHT = 1e-6  # radians: a circle of such a small curvature has a centre too far away for the arithmetic
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,7 @@ def trace_outline(params: OutlineParams, samples: int = OUTLINE_SAMPLES) -> np.n
     area = 0.5 * abs(np.sum(x * np.roll(y, -1) - y * np.roll(x, -1)))
     stretch = np.sqrt(params.elongation)
     points *= np.array([stretch, 1.0 / stretch]) * np.sqrt(np.pi / area)
-    if params.bend:
+    if abs(params.bend) > _STRAIGHT:
         points = _bend(points, params.bend)
     rotation = np.array([[np.cos(params.angle), -np.sin(params.angle)], [np.sin(params.angle), np.cos(params.angle)]])
     points = points @ rotation.T

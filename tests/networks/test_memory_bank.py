@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import torch
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from sam2.modeling.sam2_utils import select_closest_cond_frames
 
@@ -40,6 +40,7 @@ def expected_by_rule(
     return sorted(maps), sorted(pointers)
 
 
+@example(length=50, prompted={49, 3, 4, 28}, limit=3, downwards=False)
 @given(
     length=st.integers(2, 60),
     prompted=st.sets(st.integers(0, 59), min_size=1, max_size=5),

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from monai_synthfm.synthesis.outlines import OutlineParams, trace_outline
@@ -69,6 +69,7 @@ def test_a_mirrored_outline_has_left_and_right_exchanged():
     assert np.allclose(mirrored[:, 1], points[:, 1])
 
 
+@example(5e-324, 1.0)
 @given(st.floats(-6.0, 6.0), st.floats(1.0, 3.0))
 def test_even_an_extreme_bend_gives_finite_points(bend, elongation):
     assert np.isfinite(trace_outline(replace(DISC, bend=bend, elongation=elongation))).all()
