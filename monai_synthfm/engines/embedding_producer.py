@@ -34,8 +34,7 @@ class EmbeddingProducer:
         source: generates image i of the stream; without transform.
         network: its image encoder must be frozen.
         num_workers: processes, for each training process, that make the images of the next epoch during this one;
-            0 = none, the training process makes them before the epoch. With one CPU core for each training process, 0
-            is as fast; on a GPU it is the only choice.
+            0 = none, the training process makes them before the epoch, which is the only choice on a GPU.
 
     Raises:
         ValueError: when the images are not of the network's input size, the image encoder is trained, the source has a
