@@ -5,10 +5,6 @@
 
 from __future__ import annotations
 
-import os
-import socket
-import subprocess
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,6 +19,7 @@ from monai_synthfm.data.datasets import LabelledDataset
 from monai_synthfm.data.datasets.registry import DATASETS
 from monai_synthfm.evaluation.rows import read_rows
 from tests.bundles.test_train import TINY_SAM
+from tests.bundles.two_processes import run_in_two_processes
 from tests.evaluation.stand_ins import tiny_sam
 from tests.replicas.alfi import write_alfi
 from tests.replicas.amos import write_amos
@@ -148,25 +145,10 @@ def test_the_dry_run_says_what_there_is_to_do(
 def test_two_processes_share_the_cases(bundle_dir: Path, tmp_path: Path, network: dict[str, Any]) -> None:
     root = write_hc18(tmp_path)
     evaluate(bundle_dir, "hc18", root, tmp_path / "one", **network)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
     names = ("evaluate.yaml", "datasets/hc18.yaml", "multi_gpu_evaluate.yaml")
-    files = [str(bundle_dir / "configs" / name) for name in names]
     (tmp_path / "network.yaml").write_text(yaml.safe_dump({**network, "min_voxels": 8, "min_pixels": 2}))
-    options = {"dataset_dir": str(root), "output_dir": str(tmp_path / "two"), "on_fault": "skip"}
-    arguments = [part for name, value in options.items() for part in (f"--{name}", value)]
-    launcher = ["-m", "torch.distributed.run", "--nproc_per_node=2", f"--master_port={port}"]
-    config = str([*files, str(tmp_path / "network.yaml")])
-    result = subprocess.run(
-        [sys.executable, *launcher, "-m", "monai.bundle", "run", "--config_file", config, *arguments],
-        env={**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""},
-        capture_output=True,
-        text=True,
-        timeout=400,
-        check=False,
-    )
-    assert result.returncode == 0, result.stderr[-3000:]
+    configs = [*(bundle_dir / "configs" / name for name in names), tmp_path / "network.yaml"]
+    run_in_two_processes(configs, {"dataset_dir": root, "output_dir": tmp_path / "two", "on_fault": "skip"})
     one, two = ((tmp_path / folder / "rows.parquet").read_bytes() for folder in ("one", "two"))
     assert one == two
 

@@ -6,11 +6,7 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import socket
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +18,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from monai_synthfm.networks import Sam2
 from tests.bundles.test_train import METADATA_SCHEMA
+from tests.bundles.two_processes import run_in_two_processes
 
 BUNDLE = Path(__file__).resolve().parents[2] / "bundles" / "synthfm_sam2_3d"
 TINY_SAM2 = {
@@ -149,23 +146,10 @@ def test_a_resumed_training_equals_one_that_was_never_interrupted(tmp_path: Path
 
 @pytest.mark.slow
 def test_two_processes_train_the_same_network_with_gloo(tmp_path: Path) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    configs = [str(BUNDLE / "configs" / name) for name in ("train.yaml", "multi_gpu_train.yaml")]
-    options = {**SMALL, "output_dir": str(tmp_path), "max_epochs": 1, "samples_per_epoch": 8}
+    configs = [BUNDLE / "configs" / name for name in ("train.yaml", "multi_gpu_train.yaml")]
+    options = {**SMALL, "output_dir": tmp_path, "max_epochs": 1, "samples_per_epoch": 8}
     del options["device"]
-    arguments = [part for name, value in options.items() for part in (f"--{name}", str(value))]
-    launcher = ["-m", "torch.distributed.run", "--nproc_per_node=2", f"--master_port={port}"]
-    result = subprocess.run(
-        [sys.executable, *launcher, "-m", "monai.bundle", "run", "--config_file", str(configs), *arguments],
-        env={**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""},
-        capture_output=True,
-        text=True,
-        timeout=400,
-        check=False,
-    )
-    assert result.returncode == 0, result.stderr[-3000:]
+    shown = run_in_two_processes(configs, options)
     assert sorted(path.name for path in tmp_path.glob("*.pt")) == ["checkpoint.pt", "model.pt"]
     # 8 samples, 2 processes, batches of 2: two steps each, shown by the one bar of the first process
-    assert re.search(r"\b2/2\b", result.stderr)
+    assert re.search(r"\b2/2\b", shown)

@@ -5,10 +5,6 @@
 
 from __future__ import annotations
 
-import os
-import socket
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +14,7 @@ from ignite.engine import Events
 from monai.bundle import ConfigWorkflow
 
 from tests.bundles.test_train import SMALL, weights, workflow
+from tests.bundles.two_processes import run_in_two_processes
 
 CACHED = ("train.yaml", "train_cached.yaml")
 RING: dict[str, Any] = {"ring_gb": 0.01, "fresh_images": 3, "max_epochs": 3}
@@ -98,22 +95,9 @@ def test_producers_beside_the_training_train_the_same_network(
 
 @pytest.mark.slow
 def test_two_processes_share_a_ring_with_gloo(bundle_dir: Path, tmp_path: Path) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    configs = [str(bundle_dir / "configs" / name) for name in (*CACHED, "multi_gpu_train.yaml")]
-    options = {**SMALL, **RING, "output_dir": str(tmp_path), "max_epochs": 2, "samples_per_epoch": 8}
+    configs = [bundle_dir / "configs" / name for name in (*CACHED, "multi_gpu_train.yaml")]
+    options = {**SMALL, **RING, "output_dir": tmp_path, "max_epochs": 2, "samples_per_epoch": 8}
     del options["device"]
-    arguments = [part for name, value in options.items() for part in (f"--{name}", str(value))]
-    launcher = ["-m", "torch.distributed.run", "--nproc_per_node=2", f"--master_port={port}"]
-    result = subprocess.run(
-        [sys.executable, *launcher, "-m", "monai.bundle", "run", "--config_file", str(configs), *arguments],
-        env={**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""},
-        capture_output=True,
-        text=True,
-        timeout=400,
-        check=False,
-    )
-    assert result.returncode == 0, result.stderr[-3000:]
+    run_in_two_processes(configs, options)
     assert sorted(path.name for path in tmp_path.glob("*.pt")) == ["checkpoint.pt", "model.pt"]
     assert len(list((tmp_path / "ring" / "train").glob("*.npy"))) == 6
