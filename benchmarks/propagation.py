@@ -1,0 +1,73 @@
+# Copyright (c) monai_synthfm contributors
+# Licensed under the Apache License, Version 2.0 (http://www.apache.org/licenses/LICENSE-2.0).
+# SPDX-License-Identifier: Apache-2.0
+"""CPU time and peak memory of segmenting whole volumes of different lengths from one box on the middle slice.
+
+    python benchmarks/propagation.py --network MobileSam --image_size 512 --size 512 --slices 30 300
+
+Every volume has a process of its own, since a process never gives back its peak. Networks have random weights; a mask
+prompt and limits switched off make sure that the object is followed to the end all the same.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import resource
+import time
+from typing import Any
+
+import torch
+
+from monai_synthfm.inferers import MaskPropagation, VolumeInferer
+from monai_synthfm.networks import MobileSam, Sam2
+
+NETWORKS = {"MobileSam": MobileSam, "Sam2": Sam2}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--network", choices=NETWORKS, default="MobileSam")
+    parser.add_argument("--image_size", type=int, default=512, help="side of the network's input")
+    parser.add_argument("--size", type=int, default=512, help="side of a slice in voxels")
+    parser.add_argument("--slices", type=int, nargs="+", default=[30, 300])
+    arguments = parser.parse_args()
+    context = multiprocessing.get_context("spawn")
+    for slices in arguments.slices:
+        with context.Pool(1) as pool:
+            print(json.dumps(pool.apply(measure, (arguments.network, arguments.image_size, arguments.size, slices))))
+
+
+def measure(name: str, image_size: int, size: int, slices: int) -> dict[str, Any]:
+    """Segment one random volume and return what it cost."""
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    network = NETWORKS[name](image_size=image_size).eval()
+    volume = torch.rand(1, 1, size, size, slices)
+    mask = torch.zeros(volume.shape, dtype=torch.uint8)
+    mask[..., size // 4 : size // 2, size // 4 : size // 2, slices // 2] = 1
+    endless = MaskPropagation(max_change=float("inf"), max_grey_shift=float("inf"))
+    inferer = VolumeInferer(endless if name == "MobileSam" else None)
+    before, start = peak_mib(), time.process_time()
+    labels = inferer(volume, network, masks=mask)
+    seconds = time.process_time() - start
+    return {
+        "network": name,
+        "image_size": image_size,
+        "volume": [size, size, slices],
+        "slices_segmented": int(labels.flatten(0, 3).any(dim=0).sum()),
+        "cpu_seconds_per_slice": round(seconds / slices, 3),
+        "peak_mib": round(peak_mib()),
+        "of_which_before": round(before),
+        "volume_mib": round(volume.nbytes / 2**20),
+    }
+
+
+def peak_mib() -> float:
+    """Peak memory of this process so far."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+if __name__ == "__main__":
+    main()
