@@ -21,6 +21,7 @@ from typing import Any
 import torch
 
 from monai_synthfm.inferers import MaskPropagation, VolumeInferer
+from monai_synthfm.inferers.recent_embeddings import RecentEmbeddings
 from monai_synthfm.networks import MobileSam, Sam2
 
 NETWORKS = {"MobileSam": MobileSam, "Sam2": Sam2}
@@ -32,14 +33,16 @@ def main() -> None:
     parser.add_argument("--image_size", type=int, default=512, help="side of the network's input")
     parser.add_argument("--size", type=int, default=512, help="side of a slice in voxels")
     parser.add_argument("--slices", type=int, nargs="+", default=[30, 300])
+    parser.add_argument("--store_mib", type=int, default=1024, help="memory for embeddings that may be needed again")
     arguments = parser.parse_args()
     context = multiprocessing.get_context("spawn")
     for slices in arguments.slices:
         with context.Pool(1) as pool:
-            print(json.dumps(pool.apply(measure, (arguments.network, arguments.image_size, arguments.size, slices))))
+            sizes = (arguments.image_size, arguments.size, slices, arguments.store_mib)
+            print(json.dumps(pool.apply(measure, (arguments.network, *sizes))), flush=True)
 
 
-def measure(name: str, image_size: int, size: int, slices: int) -> dict[str, Any]:
+def measure(name: str, image_size: int, size: int, slices: int, store_mib: int) -> dict[str, Any]:
     """Segment one random volume and return what it cost."""
     torch.set_num_threads(1)
     torch.manual_seed(0)
@@ -48,7 +51,8 @@ def measure(name: str, image_size: int, size: int, slices: int) -> dict[str, Any
     mask = torch.zeros(volume.shape, dtype=torch.uint8)
     mask[..., size // 4 : size // 2, size // 4 : size // 2, slices // 2] = 1
     endless = MaskPropagation(max_change=float("inf"), max_grey_shift=float("inf"))
-    inferer = VolumeInferer(endless if name == "MobileSam" else None)
+    store = RecentEmbeddings(store_mib * 2**20)
+    inferer = VolumeInferer(endless if name == "MobileSam" else None, store=lambda *_: store)
     before, start = peak_mib(), time.process_time()
     labels = inferer(volume, network, masks=mask)
     seconds = time.process_time() - start
