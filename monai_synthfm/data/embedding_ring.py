@@ -18,11 +18,12 @@ from monai_synthfm.data.staging import staged_files
 
 __all__ = ["EmbeddingRing", "StoredEmbedding"]
 
-# Room in a slot beside the features: parameters of the sample with the headers of the arrays, and the compressed label
-# map, which may take one byte for so many pixels; generated ones take far less.
-_PARAMS_BYTES = 32_768
+# Room in a slot beside the features: the compressed parameters of the sample with the headers of the arrays, and the
+# compressed label map, which may take one byte for so many pixels; generated ones take far less.
+_PARAMS_BYTES = 65_536
 _PIXELS_PER_BYTE = 8
 _SLOT_NAME = "{:06d}.npy"
+_FORMAT = 2
 
 
 class StoredEmbedding:
@@ -44,8 +45,8 @@ class EmbeddingRing:
     """Keep images of a stream in slots, the image of number i in slot ``i mod slots``, over whatever was there.
 
     A slot is one file that appears whole or not at all, so that several processes may read while others write and a
-    killed writer leaves nothing behind that counts. Features are kept in half precision, labels compressed without
-    loss.
+    killed writer leaves nothing behind that counts. Features are kept in half precision, labels and parameters
+    compressed without loss.
 
     Args:
         folder: where the slots are; created by the first writing.
@@ -88,7 +89,7 @@ class EmbeddingRing:
         Raises:
             ValueError: when the folder holds another stream.
         """
-        content = {**signature, "feature_shape": self.feature_shape, "label_size": self.label_size}
+        content = {**signature, "format": _FORMAT, "feature_shape": self.feature_shape, "label_size": self.label_size}
         claim_folder(self.folder, json.loads(json.dumps(content)))
         for path in self.folder.glob(_SLOT_NAME.format(0).replace("0", "[0-9]")):
             if int(path.stem) >= self.slots:
@@ -128,7 +129,7 @@ class EmbeddingRing:
             )
         narrow = label.astype(np.min_scalar_type(label.max()))
         packed = np.frombuffer(zlib.compress(narrow.tobytes(), level=1), dtype=np.uint8)
-        text = np.frombuffer(params.encode(), dtype=np.uint8)
+        text = np.frombuffer(zlib.compress(params.encode()), dtype=np.uint8)
         if packed.size > self.label_bytes or text.size > _PARAMS_BYTES // 2:
             raise ValueError(
                 f"image {number} does not fit a slot: its label takes {packed.size} bytes of {self.label_bytes}, "
@@ -155,7 +156,7 @@ class EmbeddingRing:
         if found != number:
             raise KeyError(f"image {number} is not in {self.folder}: its slot holds {found}.")
         label = np.frombuffer(zlib.decompress(packed.tobytes()), dtype=f"u{itemsize}")
-        return StoredEmbedding(features, label.reshape(1, *self.label_size), text.tobytes().decode())
+        return StoredEmbedding(features, label.reshape(1, *self.label_size), zlib.decompress(text.tobytes()).decode())
 
     def _path(self, number: int) -> Path:
         return self.folder / _SLOT_NAME.format(number % self.slots)
