@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from monai_synthfm.networks.attention_alignment import align_attention
 from monai_synthfm.networks.fetch import sha256_of
 from monai_synthfm.networks.memory_bank import MemoryBank, SliceMemory, TrackedMasks
 from monai_synthfm.networks.mobile_sam import MobileSam
@@ -27,6 +28,7 @@ __all__ = [
     "SliceMemory",
     "TrackedMasks",
     "ViTSize",
+    "align_attention",
     "find_weights",
     "load_state",
     "sha256_of",
