@@ -12,10 +12,11 @@ import torch
 from PIL import Image, ImageDraw
 from skimage.measure import label as label_pieces
 
+from monai_synthfm.synthesis.label_maps import LabelMapParams, synthmorph_labels
 from monai_synthfm.synthesis.outlines import OutlineParams, trace_outline
 from monai_synthfm.synthesis.params import Params
 
-__all__ = ["AnatomyParams", "PartParams", "draw_anatomy"]
+__all__ = ["AnatomyParams", "PartParams", "TissueParams", "draw_anatomy"]
 
 
 @dataclass(frozen=True)
@@ -40,11 +41,28 @@ class PartParams(Params):
 
 
 @dataclass(frozen=True)
+class TissueParams(Params):
+    """A mosaic of cells that touch each other, below the parts that lie in a part.
+
+    Args:
+        parent: number (1, 2, ...) of the part that is filled, 0 = the whole image.
+        label_map: a cell is a connected piece of one of its J labels.
+        label: instance that all cells belong to; None = each is an instance.
+    """
+
+    parent: int
+    label_map: LabelMapParams
+    label: int | None
+
+
+@dataclass(frozen=True)
 class AnatomyParams(Params):
-    """What ``draw_anatomy`` needs: the size in pixels and the parts, each after its parent, later over earlier ones."""
+    """What ``draw_anatomy`` needs: the size in pixels, the parts, each after its parent, later over earlier ones, and
+    the tissue that one of them is made of."""
 
     spatial_size: tuple[int, int]
     parts: tuple[PartParams, ...]
+    tissue: TissueParams | None = None
 
 
 def draw_anatomy(params: AnatomyParams) -> tuple[torch.Tensor, torch.Tensor]:
@@ -54,9 +72,9 @@ def draw_anatomy(params: AnatomyParams) -> tuple[torch.Tensor, torch.Tensor]:
         params: P parts.
 
     Returns:
-        Regions ``[H, W]`` int64: 0 is the ground, i the inside of the i-th part and P + i its wall; and instances ``[H,
-        W]`` int64, the 8-connected pieces that are left of each label once other parts lie over it. Both on the CPU,
-        where polygons are filled.
+        Regions ``[H, W]`` int64: 0 is the ground, i the inside of the i-th part, P + i its wall, and 2 P + j the cells
+        of label j - 1 of the tissue; and instances ``[H, W]`` int64, the 8-connected pieces that are left of each label
+        once other parts lie over it. Both on the CPU, where polygons are filled.
 
     Source: not given in the paper, whose shapes have neither walls nor parts of their own; our choice, since organs do.
 
@@ -79,8 +97,15 @@ def draw_anatomy(params: AnatomyParams) -> tuple[torch.Tensor, torch.Tensor]:
         if part.wall > 0.0:
             thickness = max(1, round(part.wall * min(height, width)))
             regions[inside & _stroke(points, part.gaps, 2 * thickness, (height, width))] = count + number
-    table = np.array([0, *(p.label for p in params.parts), *(p.wall_label for p in params.parts)], dtype=np.int64)
-    instances = label_pieces(table[regions], background=0, connectivity=2)
+    table = [0, *(part.label for part in params.parts), *(part.wall_label for part in params.parts)]
+    tissue = params.tissue
+    if tissue is not None:
+        cells = synthmorph_labels(tissue.label_map).numpy()
+        free = regions == tissue.parent
+        regions[free] = 2 * count + 1 + cells[free]
+        names = range(max(table) + 1, max(table) + 1 + tissue.label_map.num_labels)
+        table += names if tissue.label is None else [tissue.label] * len(names)
+    instances = label_pieces(np.array(table, dtype=np.int64)[regions], background=0, connectivity=2)
     return torch.from_numpy(regions), torch.from_numpy(instances)
 
 

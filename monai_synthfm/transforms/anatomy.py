@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from monai.data import MetaTensor
 
-from monai_synthfm.synthesis.anatomy import AnatomyParams, PartParams, draw_anatomy
+from monai_synthfm.synthesis.anatomy import AnatomyParams, PartParams, TissueParams, draw_anatomy
 from monai_synthfm.synthesis.outlines import OutlineParams
 from monai_synthfm.synthesis.params import Params
 from monai_synthfm.transforms.generator import (
@@ -23,6 +23,7 @@ from monai_synthfm.transforms.generator import (
     draw_integer,
     draw_log_uniform,
 )
+from monai_synthfm.transforms.label_maps import RandSynthMorphLabels
 
 __all__ = ["RandAnatomy"]
 
@@ -32,10 +33,10 @@ _GROUND = OutlineParams((0.5, 0.5), 0.7, 1.0, 2.0, (), 0.0, 0.0, False)
 class RandAnatomy(RandGenerator):
     """Generate an instance label map of organs in a body, or in tissue that fills the image.
 
-    A body may have a wall (skin, fat) and a cavity with a wall (ribs, skull); tissue may come in layers. Organs lie in
-    the innermost of these, alone or as mirrored pairs; they may have a wall, whole or in pieces, and parts (lesions,
-    vessels, chambers). In one sample the walls, and in one organ the parts, belong to the organ or not, as annotators
-    decide too.
+    A body may have a wall (skin, fat) and a cavity with a wall (ribs, skull); tissue may come in layers, as a mosaic of
+    cells that touch each other, or with clutter in it (strands, specks). Organs lie in the innermost of these, alone or
+    as mirrored pairs; they may have a wall, whole or in pieces, and parts (lesions, vessels, chambers). In one sample
+    the walls, and in one organ the parts, belong to the organ or not, as annotators decide too.
 
     Source: not given in the paper; our choice, for targets that the paper's modules do not have: large ones, ones with
     bright or interrupted walls, ones that look like their surroundings, heterogeneous ones.
@@ -50,6 +51,10 @@ class RandAnatomy(RandGenerator):
         parts_prob: probability that an organ has parts.
         pair_prob: probability that an organ has a mirrored twin.
         whole_prob: probability that the body with all that it holds is the only target.
+        tissue_prob: probability that the tissue between the organs is a mosaic, whose cells are targets too.
+        clutter_prob: probability that there is clutter below the organs.
+        tissue: generator of the mosaic's label map; ``RandSynthMorphLabels`` with 4 to 12 labels and larger, smoother
+            cells than its default if None.
         device: where the label map is put; polygons are filled on the CPU.
 
     Returns:
@@ -77,7 +82,10 @@ class RandAnatomy(RandGenerator):
         wall_prob: float = 0.4,
         parts_prob: float = 0.4,
         pair_prob: float = 0.2,
-        whole_prob: float = 0.15,
+        whole_prob: float = 0.3,
+        tissue_prob: float = 0.3,
+        clutter_prob: float = 0.5,
+        tissue: RandSynthMorphLabels | None = None,
         device: torch.device | str = "cpu",
     ) -> None:
         super().__init__(device)
@@ -92,6 +100,17 @@ class RandAnatomy(RandGenerator):
         self.parts_prob = check_probability("parts_prob", parts_prob)
         self.pair_prob = check_probability("pair_prob", pair_prob)
         self.whole_prob = check_probability("whole_prob", whole_prob)
+        self.tissue_prob = check_probability("tissue_prob", tissue_prob)
+        self.clutter_prob = check_probability("clutter_prob", clutter_prob)
+        self.tissue = tissue or RandSynthMorphLabels(
+            spatial_size, num_labels=(4, 12), noise_scales=(0.2, 0.4), warp_scales=(0.125, 0.25), warp_std=(0.0, 0.04)
+        )
+        self.tissue.set_random_state(state=self.R)
+
+    def set_random_state(self, seed: int | None = None, state: np.random.RandomState | None = None) -> RandAnatomy:
+        super().set_random_state(seed, state)
+        self.tissue.set_random_state(state=self.R)
+        return self
 
     def randomize(self, spatial_size: Sequence[int] | None = None) -> None:
         """Draw the parts, for a canvas of another size than the constructor's if one is given."""
@@ -100,23 +119,31 @@ class RandAnatomy(RandGenerator):
         self._parts: list[PartParams] = []
         self._labels = 0
         self._walls_count = self.R.rand() < 0.6
-        container = self._draw_body() if self.R.rand() < self.body_prob else self._draw_layers()
+        body = self.R.rand() < self.body_prob
+        if not body or self.R.rand() < 0.4:
+            self._draw_layers()
+        first = len(self._parts)
+        container = self._draw_body() if body else 0
         frame = self._parts[container - 1].outline if container else replace(_GROUND, center=tuple(self._extent / 2))
         crowded = self.R.rand() < 0.5
+        tissue = self._draw_tissue(size, container) if self.R.rand() < self.tissue_prob else None
+        if self.R.rand() < self.clutter_prob:
+            self._draw_clutter(container, frame)
         for radius in sorted(self._draw_radii(), reverse=True):
             self._draw_organ(radius, container, frame, crowded)
-        if container and self._parts[0].parent == 0 and self.R.rand() < self.whole_prob:
-            self._parts = [replace(part, label=1, wall_label=1) for part in self._parts]
-        self.params = AnatomyParams(size, tuple(self._parts))
+        if body and self.R.rand() < self.whole_prob:
+            self._parts[first:] = [replace(part, label=1, wall_label=1) for part in self._parts[first:]]
+            tissue = tissue and replace(tissue, label=1)
+        self.params = AnatomyParams(size, tuple(self._parts), tissue)
 
     def _draw_radii(self) -> list[float]:
         return [draw_log_uniform(self.R, self.radius) for _ in range(draw_integer(self.R, self.num_organs))]
 
     def _draw_body(self) -> int:
-        center = self._extent / 2.0 + self.R.normal(0.0, 0.04, size=2)
-        outline = self._draw_outline(
-            center, float(self.R.uniform(0.28, 0.52)), elongation=(1.0, 1.7), exponent=(1.8, 3.5), waves=0.08, bend=0.0
-        )
+        """A body and its cavity, if it has one; returns the number of the innermost."""
+        radius = float(self.R.uniform(0.2, 0.52))
+        center = self._extent / 2.0 + self.R.normal(0.0, 0.3 * (0.6 - radius), size=2)
+        outline = self._draw_outline(center, radius, elongation=(1.0, 1.7), exponent=(1.8, 3.5), waves=0.08, bend=0.0)
         if self.R.rand() < 0.7:
             outline = replace(outline, angle=float(self.R.normal(0.0, 0.15)))
         self._add(outline, 0, wall=(0.005, 0.06), wall_prob=0.7)
@@ -126,10 +153,10 @@ class RandAnatomy(RandGenerator):
                 radius=outline.radius * float(self.R.uniform(0.55, 0.9)),
                 harmonics=self._draw_waves(0.12),
             )
-            self._add(cavity, 1, wall=(0.01, 0.06), wall_prob=0.6)
+            self._add(cavity, len(self._parts), wall=(0.01, 0.06), wall_prob=0.6)
         return len(self._parts)
 
-    def _draw_layers(self) -> int:
+    def _draw_layers(self) -> None:
         """Bands that cross the image, roughly parallel; organs lie over them."""
         if self.R.rand() < 0.5:
             direction = self.R.choice([0.0, np.pi / 2.0]) + self.R.normal(0.0, 0.2)
@@ -143,15 +170,28 @@ class RandAnatomy(RandGenerator):
                     bend=0.6,
                 )
                 self._add(replace(outline, angle=float(direction + self.R.normal(0.0, 0.15))), 0)
-        return 0
+
+    def _draw_tissue(self, size: tuple[int, int], container: int) -> TissueParams:
+        self.tissue.randomize(size)
+        return TissueParams(container, self.tissue.params, None)
+
+    def _draw_clutter(self, container: int, frame: OutlineParams) -> None:
+        for _ in range(round(draw_log_uniform(self.R, (2.0, 40.0)))):
+            outline = self._draw_outline(
+                np.asarray(frame.center) + self._draw_offset(frame.radius),
+                draw_log_uniform(self.R, (0.004, 0.03)),
+                elongation=(1.0, 10.0),
+                exponent=(1.7, 3.0),
+                waves=0.0,
+                bend=1.0,
+            )
+            self._add(outline, container)
 
     def _draw_organ(self, radius: float, container: int, frame: OutlineParams, crowded: bool) -> None:
         tube = self.R.rand() < 0.12
         if tube:
             radius = min(radius, 0.15)
-        reach = frame.radius * (0.95 if crowded else 0.75)
-        angle, distance = self.R.uniform(0.0, 2.0 * np.pi), np.sqrt(self.R.rand())
-        offset = reach * distance * np.array([np.cos(angle), np.sin(angle)])
+        offset = self._draw_offset(frame.radius * (0.95 if crowded else 0.75))
         if radius > 0.5 * frame.radius:
             offset *= 0.4
         outline = self._draw_outline(
@@ -179,9 +219,8 @@ class RandAnatomy(RandGenerator):
         merged = self.R.rand() < 0.65
         for _ in range(draw_integer(self.R, (1, 6))):
             radius = organ.radius * draw_log_uniform(self.R, (0.08, 0.6))
-            angle, distance = self.R.uniform(0.0, 2.0 * np.pi), np.sqrt(self.R.rand()) * organ.radius * 0.8
             outline = self._draw_outline(
-                np.asarray(organ.center) + distance * np.array([np.cos(angle), np.sin(angle)]),
+                np.asarray(organ.center) + self._draw_offset(organ.radius * 0.8),
                 radius,
                 elongation=(1.0, 6.0),
                 exponent=(1.7, 3.0),
@@ -230,7 +269,14 @@ class RandAnatomy(RandGenerator):
             mirrored=False,
         )
 
+    def _draw_offset(self, reach: float) -> np.ndarray:
+        """A vector (x, y) uniformly distributed in a disc."""
+        angle, distance = self.R.uniform(0.0, 2.0 * np.pi), reach * np.sqrt(self.R.rand())
+        return distance * np.array([np.cos(angle), np.sin(angle)])
+
     def _draw_waves(self, size: float) -> tuple[tuple[float, float], ...]:
+        if not size:
+            return ()
         return tuple(
             (float(self.R.normal(0.0, size / (k - 0.5))), float(self.R.uniform(0.0, 2.0 * np.pi))) for k in range(2, 9)
         )

@@ -132,7 +132,10 @@ class RandSynthFMIntensity(RandGenerator):
         for part in anatomy.parts:
             insides.append(self._draw_beside(insides[part.parent]))
         walls = [self._draw_beside(value, brighter=0.75) for value in insides[1:]]
-        self._finish(spatial_size, (*insides, *walls), black_canvas=ground == 0.0)
+        tissue = anatomy.tissue
+        num_cells = tissue.label_map.num_labels if tissue else 0
+        cells = [self._draw_beside(insides[tissue.parent if tissue else 0]) for _ in range(num_cells)]
+        self._finish(spatial_size, (*insides, *walls, *cells), black_canvas=ground == 0.0)
 
     def _draw_beside(self, value: float, brighter: float = 0.5) -> float:
         """An intensity at a random distance from another one, above 0; bright ones may exceed 1 (bone, contrast)."""

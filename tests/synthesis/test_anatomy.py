@@ -11,7 +11,8 @@ import numpy as np
 from scipy import ndimage
 from skimage.draw import polygon2mask
 
-from monai_synthfm.synthesis.anatomy import AnatomyParams, PartParams, draw_anatomy
+from monai_synthfm.synthesis.anatomy import AnatomyParams, PartParams, TissueParams, draw_anatomy
+from monai_synthfm.synthesis.label_maps import LabelMapParams, synthmorph_labels
 from monai_synthfm.synthesis.outlines import OutlineParams, trace_outline
 
 SIZE = (96, 128)
@@ -81,3 +82,27 @@ def test_a_label_cut_in_two_by_a_part_over_it_is_two_instances():
     _, count = ndimage.label(regions == 1)
     assert count == 2
     assert instances.max() == 2
+
+
+CELLS = LabelMapParams(SIZE, 5, (0.2, 0.4), (0.25,), 0.02, 64, seed=4)
+
+
+def test_tissue_fills_what_organs_leave_of_its_part():
+    organ = replace(PLAIN, outline=replace(OVAL, radius=0.12), parent=1, label=2)
+    body = replace(PLAIN, label=0)
+    bare, _ = draw(body, organ)
+    regions, _ = draw_anatomy(AnatomyParams(SIZE, (body, organ), TissueParams(1, CELLS, None)))
+    cells = synthmorph_labels(CELLS).numpy()
+    assert np.array_equal(regions.numpy(), np.where(bare == 1, 2 * 2 + 1 + cells, bare))
+
+
+def test_each_cell_of_tissue_is_an_instance_of_one_label():
+    _, labels = draw_anatomy(AnatomyParams(SIZE, (PLAIN,), TissueParams(0, CELLS, None)))
+    cells = np.where(draw(PLAIN)[0] == 0, 1 + synthmorph_labels(CELLS).numpy(), 0)
+    pieces = sum(ndimage.label(cells == value, np.ones((3, 3)))[1] for value in range(1, 6))
+    assert int(labels.max()) == pieces + 1
+
+
+def test_tissue_with_a_label_is_part_of_that_instance():
+    _, labels = draw_anatomy(AnatomyParams(SIZE, (PLAIN,), TissueParams(1, CELLS, 1)))
+    assert np.array_equal(labels.numpy(), draw(PLAIN)[1])

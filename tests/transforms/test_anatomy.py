@@ -58,6 +58,21 @@ def test_a_body_can_be_the_only_target():
         assert anatomy().unique().tolist() == [0, 1]
 
 
+def test_clutter_is_small_and_no_target():
+    anatomy = RandAnatomy((64, 64), body_prob=0.0, clutter_prob=1.0, tissue_prob=0.0, num_organs=(1, 1), pair_prob=0.0)
+    anatomy.set_random_state(seed=2).randomize()
+    clutter = [part for part in anatomy.params.parts if part.outline.radius <= 0.03]
+    assert len(clutter) >= 2
+    assert not any(part.label or part.wall for part in clutter if part.parent == 0 and not part.outline.harmonics)
+
+
+def test_tissue_makes_targets_of_the_whole_image():
+    plain = RandAnatomy((64, 64), body_prob=0.0, tissue_prob=0.0).set_random_state(seed=5)
+    mosaic = RandAnatomy((64, 64), body_prob=0.0, tissue_prob=1.0).set_random_state(seed=5)
+    assert any((plain() == 0).any() for _ in range(3))
+    assert np.mean([float((mosaic() > 0).float().mean()) for _ in range(3)]) > 0.9
+
+
 @pytest.mark.parametrize("module", ["anatomy", "all"])
 def test_whole_samples_replay_and_have_targets(module):
     generator = RandSynthFM((96, 64), module=module, native_size=(48, 120)).set_random_state(seed=1)
