@@ -25,11 +25,11 @@ PROMPT_KINDS = ("clicks", "box", "both")
 class RandPrompts(Randomizable, Transform):
     """Choose objects of an instance label map and prompt each of them with clicks, a box, or both.
 
-    Objects are drawn uniformly and without replacement among the instances whose area is in ``area_range``. With fewer
-    of these than ``num_objects`` they are used again with fresh clicks; with none, the instance whose area is nearest
-    to the range (in ratio) is taken. Clicks follow :class:`monai_synthfm.prompts.ClickSimulator`, boxes
-    :class:`monai_synthfm.prompts.BoxSimulator`. The paper's training prompts are not given; all defaults are our
-    choice.
+    Objects are drawn among the instances whose area is in ``area_range``, uniformly and without replacement, or with a
+    probability that grows with their area. With fewer of these than ``num_objects`` they are used again with fresh
+    clicks; with none, the instance whose area is nearest to the range (in ratio) is taken. Clicks follow
+    :class:`monai_synthfm.prompts.ClickSimulator`, boxes :class:`monai_synthfm.prompts.BoxSimulator`. The paper's
+    training prompts are not given; all defaults are our choice.
 
     Args:
         num_objects: N, the number of prompted objects per image.
@@ -41,6 +41,8 @@ class RandPrompts(Randomizable, Transform):
             :data:`monai_synthfm.prompts.PAPER_CLICK_PAIRS`; None for every pair within the two ranges.
         prompt_weights: relative frequency of ``"clicks"``, ``"box"`` and ``"both"``; kinds left out have weight 0.
         area_range: smallest and largest area of an object as a fraction of the image's.
+        area_power: with a number p above 0 objects are drawn with replacement and a probability proportional to the
+            p-th power of their area, because large objects are few where small ones are many.
         click_options: further arguments of ``ClickSimulator``.
         box_options: arguments of ``BoxSimulator``.
         allow_empty: for a label map without any object, return empty targets, each with one negative click at a
@@ -68,6 +70,7 @@ class RandPrompts(Randomizable, Transform):
         click_pairs: Sequence[tuple[int, int]] | None = None,
         prompt_weights: Mapping[str, float] | None = None,
         area_range: tuple[float, float] = (1e-4, 0.9),
+        area_power: float = 0.0,
         click_options: Mapping[str, Any] | None = None,
         box_options: Mapping[str, Any] | None = None,
         allow_empty: bool = False,
@@ -78,9 +81,12 @@ class RandPrompts(Randomizable, Transform):
             raise ValueError(f"target must be 'instance' or 'foreground', got {target!r}.")
         if not 0 <= area_range[0] < area_range[1]:
             raise ValueError(f"area_range must be two increasing fractions of the image area, got {area_range}.")
+        if area_power < 0:
+            raise ValueError(f"area_power must be at least 0, got {area_power}.")
         self.num_objects = num_objects
         self.target = target
         self.area_range = area_range
+        self.area_power = area_power
         self.allow_empty = allow_empty
         self.kind_probabilities = self._normalise({"clicks": 1.0} if prompt_weights is None else prompt_weights)
         pairs = click_pairs if click_pairs is not None else self._pairs_within(num_positive, num_negative)
@@ -152,7 +158,11 @@ class RandPrompts(Randomizable, Transform):
             return np.zeros(self.num_objects, dtype=np.int64)
         low, high = self.area_range
         violation = np.maximum(low / shares, shares / high)
-        usable = ids[violation <= max(1.0, violation.min())]
+        fitting = violation <= max(1.0, violation.min())
+        usable = ids[fitting]
+        if self.area_power:
+            weights = shares[fitting] ** self.area_power
+            return self.R.choice(usable, size=self.num_objects, p=weights / weights.sum())
         rounds = -(-self.num_objects // usable.size)
         return np.concatenate([self.R.permutation(usable) for _ in range(rounds)])[: self.num_objects]
 
