@@ -28,6 +28,7 @@ from monai_synthfm.evaluation.figures import (
     draw_examples,
     pick_examples,
 )
+from monai_synthfm.evaluation.intervals import interval_table, mean_intervals
 from monai_synthfm.evaluation.provenance import Provenance, contamination_table
 from monai_synthfm.evaluation.rows import volume_rows
 from monai_synthfm.evaluation.statistics import compare_models
@@ -138,6 +139,8 @@ def _results(tables: _Tables, rows: pd.DataFrame, paper_tables: Sequence[int]) -
     )
     modalities = ("modality",)
     yield tables.add("dsc_by_modality", "DSC by modality, mean over structures, %", score_table(rows, by=modalities))
+    caption = "The same with its 95 % interval, bootstrap over patients"
+    yield tables.add("dsc_intervals", caption, interval_table(mean_intervals(rows)))
     for number in paper_tables:
         yield tables.add(f"paper_table{number}", _PAPER_CAPTIONS[number], paper_table(rows, number))
     yield tables.add("dsc", "DSC by structure, %", score_table(rows))
@@ -190,7 +193,10 @@ def _comparisons(tables: _Tables, rows: pd.DataFrame) -> Iterable[str]:
             "Paired by patient, same masks and clicks. Holm: adjusted for all rows of this table. Interval: bootstrap "
             "over patients (BCa). The paper reports the t-test."
         )
-        yield tables.add("comparisons", "Every model against every other (DSC)", comparison_table(compare_models(rows)))
+        by_modality = comparison_table(compare_models(rows, by=("modality", "prompts")))
+        yield tables.add("comparisons_by_modality", "Every model against every other by modality (DSC)", by_modality)
+        by_structure = comparison_table(compare_models(rows))
+        yield tables.add("comparisons", "Every model against every other by structure (DSC)", by_structure)
 
 
 def _box_plots(rows: pd.DataFrame) -> Iterable[str]:
