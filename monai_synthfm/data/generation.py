@@ -190,7 +190,7 @@ def _manifest(dataset: SynthFMDataset, image_format: str) -> dict[str, Any]:
 
 def generator_settings(generator: RandGenerator) -> dict[str, Any]:
     """
-    Describe what a generator was made with, by the names of its attributes.
+    Describe what a generator was made with, by the names of its public attributes; the others are its state.
 
     Example:
         >>> from monai_synthfm.transforms import RandSynthFM
@@ -201,7 +201,7 @@ def generator_settings(generator: RandGenerator) -> dict[str, Any]:
     for name, value in vars(generator).items():
         if isinstance(value, RandGenerator):
             settings[name] = generator_settings(value)
-        elif name not in ("R", "params"):
+        elif name not in ("R", "params") and not name.startswith("_"):
             settings[name] = value.type if isinstance(value, torch.device) else value
     return settings
 

@@ -13,6 +13,7 @@ from monai_synthfm.networks.promptable import ImageEmbedding, Promptable
 from monai_synthfm.networks.sam import SAM_ENCODERS, Sam, ViTSize
 from monai_synthfm.networks.sam2 import Sam2
 from monai_synthfm.networks.sam2_parts import SAM2_SIZES, Sam2Size
+from monai_synthfm.networks.trained_decoder import export_decoder
 from monai_synthfm.networks.weights import find_weights, load_state
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "TrackedMasks",
     "ViTSize",
     "align_attention",
+    "export_decoder",
     "find_weights",
     "load_state",
     "sha256_of",

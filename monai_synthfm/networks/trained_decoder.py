@@ -1,0 +1,52 @@
+# Copyright (c) monai_synthfm contributors
+# Licensed under the Apache License, Version 2.0 (http://www.apache.org/licenses/LICENSE-2.0).
+# SPDX-License-Identifier: Apache-2.0
+"""The file in which a trained mask decoder is passed on: the decoder alone, in half precision."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from monai_synthfm.data.staging import staged_files
+from monai_synthfm.networks.fetch import sha256_of
+from monai_synthfm.networks.weights import load_state
+
+__all__ = ["export_decoder"]
+
+
+def export_decoder(checkpoint: str | Path, path: str | Path) -> str:
+    """Write the mask decoder out of a trained network, as the networks' ``checkpoint`` takes it.
+
+    Args:
+        checkpoint: state dict of SAM, MobileSAM or SAM 2, for example ``model.pt`` of a training.
+        path: of the new file; it appears whole or not at all.
+
+    Returns:
+        The SHA-256 of the new file.
+
+    Raises:
+        ValueError: when there is no mask decoder in the checkpoint, or a weight does not fit half precision.
+
+    Example:
+        >>> import tempfile
+        >>> from monai_synthfm.networks import MobileSam
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     torch.save(MobileSam(image_size=64).state_dict(), f"{folder}/model.pt")
+        ...     _ = export_decoder(f"{folder}/model.pt", f"{folder}/decoder.pt")
+        ...     network = MobileSam(image_size=64, checkpoint=f"{folder}/decoder.pt")
+        ...     Path(f"{folder}/decoder.pt").stat().st_size < 10e6
+        True
+    """
+    parts = ("mask_decoder.", "sam_mask_decoder.")
+    decoder = {key: value.half() for key, value in load_state(checkpoint).items() if key.startswith(parts)}
+    if not decoder:
+        raise ValueError(f"{checkpoint}: there is no mask decoder, no key starts with {' or '.join(parts)}.")
+    unfit = [key for key, value in decoder.items() if not value.isfinite().all()]
+    if unfit:
+        raise ValueError(f"{checkpoint}: {', '.join(unfit[:3])} do not fit half precision.")
+    path = Path(path)
+    with staged_files(path.parent) as stage:
+        torch.save(decoder, stage / path.name)
+    return sha256_of(path)

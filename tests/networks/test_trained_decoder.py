@@ -1,0 +1,56 @@
+# Copyright (c) monai_synthfm contributors
+# Licensed under the Apache License, Version 2.0 (http://www.apache.org/licenses/LICENSE-2.0).
+# SPDX-License-Identifier: Apache-2.0
+"""A decoder passed on in its own file does what it did in its network."""
+
+from __future__ import annotations
+
+import hashlib
+
+import pytest
+import torch
+
+from monai_synthfm.networks import MobileSam, export_decoder
+
+
+@pytest.fixture
+def checkpoint(tmp_path):
+    path = tmp_path / "model.pt"
+    torch.save(MobileSam(image_size=64, reset_decoder=True, seed=3).state_dict(), path)
+    return path
+
+
+def test_only_the_decoder_is_in_the_file_and_rounded_to_half(checkpoint, tmp_path):
+    digest = export_decoder(checkpoint, tmp_path / "out" / "decoder.pt")
+    file = tmp_path / "out" / "decoder.pt"
+    written = torch.load(file, weights_only=True)
+    whole = {key: value for key, value in torch.load(checkpoint, weights_only=True).items() if "mask_decoder" in key}
+    assert set(written) == set(whole)
+    assert all(torch.equal(written[key], whole[key].half()) for key in whole)
+    assert digest == hashlib.sha256(file.read_bytes()).hexdigest()
+
+
+def test_a_network_with_the_file_predicts_as_the_trained_one(checkpoint, tmp_path):
+    export_decoder(checkpoint, tmp_path / "decoder.pt")
+    torch.manual_seed(0)
+    trained = MobileSam(image_size=64, checkpoint=checkpoint).eval()
+    other = MobileSam(image_size=64, pretrained=checkpoint, reset_decoder=True, seed=4)
+    other.load_checkpoint(tmp_path / "decoder.pt")
+    image = torch.rand(1, 1, 64, 64)
+    click = {"points": torch.full((1, 1, 1, 2), 30.0), "point_labels": torch.ones(1, 1, 1)}
+    with torch.no_grad():
+        one, two = trained(image, **click), other.eval()(image, **click)
+    assert float((one - two).abs().max()) < 0.01 * float(one.std()) + 1e-4
+
+
+def test_a_checkpoint_without_a_decoder_is_refused_and_nothing_is_written(tmp_path):
+    torch.save({"image_encoder.weight": torch.zeros(2)}, tmp_path / "encoder.pt")
+    with pytest.raises(ValueError, match="there is no mask decoder"):
+        export_decoder(tmp_path / "encoder.pt", tmp_path / "out" / "decoder.pt")
+    assert not (tmp_path / "out").exists()
+
+
+def test_weights_beyond_half_precision_are_refused(tmp_path):
+    torch.save({"mask_decoder.weight": torch.full((2,), 1e6)}, tmp_path / "huge.pt")
+    with pytest.raises(ValueError, match=r"mask_decoder\.weight do not fit half precision"):
+        export_decoder(tmp_path / "huge.pt", tmp_path / "decoder.pt")
