@@ -209,3 +209,12 @@ def test_the_bundle_config_defaults_to_those_of_the_generator(bundle_dir: Path) 
     config["number"] = 1
     made = config.get_parsed_content("generator")
     assert generation.generator_settings(made) == generation.generator_settings(RandSynthFM((1024, 1024)))
+
+
+@pytest.mark.parametrize("module", ["both", "all"])
+def test_the_description_of_a_generator_does_not_depend_on_what_it_has_drawn(module: str) -> None:
+    generator = RandSynthFM(SIZE, module=module).set_random_state(seed=0)
+    before = json.dumps(generation.generator_settings(generator))
+    for _ in range(6):
+        generator.randomize()
+    assert json.dumps(generation.generator_settings(generator)) == before
