@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 
+from monai_synthfm.synthesis.draws import seeded_generator
 from monai_synthfm.synthesis.params import Params
 from monai_synthfm.synthesis.textures import correlated_noise, fractal_noise
 from monai_synthfm.synthesis.window import stretch_quantiles
@@ -103,8 +104,8 @@ def acquire(image: torch.Tensor, params: AcquisitionParams) -> torch.Tensor:
     """
     if params.shading is not None:
         strength, scale, seed = params.shading
-        generator = torch.Generator(device=image.device).manual_seed(seed)
-        image = image * (strength * fractal_noise(image.shape, scale, octaves=1, generator=generator)).exp()
+        shading = fractal_noise(image.shape, scale, octaves=1, generator=seeded_generator(seed), device=image.device)
+        image = image * (strength * shading).exp()
     if params.ultrasound is not None:
         image = _echo(image, params.ultrasound)
     visible = None if params.field is None else field_of_view(params.field, image.shape, image.device)
@@ -148,8 +149,8 @@ def _speckle(
     depth = max(2, math.ceil(float(high - low) * side))
     # as many beams as pixels across the image at its middle depth, so that speckles widen with depth as real ones do
     beams = max(2, math.ceil(float(right - left) * float(low + high) / 2.0 * side))
-    generator = torch.Generator(device=image.device).manual_seed(params.seed)
-    waves = [correlated_noise((depth, beams), params.grain, generator=generator) for _ in range(2)]
+    generator = seeded_generator(params.seed)
+    waves = [correlated_noise((depth, beams), params.grain, generator=generator, device=image.device) for _ in range(2)]
     amplitude = torch.hypot(*waves) / math.sqrt(math.pi / 2.0)
     grid = torch.stack(
         [2.0 * (angle - left) / (right - left) - 1.0, 2.0 * (distance - low) / (high - low) - 1.0], dim=-1

@@ -12,6 +12,7 @@ import torch
 
 from monai_synthfm.synthesis.boundaries import CanvasParams, fill_canvas
 from monai_synthfm.synthesis.contrast import paint_regions
+from monai_synthfm.synthesis.draws import seeded_generator
 from monai_synthfm.synthesis.noise import gaussian_noise, poisson_noise, rician_noise, speckle_noise
 from monai_synthfm.synthesis.one_thread import one_thread
 from monai_synthfm.synthesis.params import Params
@@ -21,14 +22,14 @@ from monai_synthfm.synthesis.window import stretch_quantiles
 __all__ = ["NOISES", "TEXTURES", "AppearanceParams", "NoiseParams", "TextureParams", "render_regions"]
 
 TEXTURES: dict[str, Callable[..., torch.Tensor]] = {
-    "perlin": lambda size, scale, generator: fractal_noise(size, scale, generator=generator),
-    "grain": lambda size, scale, generator: correlated_noise(size, scale, generator=generator),
+    "perlin": fractal_noise,
+    "grain": correlated_noise,
 }
 NOISES: dict[str, Callable[..., torch.Tensor]] = {
     "gaussian": lambda image, strength, _, generator: gaussian_noise(image, strength, generator=generator),
     "poisson": lambda image, strength, _, generator: poisson_noise(image, 1.0 / strength**2, generator=generator),
     "perlin": lambda image, strength, scale, generator: (
-        image + strength * fractal_noise(image.shape[1:], scale, generator=generator)
+        image + strength * fractal_noise(image.shape[1:], scale, generator=generator, device=image.device)
     ),
     "speckle": lambda image, strength, scale, generator: speckle_noise(
         image, strength, correlation=scale, generator=generator
@@ -121,13 +122,13 @@ def render_regions(regions: torch.Tensor, params: AppearanceParams) -> torch.Ten
     else:
         image = paint_regions(regions, params.base)
     for texture in params.textures:
-        generator = torch.Generator(device=image.device).manual_seed(texture.seed)
-        field = TEXTURES[texture.kind](tuple(image.shape), texture.scale, generator=generator)
+        generator = seeded_generator(texture.seed)
+        field = TEXTURES[texture.kind](tuple(image.shape), texture.scale, generator=generator, device=image.device)
         image = image + field * paint_regions(regions, texture.amplitudes)
     if params.blur > 0.0:
         image = _blur(image, params.blur)
     for noise in params.noises:
-        generator = torch.Generator(device=image.device).manual_seed(noise.seed)
+        generator = seeded_generator(noise.seed)
         image = NOISES[noise.kind](image.clamp_min(0.0)[None], noise.strength, noise.scale, generator=generator)[0]
     return stretch_quantiles(image)
 

@@ -5,12 +5,14 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from scipy import ndimage
 
+from monai_synthfm.synthesis.draws import draw_uniform, seeded_generator
 from monai_synthfm.synthesis.params import Params
 
 __all__ = ["CanvasParams", "connected_instances", "erode_labels", "fill_canvas"]
@@ -61,25 +63,37 @@ def erode_labels(labels: torch.Tensor, iterations: tuple[int, ...]) -> torch.Ten
         >>> erode_labels(halves, (1, 0)).long()[0].tolist()
         [1, 1, 0, 1, 1, 1]
     """
-    times = np.asarray(iterations, dtype=np.int32)
+    times = np.asarray(iterations, dtype=np.min_scalar_type(max(iterations, default=0) + 2))
     array = labels.cpu().numpy().astype(np.min_scalar_type(len(times)))
     if int(labels.min()) < 0 or int(labels.max()) >= len(times):
         raise ValueError(
             f"iterations must hold a number for each label, got {len(times)} for labels {int(labels.min())} to "
             f"{int(labels.max())}."
         )
-    edge = np.zeros(array.shape, dtype=bool)
-    for axis in range(array.ndim):
-        here, there = np.moveaxis(array, axis, 0)[:-1], np.moveaxis(array, axis, 0)[1:]
-        differs = here != there
-        np.moveaxis(edge, axis, 0)[:-1] |= differs
-        np.moveaxis(edge, axis, 0)[1:] |= differs
-    if not edge.any():
-        return torch.ones_like(labels, dtype=torch.bool)
     # n erosions by the cross remove what lies within n city blocks of another cluster, so one distance map serves all
-    depth = ndimage.distance_transform_cdt(~edge, metric="taxicab")
-    depth += 1
-    return torch.from_numpy(depth > times[array]).to(labels.device)
+    distance = _city_blocks(array, times.max() + 1)
+    kept = np.empty(array.shape, dtype=bool)
+    for index, line in enumerate(array):  # an index array of all lines would take 8 bytes for each element
+        kept[index] = distance[index] > times[line]
+    return torch.from_numpy(kept).to(labels.device)
+
+
+def _city_blocks(labels: np.ndarray, limit: np.integer) -> np.ndarray:
+    """City blocks to the nearest element of another label, at most ``limit``, in a type that holds ``limit + 1``."""
+    distance = np.full(labels.shape, limit)
+    for axis in range(labels.ndim):
+        here, there = np.moveaxis(labels, axis, 0)[:-1], np.moveaxis(labels, axis, 0)[1:]
+        differs = here != there
+        np.moveaxis(distance, axis, 0)[:-1][differs] = 1
+        np.moveaxis(distance, axis, 0)[1:][differs] = 1
+    # the distance adds up over the axes: one sweep forth and one back along each of them carries it everywhere
+    for axis in range(labels.ndim):
+        lines = np.ascontiguousarray(np.moveaxis(distance, axis, 0))
+        for order in (lines, lines[::-1]):
+            for line, next_line in itertools.pairwise(order):
+                np.minimum(next_line, line + 1, out=next_line)
+        distance = np.moveaxis(lines, 0, axis)
+    return distance
 
 
 def connected_instances(mask: torch.Tensor) -> torch.Tensor:
@@ -113,9 +127,8 @@ def fill_canvas(mask: torch.Tensor, params: CanvasParams) -> torch.Tensor:
         >>> [round(value, 3) for value in image[0].tolist()]
         [0.4, 0.5]
     """
-    generator = torch.Generator(device=mask.device).manual_seed(params.seed)
     lowest, highest = params.interval
-    chance = torch.rand(mask.shape, generator=generator, device=mask.device)
+    chance = draw_uniform(mask.shape, seeded_generator(params.seed), mask.device)
     # one uniform number does both: below the share it picks from the whole interval, above it from the narrow range
     share = params.scatter
     scattered = lowest + (highest - lowest) / max(share, 1e-12) * chance

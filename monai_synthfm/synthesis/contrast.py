@@ -60,4 +60,4 @@ def paint_regions(regions: torch.Tensor, values: Sequence[float]) -> torch.Tenso
     table = torch.tensor(values, dtype=torch.float32, device=regions.device)
     if regions.numel() and int(regions.max()) >= len(table):
         raise ValueError(f"regions go up to {int(regions.max())}, but only {len(table)} values are given.")
-    return table.index_select(0, regions.flatten().long()).view(regions.shape)
+    return table.index_select(0, regions.flatten().int()).view(regions.shape)

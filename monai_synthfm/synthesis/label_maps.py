@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from neurite.nn.functional import fractal_noise
 from voxelmorph.nn.functional import spatial_transform
 
+from monai_synthfm.synthesis.draws import seeded_generator
 from monai_synthfm.synthesis.one_thread import one_thread
 from monai_synthfm.synthesis.params import Params
 
@@ -44,7 +45,9 @@ class LabelMapParams(Params):
 
 
 @one_thread()
-def synthmorph_labels(params: LabelMapParams, device: torch.device | str = "cpu") -> torch.Tensor:
+def synthmorph_labels(
+    params: LabelMapParams, device: torch.device | str = "cpu", *, dtype: torch.dtype = torch.int64
+) -> torch.Tensor:
     r"""Draw a SynthMorph label map.
 
     .. math:: L(x) = \arg\max_j \, N_j(x + u_j(x)), \quad j = 1..J
@@ -56,9 +59,10 @@ def synthmorph_labels(params: LabelMapParams, device: torch.device | str = "cpu"
     Args:
         params: see ``LabelMapParams``.
         device: where to compute.
+        dtype: integers that hold J - 1; small ones save memory.
 
     Returns:
-        Labels ``[*spatial_size]`` int64 with values 0 ... J - 1.
+        Labels ``[*spatial_size]`` of ``dtype`` with values 0 ... J - 1.
 
     Source: SynthFM, section 3.1 (boundary-aware module) names SynthMorph; scales follow the SynthMorph authors' own 2D
     demonstration. Drawing on a smaller grid is our choice.
@@ -68,7 +72,7 @@ def synthmorph_labels(params: LabelMapParams, device: torch.device | str = "cpu"
         >>> tuple(labels.shape), bool(labels.max() < 10)
         ((64, 64), True)
     """
-    generator = torch.Generator(device=device).manual_seed(params.seed)
+    generator = seeded_generator(params.seed)
     longest = max(params.spatial_size)
     grid = [max(2, round(params.grid_size * size / longest)) for size in params.spatial_size]
     grid = [min(size, full) for size, full in zip(grid, params.spatial_size, strict=True)]
@@ -86,8 +90,7 @@ def synthmorph_labels(params: LabelMapParams, device: torch.device | str = "cpu"
             method="upsample",
             standardize=False,
             generator=generator,
-            device=torch.device(device),
-        )
+        ).to(device)
 
     images = noise(1, params.noise_scales)
     # a sum of several unit-variance octaves, scaled so that warp_std is the displacement's own deviation
@@ -95,17 +98,18 @@ def synthmorph_labels(params: LabelMapParams, device: torch.device | str = "cpu"
     warped = spatial_transform(images, warps, padding_mode="reflection")[:, 0]
     warped = warped[(slice(None), *(slice(margin, margin + size) for size in grid))]
     if tuple(grid) == tuple(params.spatial_size):
-        return warped.argmax(dim=0)
-    return _arg_max_enlarged(warped, params.spatial_size)
+        return warped.argmax(dim=0).to(dtype)
+    return _arg_max_enlarged(warped, params.spatial_size).to(dtype)
 
 
 def _arg_max_enlarged(images: torch.Tensor, spatial_size: tuple[int, ...]) -> torch.Tensor:
     """Enlarge images one at a time and keep the running arg max, which needs the memory of one image instead of all."""
     mode = "bilinear" if len(spatial_size) == 2 else "trilinear"
     best = torch.full(spatial_size, -torch.inf, device=images.device)
-    labels = torch.zeros(spatial_size, dtype=torch.uint8, device=images.device)
+    labels = torch.zeros(spatial_size, dtype=torch.uint8, device=images.device)  # a byte per label, at most 255
     for index, image in enumerate(images):
         enlarged = F.interpolate(image[None, None], size=spatial_size, mode=mode, align_corners=False)[0, 0]
         labels.masked_fill_(enlarged > best, index)
         torch.maximum(best, enlarged, out=best)
-    return labels.long()
+        del enlarged  # before the next one takes its place
+    return labels

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -18,7 +19,7 @@ from monai_synthfm.synthesis.boundaries import connected_instances, erode_labels
 from monai_synthfm.synthesis.label_maps import LabelMapParams, synthmorph_labels
 from monai_synthfm.synthesis.params import Params
 
-__all__ = ["BoundaryParams", "SampleParams", "boundary_instances", "synthesize"]
+__all__ = ["BoundaryParams", "SampleParams", "boundary_instances", "synthesize", "synthesize_batch"]
 
 
 @dataclass(frozen=True)
@@ -88,6 +89,35 @@ def synthesize(params: SampleParams, device: torch.device | str = "cpu") -> tupl
     if labels.shape != params.spatial_size:
         image, labels = _resample(image, params.spatial_size), _resample_labels(labels, params.spatial_size)
     return image, _consecutive(labels)
+
+
+def synthesize_batch(
+    params: Sequence[SampleParams], device: torch.device | str = "cpu"
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Make a batch of samples on a device, each exactly as ``synthesize`` makes it.
+
+    One after the other: samples differ in native size, number of labels and steps, so that little could be computed at
+    once, and on a CPU one image at a time stays in its caches.
+
+    Args:
+        params: B samples of one ``spatial_size``.
+        device: where to compute.
+
+    Returns:
+        Images ``[B, 1, *spatial_size]`` float32 in [0, 1] and instances ``[B, 1, *spatial_size]`` int64.
+
+    Raises:
+        ValueError: when there are no samples, or of several sizes.
+    """
+    sizes = {sample.spatial_size for sample in params}
+    if len(sizes) != 1:
+        raise ValueError(f"params must be samples of one spatial_size, got {sorted(sizes) or 'none'}.")
+    size = (len(params), 1, *sizes.pop())
+    images = torch.empty(size, dtype=torch.float32, device=device)
+    labels = torch.empty(size, dtype=torch.int64, device=device)
+    for index, sample in enumerate(params):
+        images[index, 0], labels[index, 0] = synthesize(sample, device)
+    return images, labels
 
 
 def _resample(image: torch.Tensor, size: tuple[int, ...]) -> torch.Tensor:

@@ -17,6 +17,8 @@ from functools import partial
 import torch
 from monai.utils import ensure_tuple_rep
 
+from monai_synthfm.synthesis.draws import draw_normal, draw_uniform
+
 __all__ = ["MIN_CELL", "correlated_noise", "fractal_noise", "perlin_noise"]
 
 MIN_CELL = 2.0  # pixels: of smaller Perlin cells the pixels would see white noise, or only the zeros
@@ -30,6 +32,7 @@ def perlin_noise(
     *,
     generator: torch.Generator,
     phase: float | Sequence[float] = 0.0,
+    device: torch.device | str | None = None,
 ) -> torch.Tensor:
     r"""Draw Perlin's gradient noise: smooth, band-limited, zero at every lattice point.
 
@@ -48,8 +51,9 @@ def perlin_noise(
     Args:
         spatial_size: size in pixels of each of the D axes, D >= 1.
         scale: side of a lattice cell in pixels, at least 2; one number, or one per axis. Need not divide the size.
-        generator: source of the gradients; its device is the device of the result.
+        generator: source of the gradients.
         phase: position of pixel 0 in its cell in [0, 1) cells, 0 being a lattice point; one number, or one per axis.
+        device: of the result, the generator's if None.
 
     Returns:
         float32 tensor ``[*spatial_size]``.
@@ -71,7 +75,7 @@ def perlin_noise(
         raise ValueError(f"phase must be in [0, 1) cells, got {phase}.")
     axes = list(zip(size, cells, offsets, strict=True))
     nodes = [int((n - 1) / cell) + 3 for n, cell in zip(size, cells, strict=True)]
-    gradients = torch.randn(len(size), *nodes, generator=generator, device=generator.device)
+    gradients = draw_normal((len(size), *nodes), generator, device)
     gradients *= gradients.square().sum(dim=0).clamp_min_(torch.finfo(gradients.dtype).tiny).rsqrt_()
 
     value, slopes = torch.zeros_like(gradients[0]), list(gradients)
@@ -89,6 +93,7 @@ def fractal_noise(
     persistence: float = 0.5,
     lacunarity: float = 2.0,
     generator: torch.Generator,
+    device: torch.device | str | None = None,
 ) -> torch.Tensor:
     r"""Draw fractal noise: octaves of Perlin noise of ever smaller cells and amplitudes, standardised.
 
@@ -109,7 +114,8 @@ def fractal_noise(
         octaves: number of octaves, at least 1.
         persistence: ratio of the amplitudes of an octave and the one before, in (0, 1].
         lacunarity: ratio of the cell of an octave and the next, above 1.
-        generator: source of the gradients and phases; its device is the device of the result.
+        generator: source of the gradients and phases.
+        device: of the result, the generator's if None.
 
     Returns:
         float32 tensor ``[*spatial_size]`` of mean 0 and standard deviation 1 (all zeros for a single pixel).
@@ -130,19 +136,24 @@ def fractal_noise(
         raise ValueError(f"lacunarity must be above 1, got {lacunarity}.")
     size = _checked_size(spatial_size)
     cells = torch.tensor(ensure_tuple_rep(scale, len(size)), dtype=torch.float64)
-    total = torch.zeros(size, device=generator.device)
+    total = torch.zeros(size, device=generator.device if device is None else device)
     for octave in range(octaves):
         shrunk = (cells / lacunarity**octave).tolist()
         if octave > 0 and min(shrunk) < MIN_CELL:
             break
-        phase = torch.rand(len(size), generator=generator, device=generator.device).tolist()
-        total += persistence**octave * perlin_noise(size, shrunk, generator=generator, phase=phase)
+        phase = draw_uniform((len(size),), generator).tolist()
+        noise = perlin_noise(size, shrunk, generator=generator, phase=phase, device=device)
+        total += noise.mul_(persistence**octave)
     total -= total.mean()
-    return total / total.square().mean().sqrt().clamp_min(torch.finfo(total.dtype).tiny)
+    return total.div_(total.square().mean().sqrt().clamp_min(torch.finfo(total.dtype).tiny))
 
 
 def correlated_noise(
-    spatial_size: Sequence[int], sigma: float | Sequence[float], *, generator: torch.Generator
+    spatial_size: Sequence[int],
+    sigma: float | Sequence[float],
+    *,
+    generator: torch.Generator,
+    device: torch.device | str | None = None,
 ) -> torch.Tensor:
     r"""Draw Gaussian noise of variance 1 whose neighbours are correlated by a Gaussian kernel.
 
@@ -159,7 +170,8 @@ def correlated_noise(
     Args:
         spatial_size: size in pixels of each of the D axes.
         sigma: standard deviation of the kernel in pixels, 0 or more; one number, or one per axis. 0 is white noise.
-        generator: source of the white noise; its device is the device of the result.
+        generator: source of the white noise.
+        device: of the result, the generator's if None.
 
     Returns:
         float32 tensor ``[*spatial_size]``.
@@ -178,11 +190,11 @@ def correlated_noise(
     if not min(sigmas) >= 0:
         raise ValueError(f"sigma must be 0 or more, got {sigma}.")
     if max(sigmas) == 0:
-        return torch.randn(size, generator=generator, device=generator.device)
+        return draw_normal(size, generator, device)
     cells = [max(1.0, s) for s in sigmas]
     margins = [int(_GAUSS_REACH * s / cell) + 1 for s, cell in zip(sigmas, cells, strict=True)]
     nodes = [int((n - 1) / cell) + 2 + 2 * m for n, cell, m in zip(size, cells, margins, strict=True)]
-    field = torch.randn(nodes, generator=generator, device=generator.device)
+    field = draw_normal(nodes, generator, device)
     for n, s, cell, m in zip(size, sigmas, cells, margins, strict=True):
         width = max(s / cell, 1e-3)  # the kernel of an axis with sigma 0 is one pixel, not 0 / 0
         field = _spread([field], n, cell, float(m), reach=_GAUSS_REACH * width, kernel=partial(_gauss_weights, width))
@@ -205,7 +217,8 @@ def _spread(
     of it, which keeps the matrices small when the lattice is fine.
     """
     device = fields[0].device
-    blocks = []
+    rest = fields[0].shape[1:]
+    result = torch.empty(rest.numel(), n, device=device)
     block = int(_BLOCK * cell)
     for start in range(0, n, block):
         stop = min(start + block, n)
@@ -213,9 +226,10 @@ def _spread(
         last = min(math.ceil((stop - 1) / cell + phase + reach) + 1, fields[0].shape[0])
         position = torch.arange(start, stop, device=device) / cell + phase
         weights = kernel(position[:, None] - torch.arange(first, last, device=device))
-        near = torch.cat([field[first:last] for field in fields])
-        blocks.append(torch.tensordot(near, torch.cat(weights[: len(fields)], dim=1), dims=([0], [1])))
-    return torch.cat(blocks, dim=-1)
+        near = [field[first:last].reshape(last - first, -1) for field in fields]
+        lattice = near[0] if len(near) == 1 else torch.cat(near)
+        torch.mm(lattice.T, torch.cat(weights[: len(fields)], dim=1).T, out=result[:, start:stop])
+    return result.view(*rest, n)
 
 
 def _perlin_weights(distance: torch.Tensor) -> list[torch.Tensor]:

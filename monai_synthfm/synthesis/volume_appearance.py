@@ -10,10 +10,12 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 from monai.transforms import RandBiasField
+from monai.utils import convert_to_tensor
 
 from monai_synthfm.synthesis.acquisition import FieldOfViewParams, field_of_view
 from monai_synthfm.synthesis.appearance import NOISES, NoiseParams
 from monai_synthfm.synthesis.contrast import paint_regions
+from monai_synthfm.synthesis.draws import seeded_generator
 from monai_synthfm.synthesis.params import Params
 from monai_synthfm.synthesis.textures import correlated_noise
 from monai_synthfm.synthesis.window import stretch_quantiles
@@ -105,15 +107,17 @@ def render_volume(tissue: torch.Tensor, regions: torch.Tensor, params: VolumeApp
     if params.textures:
         texture = torch.ones_like(image)
         for layer in params.textures:
-            generator = torch.Generator(device=image.device).manual_seed(layer.seed)
-            field = correlated_noise(image.shape, layer.sigma, generator=generator)
+            generator = seeded_generator(layer.seed)
+            field = correlated_noise(image.shape, layer.sigma, generator=generator, device=image.device)
             texture.addcmul_(field, paint_regions(regions, layer.weights))
-        image = image * texture.clamp_min_(0.0)
+            del field
+        image = texture.clamp_min_(0.0).mul_(image)
     if params.bias is not None:
-        image = image * _shading(params.bias, image)
+        image = _shading(params.bias, image).mul_(image)
     for noise in params.noises:
-        generator = torch.Generator(device=image.device).manual_seed(noise.seed)
-        image = NOISES[noise.kind](image.clamp_min(0.0)[None], noise.strength, noise.scale, generator=generator)[0]
+        generator = seeded_generator(noise.seed)
+        image = image.clamp_min(0.0)
+        image = NOISES[noise.kind](image[None], noise.strength, noise.scale, generator=generator)[0]
     visible = visible_pixels(params.field, image.shape, image.device)
     if params.windowed:
         image = stretch_quantiles(image, seen=None if params.field is None else image[visible])
@@ -150,6 +154,7 @@ def _shading(params: BiasParams, image: torch.Tensor) -> torch.Tensor:
     """MONAI's field on a coarse grid, enlarged: polynomials of low degree need no more, and float64 no more memory."""
     strength = (-params.strength, params.strength)
     field = RandBiasField(params.degree, strength, prob=1.0).set_random_state(seed=params.seed)
-    coarse = torch.as_tensor(field(torch.ones(1, *(min(size, _SHADING_NODES) for size in image.shape))))
+    nodes = torch.ones(1, *(min(size, _SHADING_NODES) for size in image.shape))
+    coarse = convert_to_tensor(field(nodes), track_meta=False)
     enlarged = F.interpolate(coarse[None].to(image), image.shape, mode="trilinear", align_corners=True)
     return enlarged[0, 0]

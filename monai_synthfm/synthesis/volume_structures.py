@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import torch
 
 from monai_synthfm.synthesis.boundaries import erode_labels
+from monai_synthfm.synthesis.draws import seeded_generator
 from monai_synthfm.synthesis.evolution import EvolutionParams, distance_fields
 from monai_synthfm.synthesis.label_maps import LabelMapParams, synthmorph_labels
 from monai_synthfm.synthesis.params import Params
@@ -130,21 +131,24 @@ def paint_structure(
     cavity, instances = region_layout(params)
     if len(values) != len(instances):
         raise ValueError(f"values must hold one intensity for each of the {len(instances)} regions, got {len(values)}.")
+    filling = None
+    if params.clusters is not None:  # first, since nothing else needs as much memory
+        filling = _paint_clusters(params.clusters, values[cavity + 1 :], params.blur, device)
     image = torch.full(params.spatial_size, float(values[0]), device=device)
     regions = torch.zeros(params.spatial_size, dtype=torch.int16, device=device)
     warp = _draw_warp(params.warp, params.spatial_size, device)
-    bulge = float(warp.abs().amax())
+    bulge = max(abs(float(bound)) for bound in warp.aminmax())
     sigmas = torch.tensor(params.blur.of_slices(params.spatial_size[2]), dtype=torch.float32, device=device)
-    number = 1
     if params.body is not None:
-        _paint_organ(image, regions, params.body, number, 0, values, warp, bulge, sigmas)
-        number += cavity
-    if params.clusters is not None:
-        tissue, labels = _paint_clusters(params.clusters, values[number:], params.blur, device)
+        _paint_organ(image, regions, params.body, 1, 0, values, warp, bulge, sigmas)
+    number = cavity + 1
+    if params.clusters is not None and filling is not None:
+        tissue, labels = filling
         inside = regions == cavity
         image = torch.where(inside, tissue, image)
         regions = torch.where(inside, labels.add_(number), regions)
         number += params.clusters.label_map.num_labels + 1
+        del filling, tissue, labels, inside
     first_organ = number
     for organ in params.organs:
         _paint_organ(image, regions, organ, number, first_organ, values, warp, bulge, sigmas)
@@ -154,10 +158,11 @@ def paint_structure(
 
 def _draw_warp(params: WarpParams, spatial_size: tuple[int, int, int], device: torch.device | str) -> torch.Tensor:
     width, height, depth = spatial_size
-    generator = torch.Generator(device=device).manual_seed(params.seed)
+    generator = seeded_generator(params.seed)
     warp = torch.empty(2, width, height, depth + 1, device=device)
     for component in warp:
-        torch.mul(correlated_noise(component.shape, params.sigma, generator=generator), params.std, out=component)
+        noise = correlated_noise(component.shape, params.sigma, generator=generator, device=device)
+        torch.mul(noise, params.std, out=component)
     return warp
 
 
@@ -191,12 +196,15 @@ def _paint_clusters(
     params: ClusterParams, values: Sequence[float], blur: BlurParams, device: torch.device | str
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Return the mean over the sub-slices of each slice, and the clusters (0 = gap) in its middle sub-slice."""
-    labels = synthmorph_labels(params.label_map, device).to(torch.int16)
-    labels = (labels + 1).mul_(erode_labels(labels, params.iterations))
+    labels = synthmorph_labels(params.label_map, device, dtype=torch.int16)
+    kept = erode_labels(labels, params.iterations)
+    labels.add_(1).mul_(kept)
+    del kept
     table = torch.tensor(values[: params.label_map.num_labels + 1], dtype=torch.float32, device=device)
     width, height, depth = labels.shape
     tissue = torch.zeros(width, height, depth // params.subslices, device=device)
     for start in range(params.subslices):
         part = labels[:, :, start :: params.subslices]
         tissue.add_(table.index_select(0, part.flatten().int()).view(tissue.shape), alpha=1.0 / params.subslices)
-    return blur_slices(tissue, blur.of_slices(tissue.shape[2])), labels[:, :, params.subslices // 2 :: params.subslices]
+    labels = labels[:, :, params.subslices // 2 :: params.subslices].contiguous()
+    return blur_slices(tissue, blur.of_slices(tissue.shape[2])), labels

@@ -31,4 +31,4 @@ def stretch_quantiles(
     values = (image if seen is None else seen).flatten()
     step = max(1, values.numel() // _MAX_SAMPLES)
     low, high = torch.quantile(values[::step], torch.tensor(quantiles, device=image.device))
-    return ((image - low) / (high - low) if high > low else image).clamp(0.0, 1.0)
+    return (image - low).div_(high - low).clamp_(0.0, 1.0) if high > low else image.clamp(0.0, 1.0)

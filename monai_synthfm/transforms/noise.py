@@ -23,6 +23,7 @@ from monai.data.meta_obj import get_track_meta
 from monai.transforms import MapTransform, Randomizable, RandomizableTransform
 from monai.utils import TransformBackends, convert_to_dst_type, convert_to_tensor
 
+from monai_synthfm.synthesis.draws import seeded_generator
 from monai_synthfm.synthesis.noise import FULLY_DEVELOPED_STD, SPECKLE_MODELS, poisson_noise, speckle_noise
 from monai_synthfm.synthesis.params import Params
 from monai_synthfm.synthesis.textures import MIN_CELL, fractal_noise
@@ -165,7 +166,7 @@ class RandPoissonNoise(_RandNoise):
         return PoissonNoiseParams(peak=draw_log_uniform(self.R, self.peak), seed=draw_seed(self.R))
 
     def apply(self, img: torch.Tensor, params: PoissonNoiseParams) -> torch.Tensor:
-        return poisson_noise(img, params.peak, generator=_generator(img, params.seed))
+        return poisson_noise(img, params.peak, generator=seeded_generator(params.seed))
 
 
 class RandSpeckleNoise(_RandNoise):
@@ -210,7 +211,7 @@ class RandSpeckleNoise(_RandNoise):
         )
 
     def apply(self, img: torch.Tensor, params: SpeckleNoiseParams) -> torch.Tensor:
-        generator = _generator(img, params.seed)
+        generator = seeded_generator(params.seed)
         return speckle_noise(img, params.std, generator=generator, correlation=params.correlation, model=params.model)
 
 
@@ -263,8 +264,10 @@ class RandPerlinTexture(_RandNoise):
         )
 
     def apply(self, img: torch.Tensor, params: PerlinTextureParams) -> torch.Tensor:
-        generator = _generator(img, params.seed)
-        texture = fractal_noise(img.shape[1:], params.scale, octaves=params.octaves, generator=generator)
+        generator = seeded_generator(params.seed)
+        texture = fractal_noise(
+            img.shape[1:], params.scale, octaves=params.octaves, generator=generator, device=img.device
+        )
         change = params.amplitude * texture.to(img.dtype)
         return img + change if params.mode == "additive" else img * (1 + change)
 
@@ -349,10 +352,6 @@ class RandPerlinTextured(_RandNoised):
         allow_missing_keys: bool = False,
     ) -> None:
         super().__init__(keys, RandPerlinTexture(prob, amplitude, scale, octaves, mode), allow_missing_keys)
-
-
-def _generator(img: torch.Tensor, seed: int) -> torch.Generator:
-    return torch.Generator(device=img.device).manual_seed(seed)
 
 
 RandPoissonNoiseD = RandPoissonNoiseDict = RandPoissonNoised

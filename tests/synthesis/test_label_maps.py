@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from scipy import ndimage, stats
+from skimage.measure import find_contours
 from voxelmorph.nn.functional import spatial_transform
 
 from monai_synthfm.synthesis.label_maps import LabelMapParams, synthmorph_labels
@@ -56,6 +57,26 @@ def boundary_density(labels: np.ndarray) -> float:
     return float((np.diff(labels, axis=0) != 0).mean() + (np.diff(labels, axis=1) != 0).mean())
 
 
+def outlines(labels: np.ndarray) -> list[np.ndarray]:
+    """Outlines of the clusters, as points half a pixel apart or more."""
+    return [
+        contour
+        for label in np.unique(labels)
+        for contour in find_contours(ndimage.gaussian_filter((labels == label).astype(float), 1.5), 0.5)
+        if len(contour) > 40
+    ]
+
+
+def mean_curvature(labels: np.ndarray) -> float:
+    """Angle that outlines turn by over eight points, averaged over all of them."""
+    turns = []
+    for contour in outlines(labels):
+        steps = contour[4::4] - contour[:-4:4]
+        angles = np.unwrap(np.arctan2(steps[:, 0], steps[:, 1]))
+        turns.append(np.abs(np.diff(angles)))
+    return float(np.concatenate(turns).mean())
+
+
 def present(labels: np.ndarray) -> float:
     return float(len(np.unique(labels)))
 
@@ -83,6 +104,19 @@ def test_statistics_agree_with_the_direct_recipe(
 def test_areas_are_distributed_as_in_the_direct_recipe(direct: list[np.ndarray], ours: list[np.ndarray]) -> None:
     theirs, mine = (np.concatenate([np.bincount(m.ravel(), minlength=12) for m in maps]) for maps in (direct, ours))
     assert stats.ks_2samp(theirs, mine).pvalue > 0.01
+
+
+@pytest.mark.parametrize("statistic", [clusters, boundary_density, mean_curvature])
+def test_maps_are_distributed_as_in_the_direct_recipe(
+    statistic: Callable[[np.ndarray], float], direct: list[np.ndarray], ours: list[np.ndarray]
+) -> None:
+    theirs, mine = ([statistic(labels) for labels in maps] for maps in (direct, ours))
+    assert stats.ks_2samp(theirs, mine).pvalue > 0.01
+
+
+def test_outlines_bend_as_in_the_direct_recipe(direct: list[np.ndarray], ours: list[np.ndarray]) -> None:
+    theirs, mine = (np.mean([mean_curvature(labels) for labels in maps]) for maps in (direct, ours))
+    assert mine == pytest.approx(theirs, rel=0.1)
 
 
 def test_borders_hold_as_many_boundaries_as_the_middle() -> None:
@@ -114,6 +148,13 @@ def test_any_size_in_two_and_three_dimensions(size: tuple[int, ...]) -> None:
     assert labels.min() >= 0
     assert labels.max() < 10
     assert len(labels.unique()) > 3
+
+
+def test_small_integers_hold_the_same_labels() -> None:
+    for grid in (32, 64):
+        found = synthmorph_labels(params(grid=grid), dtype=torch.int16)
+        assert found.dtype == torch.int16
+        assert torch.equal(found.long(), synthmorph_labels(params(grid=grid)))
 
 
 def test_only_the_seed_decides() -> None:

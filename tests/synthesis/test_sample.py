@@ -14,7 +14,13 @@ from monai_synthfm.synthesis.appearance import AppearanceParams, NoiseParams, Te
 from monai_synthfm.synthesis.bezier import BezierShapesParams, EllipseParams, draw_shapes, ellipse_mask
 from monai_synthfm.synthesis.boundaries import CanvasParams
 from monai_synthfm.synthesis.label_maps import LabelMapParams, synthmorph_labels
-from monai_synthfm.synthesis.sample import BoundaryParams, SampleParams, boundary_instances, synthesize
+from monai_synthfm.synthesis.sample import (
+    BoundaryParams,
+    SampleParams,
+    boundary_instances,
+    synthesize,
+    synthesize_batch,
+)
 
 LEFT = ((0.15, 0.2), (0.45, 0.2), (0.45, 0.8), (0.15, 0.8))
 RIGHT = ((0.55, 0.2), (0.85, 0.2), (0.85, 0.8), (0.55, 0.8))
@@ -115,3 +121,21 @@ def test_the_number_of_threads_does_not_change_a_bit() -> None:
         for image, labels in results[1:]:
             assert torch.equal(image, results[0][0])
             assert torch.equal(labels, results[0][1])
+
+
+def test_a_batch_holds_the_samples_one_by_one() -> None:
+    noises = (NoiseParams("poisson", 0.1, 1.0, 5), NoiseParams("speckle", 0.1, 2.0, 6))
+    params = [shapes(LEFT, RIGHT, noises=noises), boundary(), shapes(RIGHT, native=(40, 32))]
+    images, labels = synthesize_batch(params)
+    assert images.shape == labels.shape == (3, 1, 64, 64)
+    for index, one in enumerate(params):
+        image, instances = synthesize(one)
+        assert torch.equal(images[index, 0], image)
+        assert torch.equal(labels[index, 0], instances)
+
+
+def test_a_batch_of_two_sizes_or_of_nothing_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"one spatial_size, got \[\(16, 24\), \(64, 64\)\]"):
+        synthesize_batch([shapes(LEFT), shapes(LEFT, size=(16, 24))])
+    with pytest.raises(ValueError, match="one spatial_size, got none"):
+        synthesize_batch([])
