@@ -9,17 +9,13 @@ python benchmarks/generation.py --sizes 256 512 1024 --output generation.json
 from __future__ import annotations
 
 import argparse
-import importlib.metadata
-import json
-import platform
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import neurite.nn.functional as ne
-import numpy as np
 import torch
-from monai.utils import optional_import
+from measuring import Sampler, cell, cpu_seconds, table, wall_seconds, write
+from peers import cornucopia_samplers, torchio_samplers
 from tqdm import tqdm
 from voxelmorph.nn.functional import spatial_transform
 
@@ -34,8 +30,6 @@ from monai_synthfm.transforms import (
 )
 
 NUM_LABELS = 12
-PACKAGES = ("monai-synthfm", "torch", "monai", "neurite", "voxelmorph", "cornucopia")
-Sampler = Callable[[int], object]
 
 
 def whole_samples(size: tuple[int, int]) -> Iterator[tuple[str, Sampler]]:
@@ -75,30 +69,8 @@ def peers(size: tuple[int, int]) -> Iterator[tuple[str, Sampler]]:
         f"neurite + voxelmorph, {NUM_LABELS} labels, {NUM_LABELS} full-size warps",
         lambda seed: full_size_labels(size, seed),
     )
-    yield from cornucopia_samplers(size)
-
-
-def cornucopia_samplers(size: tuple[int, ...]) -> Iterator[tuple[str, Sampler]]:
-    """Label maps and appearances of cornucopia in two or three dimensions, nothing where it is not installed."""
-    cornucopia, installed = optional_import("cornucopia")
-    if not installed:
-        return
-    labels = cornucopia.RandomSmoothLabelMap(nb_classes=NUM_LABELS)
-    intensity = cornucopia.SynthFromLabelTransform(order=1, geom=False)
-    canvas = torch.zeros(1, *size)
-
-    def draw_labels(seed: int) -> torch.Tensor:
-        torch.manual_seed(seed)
-        return labels(canvas)
-
-    fixed = draw_labels(0)
-
-    def draw_intensity(seed: int) -> None:
-        torch.manual_seed(seed)
-        intensity(fixed)
-
-    yield f"cornucopia RandomSmoothLabelMap, {NUM_LABELS} labels", draw_labels
-    yield "cornucopia SynthFromLabelTransform, order 1, no geometry", draw_intensity
+    yield from cornucopia_samplers(size, NUM_LABELS)
+    yield from torchio_samplers(size, NUM_LABELS)
 
 
 def full_size_labels(size: tuple[int, int], seed: int) -> torch.Tensor:
@@ -120,48 +92,8 @@ def full_size_labels(size: tuple[int, int], seed: int) -> torch.Tensor:
     return spatial_transform(noise(1, (1 / 8, 1 / 4)), warps)[:, 0].argmax(dim=0)
 
 
-def measure(sampler: Sampler, repeats: int) -> list[float]:
-    """CPU seconds of samples with seeds 1 ... repeats, after one that nobody counts."""
-    sampler(0)
-    seconds = []
-    for seed in range(1, repeats + 1):
-        start = time.process_time()
-        sampler(seed)
-        seconds.append(time.process_time() - start)
-    return seconds
-
-
-def machine() -> dict[str, str]:
-    cpu = platform.processor() or platform.machine()
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        names = [
-            line.split(":", 1)[1].strip() for line in info.read_text().splitlines() if line.startswith("model name")
-        ]
-        cpu = names[0] if names else cpu
-    versions = {}
-    for package in PACKAGES:
-        try:
-            versions[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            versions[package] = "not installed"
-    return {"cpu": cpu, "python": platform.python_version(), **versions}
-
-
-def print_table(seconds: dict[str, dict[str, list[float]]], repeats: int, environment: dict[str, str]) -> None:
-    """Print the seconds of every kind (rows) at every size (columns)."""
-    sizes = list(dict.fromkeys(size for by_size in seconds.values() for size in by_size))
-    print("\nMedian CPU-seconds of one sample on one thread (10th to 90th percentile)\n")
-    print("| |" + "".join(f" {size} |" for size in sizes))
-    print("|---|" + "---|" * len(sizes))
-    for name, by_size in seconds.items():
-        cells = [np.quantile(by_size[size], [0.5, 0.1, 0.9]) for size in sizes]
-        print(f"| {name} |" + "".join(f" {cell[0]:.3f} ({cell[1]:.3f} to {cell[2]:.3f}) |" for cell in cells))
-    print(f"\n{repeats} samples each; " + ", ".join(f"{key} {value}" for key, value in environment.items()))
-
-
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sizes", type=int, nargs="+", default=[256, 512, 1024], help="sides in pixels")
     parser.add_argument("--repeats", type=int, default=20, help="samples of each kind")
     parser.add_argument("--output", type=Path, help="JSON file for every measured number")
@@ -174,15 +106,20 @@ def main() -> None:
         for source in (whole_samples, parts, peers)
         for name, sampler in source((side, side))
     ]
-    seconds: dict[str, dict[str, list[float]]] = {}
+    cpu: dict[str, dict[str, list[float]]] = {}
+    wall: dict[str, dict[str, list[float]]] = {}
     for name, side, sampler in tqdm(jobs, unit="kind"):
-        seconds.setdefault(name, {})[f"{side} x {side}"] = measure(sampler, arguments.repeats)
+        cpu.setdefault(name, {})[f"{side} x {side}"] = cpu_seconds(sampler, arguments.repeats)
+        if side == arguments.sizes[-1]:
+            wall.setdefault(name, {})[f"{side} x {side}"] = wall_seconds(sampler, max(3, arguments.repeats // 4))
 
-    environment = machine()
-    print_table(seconds, arguments.repeats, environment)
-    if arguments.output:
-        content = {"machine": environment, "repeats": arguments.repeats, "cpu_seconds": seconds}
-        arguments.output.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    sizes = [f"{side} x {side}" for side in arguments.sizes]
+    rows = [
+        [name, *(cell(by_size[size]) for size in sizes), cell(wall[name][sizes[-1]])] for name, by_size in cpu.items()
+    ]
+    title = f"CPU-seconds of one sample on one thread: median of {arguments.repeats} (10th to 90th percentile)\n\n"
+    markdown = title + table([*sizes, f"wall, 2 threads, {sizes[-1]}"], rows)
+    write(arguments.output, {"repeats": arguments.repeats, "cpu_seconds": cpu, "wall_seconds": wall}, markdown)
 
 
 if __name__ == "__main__":

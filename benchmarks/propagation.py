@@ -12,13 +12,12 @@ prompt and limits switched off make sure that the object is followed to the end 
 from __future__ import annotations
 
 import argparse
-import json
-import multiprocessing
-import resource
 import time
+from pathlib import Path
 from typing import Any
 
 import torch
+from measuring import forget_peak, in_new_process, peak_mib, table, write
 
 from monai_synthfm.inferers import MaskPropagation, VolumeInferer
 from monai_synthfm.inferers.recent_embeddings import RecentEmbeddings
@@ -34,17 +33,17 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=512, help="side of a slice in voxels")
     parser.add_argument("--slices", type=int, nargs="+", default=[30, 300])
     parser.add_argument("--store_mib", type=int, default=1024, help="memory for embeddings that may be needed again")
+    parser.add_argument("--output", type=Path, help="JSON file for every measured number")
     arguments = parser.parse_args()
-    context = multiprocessing.get_context("spawn")
-    for slices in arguments.slices:
-        with context.Pool(1) as pool:
-            sizes = (arguments.image_size, arguments.size, slices, arguments.store_mib)
-            print(json.dumps(pool.apply(measure, (arguments.network, *sizes))), flush=True)
+    sizes = (arguments.image_size, arguments.size)
+    rows = [
+        in_new_process(measure, arguments.network, *sizes, slices, arguments.store_mib) for slices in arguments.slices
+    ]
+    write(arguments.output, {"rows": rows}, table(list(rows[0])[1:], [list(row.values()) for row in rows]))
 
 
 def measure(name: str, image_size: int, size: int, slices: int, store_mib: int) -> dict[str, Any]:
     """Segment one random volume and return what it cost."""
-    torch.set_num_threads(1)
     torch.manual_seed(0)
     network = NETWORKS[name](image_size=image_size).eval()
     volume = torch.rand(1, 1, size, size, slices)
@@ -53,7 +52,7 @@ def measure(name: str, image_size: int, size: int, slices: int, store_mib: int) 
     endless = MaskPropagation(max_change=float("inf"), max_grey_shift=float("inf"))
     store = RecentEmbeddings(store_mib * 2**20)
     inferer = VolumeInferer(endless if name == "MobileSam" else None, store=lambda *_: store)
-    before, start = peak_mib(), time.process_time()
+    before, start = forget_peak(), time.process_time()
     labels = inferer(volume, network, masks=mask)
     seconds = time.process_time() - start
     return {
@@ -66,11 +65,6 @@ def measure(name: str, image_size: int, size: int, slices: int, store_mib: int) 
         "of_which_before": round(before),
         "volume_mib": round(volume.nbytes / 2**20),
     }
-
-
-def peak_mib() -> float:
-    """Peak memory of this process so far."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 if __name__ == "__main__":

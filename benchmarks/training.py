@@ -10,7 +10,6 @@ python benchmarks/training.py --cpu-minutes 15 --image_size 512 --output trainin
 from __future__ import annotations
 
 import argparse
-import json
 import tempfile
 import time
 from pathlib import Path
@@ -18,8 +17,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from generation import machine
 from ignite.engine import Engine, Events
+from measuring import table, write
 from monai.bundle import ConfigWorkflow
 
 CONFIGS = Path(__file__).resolve().parents[1] / "bundles" / "synthfm_sam" / "configs"
@@ -129,21 +128,19 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             results[kind] = train(kind, arguments, folder)
 
-    environment = machine()
     goals = (0.3, 0.5, 0.6, 0.7)
-    print("\n| | updates | updates per CPU-hour | objects per CPU-hour | best Dice |", end="")
-    print("".join(f" CPU-minutes to Dice {goal} |" for goal in goals) + "\n|" + "---|" * (5 + len(goals)))
+    titles = ["updates", "updates per CPU-hour", "objects per CPU-hour", "best Dice"]
+    rows = []
     for kind, result in results.items():
         rate = 3600 * result["updates"] / result["cpu_seconds"]
         objects = rate * arguments.batch_size * arguments.num_objects
         best = max((point["dice"] for point in result["validation"]), default=float("nan"))
-        cells = "".join(f" {cpu_until(result, goal) / 60:.1f} |" for goal in goals)
-        print(f"| {kind} | {result['updates']} | {rate:.0f} | {objects:.0f} | {best:.3f} |{cells}")
+        minutes = (f"{cpu_until(result, goal) / 60:.1f}" for goal in goals)
+        rows.append([kind, result["updates"], f"{rate:.0f}", f"{objects:.0f}", f"{best:.3f}", *minutes])
     settings = {name: value for name, value in vars(arguments).items() if name not in ("output", "kinds")}
-    print("\n" + ", ".join(f"{key} {value}" for key, value in {**settings, **environment}.items()))
-    if arguments.output:
-        content = {"machine": environment, "settings": settings, "results": results}
-        arguments.output.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    markdown = table([*titles, *(f"CPU-minutes to Dice {goal}" for goal in goals)], rows)
+    markdown += "\n\n" + ", ".join(f"{key} {value}" for key, value in settings.items())
+    write(arguments.output, {"settings": settings, "results": results}, markdown)
 
 
 if __name__ == "__main__":

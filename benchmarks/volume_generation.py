@@ -9,20 +9,19 @@ python benchmarks/volume_generation.py --sizes 128,128,8 128,128,128 256,256,64 
 from __future__ import annotations
 
 import argparse
-import json
-import multiprocessing
 from collections.abc import Iterator
-from multiprocessing.connection import Connection
 from pathlib import Path
 
 import torch
-from generation import Sampler, cornucopia_samplers, machine, measure, print_table
+from measuring import Sampler, cell, cpu_seconds, forget_peak, in_new_process, peak_mib, table, write
+from peers import cornucopia_samplers, torchio_samplers
 from tqdm import tqdm
 
 from monai_synthfm.transforms import RandSynthFM3D
 
 Size = tuple[int, int, int]
 MODULES = ("shape", "boundary", "both")
+NUM_LABELS = 12
 
 
 def whole_samples(size: Size) -> Iterator[tuple[str, Sampler]]:
@@ -31,35 +30,23 @@ def whole_samples(size: Size) -> Iterator[tuple[str, Sampler]]:
         yield f"RandSynthFM3D, {module}", lambda seed, generator=generator: generator.set_random_state(seed=seed)()
 
 
-def peak_memory(size: Size, module: str, connection: Connection) -> None:
-    """Send the memory that five samples need at most, in float32 volumes of their size."""
-    torch.set_num_threads(1)
+def peers(size: Size) -> Iterator[tuple[str, Sampler]]:
+    yield from cornucopia_samplers(size, NUM_LABELS)
+    yield from torchio_samplers(size, NUM_LABELS)
+
+
+def peak_volumes(size: Size, module: str) -> float:
+    """Return the memory that five samples need at most, in float32 volumes of their size."""
     RandSynthFM3D((16, 16, 4), module=module).set_random_state(seed=0)()
-    before = peak_kilobytes()
+    before = forget_peak()
     generator = RandSynthFM3D(size, module=module)
     for seed in range(5):
         generator.set_random_state(seed=seed)()
-    connection.send((peak_kilobytes() - before) * 1024 / (4 * size[0] * size[1] * size[2]))
-
-
-def peak_kilobytes() -> int:
-    """Largest memory of this process so far; that of ``getrusage`` would include the process that started it."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
-
-
-def in_new_process(size: Size, module: str) -> float:
-    context = multiprocessing.get_context("spawn")
-    receiver, sender = context.Pipe(duplex=False)
-    process = context.Process(target=peak_memory, args=(size, module, sender))
-    process.start()
-    volumes = receiver.recv()
-    process.join()
-    return volumes
+    return (peak_mib() - before) * 2**20 / (4 * size[0] * size[1] * size[2])
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sizes", nargs="+", default=["128,128,8", "128,128,128", "256,256,64"], help="W,H,slices")
     parser.add_argument("--repeats", type=int, default=10, help="samples of each kind")
     parser.add_argument("--output", type=Path, help="JSON file for every measured number")
@@ -73,24 +60,31 @@ def main() -> None:
     jobs = [
         (name, label, sampler)
         for label, size in sizes.items()
-        for source in (whole_samples, cornucopia_samplers)
+        for source in (whole_samples, peers)
         for name, sampler in source(size)
     ]
     seconds: dict[str, dict[str, list[float]]] = {}
     for name, label, sampler in tqdm(jobs, unit="kind"):
-        seconds.setdefault(name, {})[label] = measure(sampler, arguments.repeats)
-    volumes = {module: {label: in_new_process(size, module) for label, size in sizes.items()} for module in MODULES}
+        seconds.setdefault(name, {})[label] = cpu_seconds(sampler, arguments.repeats)
+    volumes = {
+        f"{module}, {kind}": {
+            label: in_new_process(peak_volumes, size, module, keep_freed_memory=kept) for label, size in sizes.items()
+        }
+        for module in MODULES
+        for kind, kept in (("in tensors", False), ("of the process", True))
+    }
 
-    environment = machine()
-    print_table(seconds, arguments.repeats, environment)
-    print("\nPeak extra memory of one sample in float32 volumes of its size\n")
-    print("| |" + "".join(f" {label} |" for label in sizes))
-    print("|---|" + "---|" * len(sizes))
-    for module, by_size in volumes.items():
-        print(f"| RandSynthFM3D, {module} |" + "".join(f" {by_size[label]:.1f} |" for label in sizes))
-    if arguments.output:
-        content = {"machine": environment, "repeats": arguments.repeats, "cpu_seconds": seconds, "volumes": volumes}
-        arguments.output.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    parts = [
+        f"CPU-seconds of one sample on one thread: median of {arguments.repeats} (10th to 90th percentile)",
+        table(list(sizes), [[name, *(cell(by_size[label]) for label in sizes)] for name, by_size in seconds.items()]),
+        "Peak extra memory over five samples, in float32 volumes of their size; what a process holds includes freed\n"
+        "blocks that the C library keeps",
+        table(
+            list(sizes), [[name, *(f"{by_size[label]:.1f}" for label in sizes)] for name, by_size in volumes.items()]
+        ),
+    ]
+    results = {"repeats": arguments.repeats, "cpu_seconds": seconds, "volumes": volumes}
+    write(arguments.output, results, "\n\n".join(parts))
 
 
 if __name__ == "__main__":
