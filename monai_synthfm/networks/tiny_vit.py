@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -20,6 +21,8 @@ _DEPTHS = (2, 2, 6, 2)
 _HEADS = (2, 4, 5, 10)
 _WINDOWS = (7, 7, 14, 7)
 _EXPANSION = 4
+# Elements of an intermediate result in inference: 4 MiB of float32.
+_STRIP = 2**20
 # MobileSAM's files keep the classifier of TinyViT's pre-training, which no forward pass uses.
 _UNUSED_KEYS = ("norm_head.weight", "norm_head.bias", "head.weight", "head.bias")
 
@@ -61,16 +64,10 @@ class TinyViT(nn.Module):
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         """Encode normalised square images."""
+        # Channels last in memory: a pixel is a token without a copy, and depthwise convolutions are faster.
+        image = image.contiguous(memory_format=torch.channels_last)
         features: torch.Tensor = self.neck(self.layers(self.patch_embed(image)))
-        return features
-
-    def train(self, mode: bool = True) -> TinyViT:
-        """Set training mode, except for batch normalisation."""
-        super().train(mode)
-        for module in self.modules():
-            if isinstance(module, nn.BatchNorm2d):
-                module.eval()
-        return self
+        return features.contiguous()
 
     def _load_from_state_dict(self, state_dict: dict[str, torch.Tensor], prefix: str, *args: Any) -> None:
         for key in _UNUSED_KEYS:
@@ -84,6 +81,16 @@ class _ConvNorm(nn.Sequential):
         self.c = nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=False)
         self.bn = nn.BatchNorm2d(outputs)
 
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Convolve with the stored statistics folded into weight and bias."""
+        mean, variance = self.bn.running_mean, self.bn.running_var
+        assert mean is not None
+        assert variance is not None
+        scale = self.bn.weight * torch.rsqrt(variance + self.bn.eps)
+        bias = self.bn.bias - mean * scale
+        weight = self.c.weight * scale[:, None, None, None]
+        return F.conv2d(x, weight, bias, self.c.stride, self.c.padding, groups=self.c.groups)
+
 
 class _PatchEmbed(nn.Module):
     def __init__(self, dim: int) -> None:
@@ -91,8 +98,8 @@ class _PatchEmbed(nn.Module):
         self.seq = nn.Sequential(_ConvNorm(3, dim // 2, 3, 2), nn.GELU(), _ConvNorm(dim // 2, dim, 3, 2))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        x = self.seq(x)
-        return x
+        # Half as many channels as come out, at half the height and width.
+        return _by_rows(self.seq, x, stride=4, widest=_DIMS[0] // 8)
 
 
 class _MBConv(nn.Module):
@@ -108,17 +115,24 @@ class _MBConv(nn.Module):
         nn.init.zeros_(self.conv3.bn.weight)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return _by_rows(self._filter, x, stride=1, widest=self.conv1.c.out_channels)
+
+    def _filter(self, x: torch.Tensor) -> torch.Tensor:
         return F.gelu(x + self.conv3(F.gelu(self.conv2(F.gelu(self.conv1(x))))))
 
 
 class _PatchMerging(nn.Module):
     def __init__(self, inputs: int, outputs: int, stride: int) -> None:
         super().__init__()
+        self.stride = stride
         self.conv1 = _ConvNorm(inputs, outputs)
         self.conv2 = _ConvNorm(outputs, outputs, 3, stride, groups=outputs)
         self.conv3 = _ConvNorm(outputs, outputs)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return _by_rows(self._merge, x, self.stride, widest=self.conv1.c.out_channels)
+
+    def _merge(self, x: torch.Tensor) -> torch.Tensor:
         x = self.conv3(F.gelu(self.conv2(F.gelu(self.conv1(x)))))
         return x
 
@@ -160,6 +174,12 @@ class _Mlp(nn.Module):
         self.fc2 = nn.Linear(dim * _EXPANSION, dim)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if _is_traced():
+            return self._mix(x)
+        tokens = x.flatten(0, -2).split(_STRIP // self.fc1.out_features)
+        return torch.cat([self._mix(part) for part in tokens]).view(x.shape)
+
+    def _mix(self, x: torch.Tensor) -> torch.Tensor:
         x = self.fc2(F.gelu(self.fc1(self.norm(x))))
         return x
 
@@ -178,11 +198,40 @@ class _Block(nn.Module):
         return x + self.mlp(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
 
     def _attend(self, x: torch.Tensor) -> torch.Tensor:
-        batch, dim, height, width = x.shape
+        x = x.permute(0, 2, 3, 1)
+        batch, height, width, dim = x.shape
         side = self.window
-        x = F.pad(x, (0, -width % side, 0, -height % side))
-        rows, columns = x.shape[2] // side, x.shape[3] // side
-        x = x.view(batch, dim, rows, side, columns, side).permute(0, 2, 4, 3, 5, 1)
+        x = F.pad(x, (0, 0, 0, -width % side, 0, -height % side))
+        rows, columns = x.shape[1] // side, x.shape[2] // side
+        x = x.view(batch, rows, side, columns, side, dim).transpose(2, 3)
         x = self.attn(x.reshape(-1, side * side, dim))
-        x = x.view(batch, rows, columns, side, side, dim).permute(0, 5, 1, 3, 2, 4)
-        return x.reshape(batch, dim, rows * side, columns * side)[:, :, :height, :width]
+        x = x.view(batch, rows, columns, side, side, dim).transpose(2, 3)
+        x = x.reshape(batch, rows * side, columns * side, dim)[:, :height, :width]
+        return x.permute(0, 3, 1, 2)
+
+
+def _by_rows(block: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor, stride: int, widest: int) -> torch.Tensor:
+    """Compute ``block(x)``, and where no gradient is asked for, in strips whose intermediate results stay in the cache.
+
+    Args:
+        block: 3 x 3 convolutions that make ``[B, C, ceil(H / stride), ceil(W / stride)]`` of ``[B, c, H, W]`` and of
+            which an output row depends on ``stride`` rows of ``x`` before and after its own at most.
+        x: ``[B, c, H, W]``.
+        stride: of the block.
+        widest: channels that the largest intermediate result has per position of ``x``.
+    """
+    if _is_traced():
+        return block(x)
+    rows = max(_STRIP // (x.shape[0] * widest * x.shape[3] * stride), 1)
+    parts = []
+    for top in range(0, -(-x.shape[2] // stride), rows):
+        # One more output row on either side, which the strip's own zero padding spoils.
+        first = max(top - 1, 0)
+        part = block(x[:, :, first * stride : (top + rows + 1) * stride])
+        parts.append(part[:, :, top - first : top - first + rows])
+    return torch.cat(parts, dim=2)
+
+
+def _is_traced() -> bool:
+    """Tell whether all intermediate results are kept for gradients, or operations recorded for another runtime."""
+    return torch.is_grad_enabled() or torch.compiler.is_compiling()

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from monai_synthfm.networks import MobileSam
+from monai_synthfm.networks import MobileSam, tiny_vit
 from monai_synthfm.networks.tiny_vit import TinyViT
 
 timm = pytest.importorskip("timm")
@@ -78,6 +78,19 @@ def test_training_mode_uses_and_keeps_the_stored_statistics(ours: TinyViT) -> No
         found = ours.train()(x)
     ours.eval()
     assert torch.equal(found, expected)
+
+
+@pytest.mark.parametrize(("batch", "size", "strip"), [(1, 64, 1), (2, 80, 2**14), (1, 240, 2**15)])
+def test_inference_in_strips_gives_what_training_computes_at_once(
+    ours: TinyViT, monkeypatch: pytest.MonkeyPatch, batch: int, size: int, strip: int
+) -> None:
+    # 1280 hidden units are the most, whose strip must hold one token
+    monkeypatch.setattr(tiny_vit, "_STRIP", max(strip, 1280))
+    x = torch.randn(batch, 3, size, size)
+    with torch.no_grad():
+        found = ours(x)
+    assert found.is_contiguous()
+    torch.testing.assert_close(found, ours(x).detach(), atol=1e-4, rtol=1e-4)
 
 
 def test_mobilesams_unused_classifier_is_ignored_and_nothing_else() -> None:
