@@ -9,6 +9,8 @@ from monai_synthfm.networks.attention_alignment import align_attention
 from monai_synthfm.networks.fetch import sha256_of
 from monai_synthfm.networks.memory_bank import MemoryBank, SliceMemory, TrackedMasks
 from monai_synthfm.networks.mobile_sam import MobileSam
+from monai_synthfm.networks.onnx_encoder import OnnxImageEncoder, use_onnx_encoder
+from monai_synthfm.networks.onnx_export import export_onnx
 from monai_synthfm.networks.promptable import ImageEmbedding, Promptable
 from monai_synthfm.networks.sam import SAM_ENCODERS, Sam, ViTSize
 from monai_synthfm.networks.sam2 import Sam2
@@ -22,6 +24,7 @@ __all__ = [
     "ImageEmbedding",
     "MemoryBank",
     "MobileSam",
+    "OnnxImageEncoder",
     "Promptable",
     "Sam",
     "Sam2",
@@ -31,7 +34,9 @@ __all__ = [
     "ViTSize",
     "align_attention",
     "export_decoder",
+    "export_onnx",
     "find_weights",
     "load_state",
     "sha256_of",
+    "use_onnx_encoder",
 ]
