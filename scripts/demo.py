@@ -27,15 +27,16 @@ from monai_synthfm.networks import find_weights
 from monai_synthfm.prompts import ClickSimulator
 
 ROOT = Path(__file__).resolve().parents[1]
-CONFIGS = ROOT / "bundles" / "synthfm_sam" / "configs"
+BUNDLE = ROOT / "bundles" / "synthfm_sam"
+CONFIGS = BUNDLE / "configs"
 SLICE = 95
-IMAGE_SIZE = 256
+TRAINING_SIZE = 256
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--output", type=Path, default=ROOT / "demo_output", help="folder of the results")
-    parser.add_argument("--epochs", type=int, default=12, help="epochs of the quick training settings")
+    parser.add_argument("--epochs", type=int, default=4, help="epochs of the quick training settings")
     arguments = parser.parse_args()
     output = arguments.output.resolve()
     output.mkdir(parents=True, exist_ok=True)
@@ -43,12 +44,17 @@ def main() -> None:
     print("1/5 images generated from nothing but random numbers", flush=True)
     run_python(ROOT / "scripts" / "make_gallery.py", output / "gallery.png", "--size", 256)
 
-    print("2/5 training a mask decoder from scratch on such images", flush=True)
+    print("2/5 training a mask decoder from scratch on such images, for a taste", flush=True)
     weights = encoder_weights()
     training = output / "training"
     shutil.rmtree(training, ignore_errors=True)
     train = [CONFIGS / "train.yaml", CONFIGS / "train_quick.yaml"]
-    settings = {"output_dir": training, "pretrained": weights, "max_epochs": arguments.epochs, "image_size": IMAGE_SIZE}
+    settings = {
+        "output_dir": training,
+        "pretrained": weights,
+        "image_size": TRAINING_SIZE,
+        "max_epochs": arguments.epochs,
+    }
     if torch.cuda.is_available():
         run_bundle(train, **settings)
     else:
@@ -58,7 +64,7 @@ def main() -> None:
     first, last = draw_losses(training, output / "loss.png")
     print(f"Dice on generated validation images: {first:.3f} after the first epoch, {last:.3f} at best")
 
-    print("3/5 segmenting the MNI152 T1 template from clicks", flush=True)
+    print("3/5 segmenting the MNI152 T1 template from clicks, with the decoder of the bundle", flush=True)
     targets = tissue_masks()
     points, labels = click(targets)
     results = output / "segmentation"
@@ -72,8 +78,7 @@ def main() -> None:
         direction="none",
         modality="mr",
         pretrained=weights,
-        checkpoint=training / "model.pt",
-        image_size=IMAGE_SIZE,
+        bundle_root=BUNDLE,
         output_dir=results,
     )
 
@@ -87,9 +92,7 @@ def main() -> None:
         dice = 2.0 * np.sum((found == index) & mask) / (np.sum(found == index) + np.sum(mask))
         print(f"Dice of {name} on slice {SLICE}: {dice:.3f}")
 
-    print(
-        "5/5 segmenting the whole brain in 3D from one box on one coronal slice, with the published decoder", flush=True
-    )
+    print("5/5 segmenting the whole brain in 3D from one box on one coronal slice", flush=True)
     brain = brain_mask()
     shutil.rmtree(output / "volume", ignore_errors=True)
     run_bundle(
@@ -99,7 +102,7 @@ def main() -> None:
         axis="coronal",
         modality="mr",
         pretrained=weights,
-        image_size=IMAGE_SIZE,
+        bundle_root=BUNDLE,
         output_dir=output / "volume",
     )
     (segmentation,) = (output / "volume").glob("*_segmentation.nii.gz")
@@ -120,7 +123,8 @@ def run_python(*command: object) -> None:
 
 def run_bundle(configs: list[Path], launcher: tuple[str, ...] = (), **overrides: object) -> None:
     """Run a bundle's configs as a user does at the command line, or in the processes of a launcher."""
-    given = {name: value for name, value in overrides.items() if value is not None}
+    # the command line of MONAI drops a plain None
+    given = {name: "$None" if value is None else value for name, value in overrides.items()}
     options = [part for name, value in given.items() for part in (f"--{name}", value)]
     files = json.dumps([str(config) for config in configs])
     run_python(*launcher, "-m", "monai.bundle", "run", "--config_file", files, *options)

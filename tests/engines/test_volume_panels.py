@@ -87,7 +87,7 @@ def test_a_mask_that_was_given_is_dotted() -> None:
 
 @pytest.mark.parametrize("number", [0, 1, 24, 47])
 def test_planes_do_not_depend_on_how_the_volume_is_stored(number: int) -> None:
-    from tests.bundles.test_inference import ORIENTATIONS
+    from tests.bundles.stored_volumes import ORIENTATIONS
 
     ornt = ORIENTATIONS[number]
     labels = np.zeros(SHAPE, np.uint8)

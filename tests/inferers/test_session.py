@@ -17,7 +17,7 @@ from monai.data import MetaTensor
 from scipy import ndimage
 
 from monai_synthfm.inferers import InteractiveSession
-from tests.bundles.test_inference import OBLIQUE, ORIENTATIONS, store
+from tests.bundles.stored_volumes import OBLIQUE, ORIENTATIONS, store
 
 from .blob_segmenter import BlobSegmenter
 

@@ -1,0 +1,169 @@
+# Copyright (c) monai_synthfm contributors
+# Licensed under the Apache License, Version 2.0 (http://www.apache.org/licenses/LICENSE-2.0).
+# SPDX-License-Identifier: Apache-2.0
+"""The inference bundle carries objects through volumes and writes what was asked for."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+from monai.bundle import ConfigWorkflow
+from scipy import ndimage
+
+from tests.bundles.stored_volumes import CLICK, OBLIQUE, ORIENTATIONS, SIZES, STRAIGHT, root_of, store
+from tests.inferers.blob_segmenter import BlobSegmenter
+
+
+def boxes_volume() -> tuple[np.ndarray, dict[int, tuple]]:
+    """Two bright boxes in the dark, and the room that each takes."""
+    rooms = {1: np.s_[3:9, 4:11, 1:8], 2: np.s_[13:20, 6:12, 3:9]}
+    voxels = np.full(SIZES, 1, np.int16)
+    for room in rooms.values():
+        voxels[room] = 200
+    voxels[0, 0, 0] = 220
+    return voxels, rooms
+
+
+def painted(rooms: dict[int, tuple]) -> np.ndarray:
+    labels = np.zeros(SIZES, np.uint8)
+    for number, room in rooms.items():
+        labels[room] = number
+    return labels
+
+
+@pytest.mark.parametrize("number", [0, 13, 30, 47])
+@pytest.mark.parametrize("axis", ["axial", "coronal", "sagittal"])
+def test_a_volume_is_segmented_from_one_click_for_each_object(
+    segment: Callable[..., ConfigWorkflow], tmp_path: Path, number: int, axis: str
+) -> None:
+    voxels, rooms = boxes_volume()
+    source = store(tmp_path / "in.nii.gz", voxels, OBLIQUE, ORIENTATIONS[number])
+    clicks = nib.affines.apply_affine(OBLIQUE, [[[5, 6, 4]], [[15, 8, 4]]]).tolist()
+    prompts = {"points": clicks, "point_labels": [[1], [1]], "space": "world", "axis": axis}
+    blobs = {"network_def": BlobSegmenter(), "direction": "both"}
+    segment(tmp_path / "in.nii.gz", **prompts, **blobs)
+    written = nib.load(tmp_path / "out" / "in_segmentation.nii.gz")
+    expected = nib.apply_orientation(painted(rooms), ORIENTATIONS[number])
+    np.testing.assert_array_equal(np.asarray(written.dataobj), expected)
+    np.testing.assert_array_equal(written.affine, source.affine)
+    report = json.loads((tmp_path / "out" / "in_report.json").read_text())
+    across = report["slices"]["axis"]
+    for found, room in zip(report["objects"], ndimage.find_objects(expected), strict=True):
+        assert found["slices"] == [room[across].start, room[across].stop - 1]
+        assert found["mm3"] == pytest.approx(np.prod([0.9, 1.1, 1.3]) * np.count_nonzero(expected[room]), rel=1e-4)
+
+
+@pytest.mark.parametrize("number", [0, 13, 30, 47])
+@pytest.mark.parametrize(("direction", "keep"), [("forward", np.s_[4:]), ("backward", np.s_[:5]), ("none", np.s_[4:5])])
+def test_direction_and_slice_range_count_as_the_file_does(
+    segment: Callable[..., ConfigWorkflow], tmp_path: Path, number: int, direction: str, keep: slice
+) -> None:
+    voxels, rooms = boxes_volume()
+    source = store(tmp_path / "in.nii.gz", voxels, STRAIGHT, ORIENTATIONS[number])
+    expected = nib.apply_orientation(painted({1: rooms[1]}), ORIENTATIONS[number])
+    (room,) = ndimage.find_objects(expected)
+    click = [(where.start + where.stop) // 2 for where in room]
+    click[1] = 4 + room[1].start
+    base = {"points": [[click]], "point_labels": [[1]], "axis": 1, "network_def": BlobSegmenter()}
+    segment(tmp_path / "in.nii.gz", direction=direction, **base)
+    found = np.asarray(nib.load(tmp_path / "out" / "in_segmentation.nii.gz").dataobj)
+    wanted = np.zeros_like(expected)
+    window = np.s_[
+        :, room[1].start + (keep.start or 0) : source.shape[1] if keep.stop is None else room[1].start + keep.stop
+    ]
+    wanted[window] = expected[window]
+    np.testing.assert_array_equal(found, wanted)
+
+    first, last = click[1] - 2, click[1] + 1
+    segment(tmp_path / "in.nii.gz", direction="both", slice_range=[first, last], **base)
+    found = np.asarray(nib.load(tmp_path / "out" / "in_segmentation.nii.gz").dataobj)
+    wanted = np.zeros_like(expected)
+    wanted[:, first : last + 1] = expected[:, first : last + 1]
+    np.testing.assert_array_equal(found, wanted)
+
+
+def test_a_mask_on_one_slice_prompts_its_objects(segment: Callable[..., ConfigWorkflow], tmp_path: Path) -> None:
+    voxels, rooms = boxes_volume()
+    source = store(tmp_path / "in.nii.gz", voxels, STRAIGHT, ORIENTATIONS[21])
+    drawn = painted(rooms)
+    drawn[..., np.arange(SIZES[2]) != 5] = 0
+    store(tmp_path / "mask.nii.gz", drawn, STRAIGHT, ORIENTATIONS[21])
+    mask = {"mask": str(tmp_path / "mask.nii.gz"), "network_def": BlobSegmenter(), "axis": "axial"}
+    segment(tmp_path / "in.nii.gz", direction="both", **mask)
+    found = np.asarray(nib.load(tmp_path / "out" / "in_segmentation.nii.gz").dataobj)
+    np.testing.assert_array_equal(found, nib.apply_orientation(painted(rooms), ORIENTATIONS[21]))
+    assert found.shape == source.shape
+
+
+def test_probabilities_agree_with_the_labels(segment: Callable[..., ConfigWorkflow], tmp_path: Path) -> None:
+    voxels, rooms = boxes_volume()
+    source = store(tmp_path / "in.nii.gz", voxels, OBLIQUE, ORIENTATIONS[17])
+    clicks = nib.affines.apply_affine(OBLIQUE, [[[5, 6, 4]], [[15, 8, 4]]]).tolist()
+    prompts = {"points": clicks, "point_labels": [[1], [1]], "space": "world", "axis": "axial"}
+    segment(tmp_path / "in.nii.gz", probabilities=True, direction="both", network_def=BlobSegmenter(), **prompts)
+    written = nib.load(tmp_path / "out" / "in_probabilities.nii.gz")
+    expected = nib.apply_orientation(painted(rooms), ORIENTATIONS[17])
+    assert written.shape == (*source.shape, 2)
+    for n in (1, 2):
+        np.testing.assert_array_equal(written.get_fdata()[..., n - 1] > 0.5, expected == n)
+    labels = nib.load(tmp_path / "out" / "in_segmentation.nii.gz")
+    np.testing.assert_array_equal(np.asarray(labels.dataobj), expected)
+    np.testing.assert_array_equal(written.affine, labels.affine)
+
+
+def test_a_second_run_with_other_prompts_encodes_nothing(
+    segment: Callable[..., ConfigWorkflow], tmp_path: Path
+) -> None:
+    voxels, rooms = boxes_volume()
+    store(tmp_path / "in.nii.gz", voxels, STRAIGHT, ORIENTATIONS[0])
+    network = BlobSegmenter()
+    common = {"cache_dir": str(tmp_path / "cache"), "network_def": network, "direction": "both", "point_labels": [[1]]}
+    for click, number, used in (([5, 6, 4], 1, (9, 0)), ([15, 8, 4], 2, (0, 7))):
+        segment(tmp_path / "in.nii.gz", points=[[click]], axis="axial", **common)
+        found = np.asarray(nib.load(tmp_path / "out" / "in_segmentation.nii.gz").dataobj)
+        np.testing.assert_array_equal(found, painted({1: rooms[number]}))
+        report = json.loads((tmp_path / "out" / "in_report.json").read_text())["embeddings"]
+        assert (report["encoded"], report["reused"]) == used
+        assert report["bytes"] > 0
+    assert network.encoded == 9
+    with pytest.raises(RuntimeError) as caught:
+        segment(tmp_path / "in.nii.gz", points=[[[5, 6, 4]]], axis="coronal", **common)
+    assert f"{tmp_path / 'cache'} is stale: axis is 2 there and 1 now" in str(root_of(caught.value))
+
+
+def test_a_dicom_series_becomes_a_nifti_segmentation(segment: Callable[..., ConfigWorkflow], tmp_path: Path) -> None:
+    pytest.importorskip("pydicom", reason="pydicom writes the DICOM slices")
+    from tests.data.datasets.test_dicom import SHAPE, write_stack
+
+    (tmp_path / "scan").mkdir()
+    _, affine = write_stack(tmp_path / "scan")
+    segment(tmp_path / "scan", boxes=[[1, 1, 2, 6, 5, 2]], modality="ct")
+    written = nib.load(tmp_path / "out" / "scan_segmentation.nii.gz")
+    assert written.shape == SHAPE
+    np.testing.assert_allclose(written.affine, affine, atol=1e-5)
+    labels = np.asarray(written.dataobj)
+    assert labels[..., 2].any()
+    assert not np.delete(labels, 2, axis=2).any()
+    assert (tmp_path / "out" / "scan_overlay.png").is_file()
+
+
+def test_many_objects_are_written_as_16_bits(segment: Callable[..., ConfigWorkflow], tmp_path: Path) -> None:
+    image = np.arange(20 * 13, dtype=np.int16).reshape(20, 13, 1)
+    nib.save(nib.Nifti1Image(image, STRAIGHT), tmp_path / "in.nii.gz")
+    segment(tmp_path / "in.nii.gz", boxes=[[x, y, 0, x, y, 0] for x in range(20) for y in range(13)])
+    written = nib.load(tmp_path / "out" / "in_segmentation.nii.gz")
+    assert written.get_data_dtype() == np.uint16
+    assert np.asarray(written.dataobj).ravel().tolist() == list(range(1, 261))
+
+
+def test_a_network_without_weights_is_announced(
+    segment: Callable[..., ConfigWorkflow], tmp_path: Path, voxels: np.ndarray, caplog: pytest.LogCaptureFixture
+) -> None:
+    store(tmp_path / "in.nii.gz", voxels, STRAIGHT, ORIENTATIONS[0])
+    segment(tmp_path / "in.nii.gz", **CLICK)
+    assert "No weights were given: the network is random" in caplog.text
