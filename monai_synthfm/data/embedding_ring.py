@@ -63,7 +63,7 @@ class EmbeddingRing:
         ...     ring = EmbeddingRing(folder, 0.001, feature_shape=(8, 4, 4), label_size=(64, 64))
         ...     ring.write(20, np.zeros((8, 4, 4)), np.eye(64, dtype=np.uint8)[None], params="{}")
         ...     ring.slots, ring.holds(20), ring.holds(46), int(ring.read(20).label.sum())
-        (26, True, False, 64)
+        (14, True, False, 64)
     """
 
     def __init__(

@@ -102,7 +102,7 @@ def test_strength_is_the_standard_deviation_at_intensity_one(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", TEXTURES)
 def test_textures_have_mean_zero_and_variance_one(kind: str) -> None:
-    field = TEXTURES[kind]((256, 256), 4.0, seeded(0))
+    field = TEXTURES[kind]((256, 256), 4.0, generator=seeded(0))
     assert field.mean().item() == pytest.approx(0.0, abs=0.1)
     assert field.std().item() == pytest.approx(1.0, rel=0.1)
 
