@@ -124,7 +124,8 @@ def main() -> None:
         if arguments.plots is not None:
             plot(title, list(counts), points, arguments.plots / f"performance_{kind}.png")
     titles = ["from to", "CPU-seconds", "peak extra MiB", "time grows with the power"]
-    write(arguments.output, results, table(titles, rows))
+    pictures = [f"![{GROWTHS[kind][0]}](performance_{kind}.png)" for kind in arguments.kinds if arguments.plots]
+    write(arguments.output, results, "\n".join([table(titles, rows), "", *pictures]).rstrip())
 
 
 if __name__ == "__main__":
