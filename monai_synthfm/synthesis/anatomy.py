@@ -30,6 +30,7 @@ class PartParams(Params):
         gaps: (start, length) of the stretches without wall, as fractions of the way round.
         label: instance that the part belongs to, 0 = background.
         wall_label: instance that its wall belongs to.
+        like: number of the earlier part of the same tissue, 0 = of its own.
     """
 
     outline: OutlineParams
@@ -38,6 +39,7 @@ class PartParams(Params):
     gaps: tuple[tuple[float, float], ...]
     label: int
     wall_label: int
+    like: int = 0
 
 
 @dataclass(frozen=True)

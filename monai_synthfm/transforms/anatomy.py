@@ -35,8 +35,10 @@ class RandAnatomy(RandGenerator):
 
     A body may have a wall (skin, fat) and a cavity with a wall (ribs, skull); tissue may come in layers, as a mosaic of
     cells that touch each other, or with clutter in it (strands, specks). Organs lie in the innermost of these, alone or
-    as mirrored pairs; they may have a wall, whole or in pieces, and parts (lesions, vessels, chambers). In one sample
-    the walls, and in one organ the parts, belong to the organ or not, as annotators decide too.
+    as mirrored pairs; they may have a wall, whole or in pieces, lobes that make one target with them (processes of a
+    vertebra), and parts (lesions, vessels, chambers). Lobes and twins mostly are of the organ's own tissue, and some
+    organs of that of another organ. In one sample the walls, and in one organ the parts, belong to the organ or not, as
+    annotators decide too.
 
     Source: not given in the paper; our choice, for targets that the paper's modules do not have: large ones, ones with
     bright or interrupted walls, ones that look like their surroundings, heterogeneous ones.
@@ -50,7 +52,10 @@ class RandAnatomy(RandGenerator):
         wall_prob: probability that a body, a cavity or an organ has a wall.
         parts_prob: probability that an organ has parts.
         pair_prob: probability that an organ has a mirrored twin.
-        whole_prob: probability that the body with all that it holds is the only target.
+        whole_prob: probability that a body is the only target, with all that it holds. Such a body lies in tissue and
+            is not wider than 0.84 of the image: nobody asks for a whole patient.
+        lobes_prob: probability that an organ has one to four lobes at its edge.
+        like_prob: probability that an organ looks like another one.
         tissue_prob: probability that the tissue between the organs is a mosaic, whose cells are targets too.
         clutter_prob: probability that there is clutter below the organs.
         tissue: generator of the mosaic's label map; ``RandSynthMorphLabels`` with 4 to 12 labels and larger, smoother
@@ -77,12 +82,14 @@ class RandAnatomy(RandGenerator):
         spatial_size: Sequence[int],
         body_prob: float = 0.5,
         num_organs: Sequence[int] = (1, 12),
-        radius: Sequence[float] = (0.03, 0.38),
+        radius: Sequence[float] = (0.02, 0.38),
         irregularity: Sequence[float] = (0.0, 0.35),
         wall_prob: float = 0.4,
         parts_prob: float = 0.4,
         pair_prob: float = 0.2,
         whole_prob: float = 0.3,
+        lobes_prob: float = 0.2,
+        like_prob: float = 0.3,
         tissue_prob: float = 0.3,
         clutter_prob: float = 0.5,
         tissue: RandSynthMorphLabels | None = None,
@@ -100,6 +107,8 @@ class RandAnatomy(RandGenerator):
         self.parts_prob = check_probability("parts_prob", parts_prob)
         self.pair_prob = check_probability("pair_prob", pair_prob)
         self.whole_prob = check_probability("whole_prob", whole_prob)
+        self.lobes_prob = check_probability("lobes_prob", lobes_prob)
+        self.like_prob = check_probability("like_prob", like_prob)
         self.tissue_prob = check_probability("tissue_prob", tissue_prob)
         self.clutter_prob = check_probability("clutter_prob", clutter_prob)
         self.tissue = tissue or RandSynthMorphLabels(
@@ -117,13 +126,17 @@ class RandAnatomy(RandGenerator):
         size = self.spatial_size if spatial_size is None else (int(spatial_size[0]), int(spatial_size[1]))
         self._extent = np.array([size[1], size[0]]) / min(size)
         self._parts: list[PartParams] = []
+        self._organs: list[int] = []
         self._labels = 0
         self._walls_count = self.R.rand() < 0.6
         body = self.R.rand() < self.body_prob
-        if not body or self.R.rand() < 0.4:
+        whole = body and self.R.rand() < self.whole_prob
+        if whole:
+            self._add(replace(_GROUND, center=tuple(self._extent / 2), radius=float(self._extent.max())), 0)
+        if whole or not body or self.R.rand() < 0.4:
             self._draw_layers()
         first = len(self._parts)
-        container = self._draw_body() if body else 0
+        container = self._draw_body((0.1, 0.42) if whole else (0.2, 0.52), parent=int(whole)) if body else 0
         frame = self._parts[container - 1].outline if container else replace(_GROUND, center=tuple(self._extent / 2))
         crowded = self.R.rand() < 0.5
         tissue = self._draw_tissue(size, container) if self.R.rand() < self.tissue_prob else None
@@ -131,7 +144,7 @@ class RandAnatomy(RandGenerator):
             self._draw_clutter(container, frame)
         for radius in sorted(self._draw_radii(), reverse=True):
             self._draw_organ(radius, container, frame, crowded)
-        if body and self.R.rand() < self.whole_prob:
+        if whole:
             self._parts[first:] = [replace(part, label=1, wall_label=1) for part in self._parts[first:]]
             tissue = tissue and replace(tissue, label=1)
         self.params = AnatomyParams(size, tuple(self._parts), tissue)
@@ -139,14 +152,14 @@ class RandAnatomy(RandGenerator):
     def _draw_radii(self) -> list[float]:
         return [draw_log_uniform(self.R, self.radius) for _ in range(draw_integer(self.R, self.num_organs))]
 
-    def _draw_body(self) -> int:
+    def _draw_body(self, radii: tuple[float, float], parent: int) -> int:
         """A body and its cavity, if it has one; returns the number of the innermost."""
-        radius = float(self.R.uniform(0.2, 0.52))
+        radius = float(self.R.uniform(*radii))
         center = self._extent / 2.0 + self.R.normal(0.0, 0.3 * (0.6 - radius), size=2)
         outline = self._draw_outline(center, radius, elongation=(1.0, 1.7), exponent=(1.8, 3.5), waves=0.08, bend=0.0)
         if self.R.rand() < 0.7:
             outline = replace(outline, angle=float(self.R.normal(0.0, 0.15)))
-        self._add(outline, 0, wall=(0.005, 0.06), wall_prob=0.7)
+        self._add(outline, parent, wall=(0.005, 0.06), wall_prob=0.7)
         if self.R.rand() < 0.4:
             cavity = replace(
                 outline,
@@ -208,12 +221,32 @@ class RandAnatomy(RandGenerator):
             twin = replace(outline, center=(2.0 * frame.center[0] - x, y), mirrored=True, angle=outline.angle)
             twins.append(replace(twin, radius=outline.radius * float(self.R.uniform(0.85, 1.15))))
         has_wall, has_parts = self.R.rand() < self.wall_prob, self.R.rand() < self.parts_prob
+        like = int(self.R.choice(self._organs)) if self._organs and self.R.rand() < self.like_prob else 0
+        lobes = draw_integer(self.R, (1, 4)) if self.R.rand() < self.lobes_prob else 0
         for one in twins:
             self._labels += 1
             label = self._labels
-            self._add(one, container, label, wall=(0.03 * radius, 0.3 * radius), wall_prob=float(has_wall))
+            self._add(one, container, label, (0.03 * radius, 0.3 * radius), float(has_wall), like)
+            organ = len(self._parts)
+            self._organs.append(organ)
+            for _ in range(lobes):
+                self._draw_lobe(one, container, label, like=organ if self.R.rand() < 0.7 else 0)
             if has_parts:
-                self._draw_parts(one, len(self._parts), label)
+                self._draw_parts(one, organ, label)
+            like = organ if self.R.rand() < 0.8 else like
+
+    def _draw_lobe(self, organ: OutlineParams, container: int, label: int, like: int) -> None:
+        angle = self.R.uniform(0.0, 2.0 * np.pi)
+        outline = self._draw_outline(
+            np.asarray(organ.center) + organ.radius * np.array([np.cos(angle), np.sin(angle)]),
+            organ.radius * float(self.R.uniform(0.25, 0.7)),
+            elongation=(1.0, 5.0),
+            exponent=(1.7, 3.0),
+            waves=float(self.R.uniform(*self.irregularity)),
+            bend=1.0,
+        )
+        along = angle + self.R.normal(0.0, 0.4)
+        self._add(replace(outline, angle=float(along)), container, label, like=like)
 
     def _draw_parts(self, organ: OutlineParams, parent: int, label: int) -> None:
         merged = self.R.rand() < 0.65
@@ -239,6 +272,7 @@ class RandAnatomy(RandGenerator):
         label: int = 0,
         wall: tuple[float, float] = (0.0, 0.0),
         wall_prob: float = 0.0,
+        like: int = 0,
     ) -> None:
         thickness = float(self.R.uniform(*wall)) if self.R.rand() < wall_prob else 0.0
         gaps: tuple[tuple[float, float], ...] = ()
@@ -247,7 +281,7 @@ class RandAnatomy(RandGenerator):
                 (float(self.R.rand()), float(self.R.uniform(0.05, 0.35))) for _ in range(draw_integer(self.R, (1, 3)))
             )
         wall_label = label if gaps or self._walls_count else 0
-        self._parts.append(PartParams(outline, parent, thickness, gaps, label, wall_label))
+        self._parts.append(PartParams(outline, parent, thickness, gaps, label, wall_label, like))
 
     def _draw_outline(
         self,

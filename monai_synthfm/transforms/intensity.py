@@ -126,11 +126,12 @@ class RandSynthFMIntensity(RandGenerator):
         self._finish(spatial_size, values, black_canvas=True)
 
     def randomize_anatomy(self, spatial_size: Sequence[int], anatomy: AnatomyParams) -> None:
-        """Draw the appearance of an anatomy: each part differs from what it lies in, and a wall from its part."""
+        """Draw the appearance of an anatomy: each part differs from what it lies in, or is like an
+        earlier one, and a wall differs from its part."""
         ground = float(self.R.uniform(*self.background)) * (self.R.rand() < 0.6)
         insides = [ground]
         for part in anatomy.parts:
-            insides.append(self._draw_beside(insides[part.parent]))
+            insides.append(insides[part.like] if part.like else self._draw_beside(insides[part.parent]))
         walls = [self._draw_beside(value, brighter=0.75) for value in insides[1:]]
         tissue = anatomy.tissue
         num_cells = tissue.label_map.num_labels if tissue else 0

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from monai_synthfm.synthesis.anatomy import AnatomyParams
-from monai_synthfm.transforms import RandAnatomy, RandSynthFM
+from monai_synthfm.transforms import RandAnatomy, RandSynthFM, RandSynthFMIntensity
 
 
 @settings(max_examples=25, deadline=None)
@@ -34,7 +34,8 @@ def test_every_part_comes_after_its_parent(seed):
 
 
 def test_organs_have_radii_within_the_range():
-    anatomy = RandAnatomy((64, 64), body_prob=0.0, pair_prob=0.0, parts_prob=0.0, radius=(0.1, 0.2), num_organs=(4, 4))
+    lone = {"pair_prob": 0.0, "parts_prob": 0.0, "lobes_prob": 0.0}
+    anatomy = RandAnatomy((64, 64), body_prob=0.0, radius=(0.1, 0.2), num_organs=(4, 4), **lone)
     anatomy.set_random_state(seed=0)
     for _ in range(10):
         anatomy.randomize()
@@ -44,7 +45,7 @@ def test_organs_have_radii_within_the_range():
 
 
 def test_twins_mirror_each_other_in_the_frame():
-    anatomy = RandAnatomy((64, 64), body_prob=0.0, pair_prob=1.0, parts_prob=0.0, num_organs=(1, 1))
+    anatomy = RandAnatomy((64, 64), body_prob=0.0, pair_prob=1.0, parts_prob=0.0, lobes_prob=0.0, num_organs=(1, 1))
     anatomy.set_random_state(seed=3).randomize()
     one, twin = (part.outline for part in anatomy.params.parts if part.label)
     assert np.isclose(one.center[0] + twin.center[0], 1.0)
@@ -56,6 +57,48 @@ def test_a_body_can_be_the_only_target():
     anatomy = RandAnatomy((64, 64), body_prob=1.0, whole_prob=1.0).set_random_state(seed=0)
     for _ in range(5):
         assert anatomy().unique().tolist() == [0, 1]
+
+
+def test_a_body_that_is_a_target_lies_in_tissue_and_leaves_room_around_it():
+    anatomy = RandAnatomy((64, 64), body_prob=1.0, whole_prob=1.0).set_random_state(seed=1)
+    for _ in range(20):
+        anatomy.randomize()
+        ground, *rest = anatomy.params.parts
+        assert ground.label == 0
+        assert ground.outline.radius >= np.sqrt(0.5)
+        assert max(part.outline.radius for part in rest if part.label and not part.parent > 1) <= 0.42
+
+
+def test_no_body_in_air_is_a_target():
+    anatomy = RandAnatomy((64, 64), body_prob=1.0, whole_prob=0.0, num_organs=(1, 1)).set_random_state(seed=1)
+    for _ in range(20):
+        anatomy.randomize()
+        assert not any(part.label for part in anatomy.params.parts if part.parent == 0)
+
+
+def test_lobes_make_one_target_with_their_organ():
+    options = {"body_prob": 0.0, "pair_prob": 0.0, "parts_prob": 0.0, "wall_prob": 0.0, "clutter_prob": 0.0}
+    anatomy = RandAnatomy((64, 64), lobes_prob=1.0, num_organs=(1, 1), tissue_prob=0.0, **options)
+    anatomy.set_random_state(seed=4)
+    for _ in range(10):
+        anatomy.randomize()
+        organ, *lobes = (part for part in anatomy.params.parts if part.label)
+        assert 1 <= len(lobes) <= 4
+        for lobe in lobes:
+            distance = np.hypot(*np.subtract(lobe.outline.center, organ.outline.center))
+            assert np.isclose(distance, organ.outline.radius)
+            assert lobe.label == organ.label
+
+
+def test_parts_that_are_like_others_have_their_intensity():
+    anatomy = RandAnatomy((64, 64), num_organs=(6, 6), like_prob=1.0, lobes_prob=1.0)
+    intensity = RandSynthFMIntensity().set_random_state(seed=0)
+    anatomy.set_random_state(seed=0).randomize()
+    intensity.randomize_anatomy((64, 64), anatomy.params)
+    values = intensity.params.base
+    alike = [(number, part.like) for number, part in enumerate(anatomy.params.parts, start=1) if part.like]
+    assert len(alike) >= 5
+    assert all(other < number and values[number] == values[other] for number, other in alike)
 
 
 def test_clutter_is_small_and_no_target():
