@@ -27,6 +27,7 @@ COMMANDS = {
     "generation": "generation.py --sizes 256 512 1024 --repeats 12",
     "volume_generation": "volume_generation.py --sizes 128,128,8 128,128,128 --repeats 5",
     "feeding": "feeding.py",
+    "inference": "inference.py --image_sizes 512 1024",
     "propagation": "propagation.py --network MobileSam --image_size 256 --size 256 --slices 16 64",
     "training": "training.py --cpu-minutes 2.5 --image_size 256 --validation_samples 8",
     "growth": "growth.py --plots docs",
