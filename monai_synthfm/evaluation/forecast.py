@@ -91,7 +91,8 @@ def forecast(
                 counts["cases"][place] += 1
                 counts["slices"][place] += on_slices
                 counts["targets"][place] += targets
-    table = pd.DataFrame(counts).rename_axis(["dataset", "structure"]).reset_index()
+    rows = [(*place, *(counter[place] for counter in counts.values())) for place in counts["cases"]]
+    table = pd.DataFrame(rows, columns=["dataset", "structure", *counts])
     seconds: dict[str, float] = {}
     for model in models:
         if first is None:

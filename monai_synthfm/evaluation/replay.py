@@ -46,12 +46,13 @@ class RowReplay:
         Raises:
             ValueError: when the run has no such row.
         """
-        prepared = self._prepared(row["dataset"], row["case_id"])
-        example = self.protocol.example(self.models[row["model"]], prepared, row)
+        model, prepared = self.models.get(row["model"]), self._prepared(row["dataset"], row["case_id"])
+        example = None if model is None or prepared is None else self.protocol.example(model, prepared, row)
         if example is None:
             raise ValueError(f"the run has no row {dict(row)}.")
         return example
 
-    def _prepare(self, dataset: str, case_id: str) -> Any:
-        opened = self.datasets[dataset]
-        return self.protocol.prepare(opened.load(next(case for case in opened.data if case["case_id"] == case_id)))
+    def _prepare(self, dataset: str, case_id: str) -> Any | None:
+        opened = self.datasets.get(dataset)
+        case = opened and next((case for case in opened.data if case["case_id"] == case_id), None)
+        return opened and case and self.protocol.prepare(opened.load(case))

@@ -82,11 +82,15 @@ def split_negatives(given: ObjectPrompts, axis: int) -> tuple[ObjectPrompts, set
     assert points is not None
     assert labels is not None
     assert boxes is not None
-    indexes = [slice_index(float(point[axis])) for point in points[0]]
-    shown = {index for index, label in zip(indexes, labels[0].tolist(), strict=True) if label == 1} | set(given.masks)
+    clicks = [
+        (number, slice_index(float(points[0, number, axis])), label)
+        for number, label in enumerate(labels[0].tolist())
+        if label >= 0
+    ]
+    shown = {index for _, index, label in clicks if label == 1} | set(given.masks)
     if bool(boxes.isfinite().all()):
         shown |= set(range(slice_index(float(boxes[0, axis])), slice_index(float(boxes[0, axis + 3])) + 1))
-    alone = torch.tensor([index not in shown for index in indexes], dtype=torch.bool)
-    kept = torch.where(alone, -1, labels[0])[None]
-    left_out = {index for index in indexes if index not in shown}
-    return ObjectPrompts(Prompts(points, kept, boxes), given.masks), left_out
+    waiting = {number: index for number, index, _ in clicks if index not in shown}
+    kept = labels.clone()
+    kept[0, list(waiting)] = -1
+    return ObjectPrompts(Prompts(points, kept, boxes), given.masks), set(waiting.values())

@@ -90,7 +90,7 @@ def read_picture(path: str | Path) -> MetaTensor:
     values = _picture(path)
     if values.ndim == 3 and (values == values[..., :1]).all():
         values = values[..., 0]
-    return picture_tensor(values, path)
+    return picture_tensor(values.astype(np.float32), path)
 
 
 def read_labels_like(image: MetaTensor, path: str | Path) -> MetaTensor:

@@ -96,6 +96,8 @@ def read_nifti_array(path: str | Path) -> tuple[np.ndarray, np.ndarray]:
         voxels = np.asanyarray(image.dataobj)
     except _ERRORS as error:
         raise FaultError("unreadable", path, f"not a whole NIfTI file ({error})") from error
+    if voxels.dtype.fields is not None:
+        raise FaultError("unreadable", path, f"expected one number for each voxel, found {voxels.dtype.names}")
     return voxels, image.affine
 
 
