@@ -42,7 +42,7 @@ def encoders(image_size: int) -> Iterator[tuple[str, Sampler]]:
 
 def as_published(encoder: tiny_vit.TinyViT, image: torch.Tensor) -> torch.Tensor:
     """Convolution and normalisation one after the other, whole images, channels first."""
-    whole = mock.patch.object(tiny_vit, "_is_traced", lambda: True)
+    whole = mock.patch.object(tiny_vit, "_is_traced", return_value=True)
     unfolded = mock.patch.object(tiny_vit._ConvNorm, "forward", nn.Sequential.forward)
     with whole, unfolded:
         return encoder.neck(encoder.layers(encoder.patch_embed(image)))
@@ -93,10 +93,11 @@ def main() -> None:
                 cpu.setdefault(name, {})[size] = cpu_seconds(sampler, arguments.repeats)
                 wall.setdefault(name, {})[size] = wall_seconds(sampler, arguments.repeats)
     columns = [f"{size}, {what}" for size in arguments.image_sizes for what in ("1 thread", "wall, 2 threads")]
-    rows = [
-        [name, *(cell(seconds[name][size]) for size in arguments.image_sizes for seconds in (cpu, wall))] for name in cpu
-    ]
-    title = f"CPU-seconds on one thread and wall time on two: median of {arguments.repeats} (10th to 90th percentile)\n\n"
+    rows = []
+    for name in cpu:
+        seconds = (values for size in arguments.image_sizes for values in (cpu[name][size], wall[name][size]))
+        rows.append([name, *map(cell, seconds)])
+    title = f"Seconds of the CPU and of the clock: median of {arguments.repeats} (10th to 90th percentile)\n\n"
     write(arguments.output, {"cpu_seconds": cpu, "wall_seconds": wall}, title + table(columns, rows))
 
 
