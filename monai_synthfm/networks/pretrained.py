@@ -80,11 +80,11 @@ class PretrainedPromptable(Promptable):
         if unknown:
             raise ValueError(f"{path}: unknown keys {unknown[:3]} ({len(unknown)} in all); expected those of {parts}.")
         given = {key.partition(".")[0] for key in state}
-        for name in given & modules.keys():
+        for name in (part for part in modules if part in given):
             prefix = f"{name}."
             part = {key[len(prefix) :]: value for key, value in state.items() if key.startswith(prefix)}
             _load_strictly(modules[name], part, path)
-        for name in given - modules.keys():
+        for name in sorted(given - modules.keys()):
             parameter = self.get_parameter(name)
             if parameter.shape != state[name].shape:
                 raise ValueError(
