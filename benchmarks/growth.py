@@ -100,8 +100,9 @@ def plot(title: str, counts: list[int], points: list[Point], path: Path) -> None
         figure.subplots(1, 2), np.transpose(points), ("CPU-seconds", "peak extra MiB"), strict=True
     ):
         axes.plot(counts, values, "o-")
-        axes.set(xlabel=title, ylabel=name, xlim=(0, None), ylim=(0, 1.2 * max(values.max(), 1e-3)))
+        axes.set(ylabel=name, xlim=(0, None), ylim=(0, 1.2 * max(values.max(), 1e-3)))
         axes.grid(alpha=0.3)
+    figure.supxlabel(title)
     figure.savefig(path, dpi=110)
 
 
