@@ -53,6 +53,8 @@ class RowReplay:
         return example
 
     def _prepare(self, dataset: str, case_id: str) -> Any | None:
-        opened = self.datasets.get(dataset)
-        case = opened and next((case for case in opened.data if case["case_id"] == case_id), None)
-        return opened and case and self.protocol.prepare(opened.load(case))
+        if dataset not in self.datasets:
+            return None
+        opened = self.datasets[dataset]
+        case = next((case for case in opened.data if case["case_id"] == case_id), None)
+        return None if case is None else self.protocol.prepare(opened.load(case))

@@ -36,16 +36,16 @@ class Small(PretrainedPromptable):
         return nn.Linear(2, 3)
 
     def encode(self, image: torch.Tensor) -> ImageEmbedding:
-        raise NotImplementedError
+        raise NotImplementedError("it has weights to load and nothing to compute")
 
     def predict_masks(self, embedding: ImageEmbedding, prompts: Prompts) -> tuple[torch.Tensor, torch.Tensor]:
-        raise NotImplementedError
+        raise NotImplementedError("it has weights to load and nothing to compute")
 
     def postprocess(self, logits: torch.Tensor, embedding: ImageEmbedding) -> torch.Tensor:
-        raise NotImplementedError
+        raise NotImplementedError("it has weights to load and nothing to compute")
 
     def mask_prompt(self, masks: torch.Tensor, embedding: ImageEmbedding) -> torch.Tensor:
-        raise NotImplementedError
+        raise NotImplementedError("it has weights to load and nothing to compute")
 
 
 def filled(value: float, *parts: str) -> dict[str, torch.Tensor]:
