@@ -18,6 +18,7 @@ from monai_synthfm.synthesis.bezier import BezierShapesParams, draw_shapes
 from monai_synthfm.synthesis.boundaries import connected_instances, erode_labels
 from monai_synthfm.synthesis.label_maps import LabelMapParams, synthmorph_labels
 from monai_synthfm.synthesis.params import Params
+from monai_synthfm.synthesis.visibility import visible_instances
 
 __all__ = ["BoundaryParams", "SampleParams", "boundary_instances", "synthesize", "synthesize_batch"]
 
@@ -32,12 +33,14 @@ class BoundaryParams(Params):
 
 @dataclass(frozen=True)
 class SampleParams(Params):
-    """What ``synthesize`` needs; the structure's own size is the native one, ``spatial_size`` that of the result."""
+    """What ``synthesize`` needs; the structure's own size is the native one, ``spatial_size`` that of the result.
+    Instances less visible than ``min_visibility`` are left out of the labels; with 0 all stay."""
 
     spatial_size: tuple[int, ...]
     structure: BezierShapesParams | BoundaryParams | AnatomyParams
     appearance: AppearanceParams
     acquisition: AcquisitionParams | None = None
+    min_visibility: float = 0.0
 
 
 def boundary_instances(params: BoundaryParams, device: torch.device | str = "cpu") -> torch.Tensor:
@@ -86,6 +89,8 @@ def synthesize(params: SampleParams, device: torch.device | str = "cpu") -> tupl
         image = acquire(image, params.acquisition)
         if params.acquisition.field is not None:
             labels = labels * field_of_view(params.acquisition.field, labels.shape, labels.device)
+    if params.min_visibility:
+        labels = visible_instances(image, labels, params.min_visibility)
     if labels.shape != params.spatial_size:
         image, labels = _resample(image, params.spatial_size), _resample_labels(labels, params.spatial_size)
     return image, _consecutive(labels)

@@ -32,6 +32,12 @@ from monai_synthfm.transforms.generator import (
 
 __all__ = ["RandSynthFMIntensity", "RandSynthFMIntensityD", "RandSynthFMIntensityDict", "RandSynthFMIntensityd"]
 
+_FAINTEST = 0.015  # smallest contrast of faint anatomies, four of 255 grey levels
+_FAINT_LIMIT = 0.06  # smallest upper end of their contrasts
+_NOISY_CONTRAST = 0.25  # upper end from which on they are as noisy as others
+_STRONG_PROB = 0.15  # of a part of them that has the contrast of others: bone, air
+_BODY = (0.15, 0.7)  # intensity of their bodies on black ground
+
 
 class RandSynthFMIntensity(RandGenerator):
     """Generate an image from a label map by SynthFM's contrast rule and noise library.
@@ -59,6 +65,8 @@ class RandSynthFMIntensity(RandGenerator):
         canvas_scatter: range of the share of canvas values scattered over the whole interval.
         canvas_shift: range of the absolute difference between a boundary image's background and its canvas' mean, of
             random sign.
+        faint_prob: probability that most parts of an anatomy, but not its body and some of its organs, differ little
+            from what they lie in, in an image with as much less texture and noise: soft tissue in a wide window.
         device: where to compute.
 
     Returns:
@@ -93,6 +101,7 @@ class RandSynthFMIntensity(RandGenerator):
         canvas_width: Sequence[float] = (0.02, 0.25),
         canvas_scatter: Sequence[float] = (0.0, 0.1),
         canvas_shift: Sequence[float] = (0.03, 0.25),
+        faint_prob: float = 0.0,
         device: torch.device | str = "cpu",
     ) -> None:
         super().__init__(device)
@@ -112,6 +121,7 @@ class RandSynthFMIntensity(RandGenerator):
         self.canvas_width = check_range("canvas_width", canvas_width, low=0.0, high=1.0)
         self.canvas_scatter = check_range("canvas_scatter", canvas_scatter, low=0.0, high=1.0)
         self.canvas_shift = check_range("canvas_shift", canvas_shift, low=0.0, high=0.5)
+        self.faint_prob = check_probability("faint_prob", faint_prob)
 
     def randomize(self, spatial_size: Sequence[int], num_labels: int) -> None:
         """Draw the appearance of a label map with ``num_labels`` labels above the background."""
@@ -129,18 +139,34 @@ class RandSynthFMIntensity(RandGenerator):
         """Draw the appearance of an anatomy: each part differs from what it lies in, or is like an
         earlier one, and a wall differs from its part."""
         ground = float(self.R.uniform(*self.background)) * (self.R.rand() < 0.6)
+        faint = self.R.rand() < self.faint_prob if self.faint_prob else False
+        contrast = self._draw_faint_contrast() if faint else self.contrast
+        if faint and any(part.label and part.parent == 0 for part in anatomy.parts):
+            ground = float(self.R.uniform(*_BODY))  # organs lie on it
         insides = [ground]
         for part in anatomy.parts:
-            insides.append(insides[part.like] if part.like else self._draw_beside(insides[part.parent]))
-        walls = [self._draw_beside(value, brighter=0.75) for value in insides[1:]]
+            if part.like:
+                insides.append(insides[part.like])
+            elif faint and ground == 0.0 and part.parent == 0 and part.label == 0:
+                insides.append(float(self.R.uniform(*_BODY)))
+            else:
+                strong = faint and self.R.rand() < _STRONG_PROB
+                insides.append(self._draw_beside(insides[part.parent], self.contrast if strong else contrast))
+        walls = [self._draw_beside(value, contrast, brighter=0.75) for value in insides[1:]]
         tissue = anatomy.tissue
         num_cells = tissue.label_map.num_labels if tissue else 0
-        cells = [self._draw_beside(insides[tissue.parent if tissue else 0]) for _ in range(num_cells)]
-        self._finish(spatial_size, (*insides, *walls, *cells), black_canvas=ground == 0.0)
+        cells = [self._draw_beside(insides[tissue.parent if tissue else 0], contrast) for _ in range(num_cells)]
+        quiet = min(1.0, contrast[1] / _NOISY_CONTRAST) if faint else 1.0
+        self._finish(spatial_size, (*insides, *walls, *cells), ground == 0.0, quiet)
 
-    def _draw_beside(self, value: float, brighter: float = 0.5) -> float:
+    def _draw_faint_contrast(self) -> tuple[float, float]:
+        """A range of contrasts of which the upper end is random, too."""
+        high = draw_log_uniform(self.R, (min(_FAINT_LIMIT, self.contrast[1]), self.contrast[1]))
+        return max(_FAINTEST, high / 8.0), high
+
+    def _draw_beside(self, value: float, contrast: Sequence[float], brighter: float = 0.5) -> float:
         """An intensity at a random distance from another one, above 0; bright ones may exceed 1 (bone, contrast)."""
-        shift = draw_log_uniform(self.R, self.contrast) * (1.0 if self.R.rand() < brighter else -1.0)
+        shift = draw_log_uniform(self.R, contrast) * (1.0 if self.R.rand() < brighter else -1.0)
         return value - shift if value + shift < 0.0 else value + shift
 
     def randomize_canvas(self, spatial_size: Sequence[int]) -> None:
@@ -159,7 +185,11 @@ class RandSynthFMIntensity(RandGenerator):
         return [draw_log_uniform(self.R, self.contrast) for _ in range(count)]
 
     def _finish(
-        self, spatial_size: Sequence[int], base: tuple[float, ...] | CanvasParams, black_canvas: bool = False
+        self,
+        spatial_size: Sequence[int],
+        base: tuple[float, ...] | CanvasParams,
+        black_canvas: bool = False,
+        quiet: float = 1.0,
     ) -> None:
         regions = 2 if isinstance(base, CanvasParams) else len(base)
         side = max(spatial_size)
@@ -173,7 +203,7 @@ class RandSynthFMIntensity(RandGenerator):
                     else draw_log_uniform(self.R, self.grain_scale)
                 )
                 amplitudes = [
-                    float(self.R.uniform(*self.texture_strength)) * (self.R.rand() < self.texture_prob)
+                    quiet * float(self.R.uniform(*self.texture_strength)) * (self.R.rand() < self.texture_prob)
                     for _ in range(regions)
                 ]
                 if black_canvas:
@@ -183,13 +213,13 @@ class RandSynthFMIntensity(RandGenerator):
                 )
         blur = float(self.R.uniform(*self.blur))
         chosen = self.R.permutation(len(self.noises))[: draw_integer(self.R, self.num_noises)]
-        noises = tuple(self._draw_noise(self.noises[index], side) for index in chosen)
+        noises = tuple(self._draw_noise(self.noises[index], side, quiet) for index in chosen)
         self.params = AppearanceParams(base, tuple(textures), blur, noises)
 
-    def _draw_noise(self, kind: str, side: int) -> NoiseParams:
+    def _draw_noise(self, kind: str, side: int, quiet: float) -> NoiseParams:
         cell = max(2.0, draw_log_uniform(self.R, self.texture_scale) * side)
         scale = cell if kind == "perlin" else draw_log_uniform(self.R, self.grain_scale)
-        return NoiseParams(kind, draw_log_uniform(self.R, self.noise_strength), scale, draw_seed(self.R))
+        return NoiseParams(kind, quiet * draw_log_uniform(self.R, self.noise_strength), scale, draw_seed(self.R))
 
     def replay(self, labels: torch.Tensor, params: Params | str | Mapping[str, Any]) -> MetaTensor:
         parsed = self.parse(params)

@@ -39,7 +39,7 @@ class RandSynthFM(RandGenerator):
     Source: SynthFM, section 3.1: the shape-aware module, the boundary-aware module, and both, the three rows of its
     ablation (Table 2). How often each module is used is not given in the paper, and generating at a native size is our
     choice: scanners give 256 to 512 pixels a side, and their noise and edges look different once enlarged to a
-        network's input.
+    network's input.
 
     Args:
         spatial_size: height and width of the result in pixels.
@@ -50,6 +50,12 @@ class RandSynthFM(RandGenerator):
         shapes: generator of shapes; ``RandBezierShapes(spatial_size)`` if None.
         boundary: generator of boundary masks; ``RandBoundaryMask(spatial_size)`` if None.
         intensity: generator of appearances; ``RandSynthFMIntensity()`` if None.
+        anatomy: generator of anatomies; ``RandAnatomy(spatial_size)`` if None.
+        acquisition: random scanner that displays the images of ``module="anatomy"`` and ``"all"``;
+            ``RandAcquisition()`` if None.
+        anatomy_prob: probability of an anatomy with ``module="all"``.
+        min_visibility: anatomies' instances that stand out less are no targets, see
+            :func:`monai_synthfm.synthesis.visibility.visible_instances`; 0 keeps all.
         device: where to compute.
 
     Returns:
@@ -57,7 +63,7 @@ class RandSynthFM(RandGenerator):
         ``[1, H, W]`` int64, 1 ... K. ``image.meta["synthfm"]`` holds the parameters as JSON text.
 
     Raises:
-        ValueError: when ``module`` is unknown or a range is wrong.
+        ValueError: when ``module`` is unknown, a range is wrong, or ``min_visibility`` is negative.
 
     Example:
         >>> generator = RandSynthFM((64, 64), native_size=(48, 96)).set_random_state(seed=0)
@@ -81,6 +87,7 @@ class RandSynthFM(RandGenerator):
         anatomy: RandAnatomy | None = None,
         acquisition: RandAcquisition | None = None,
         anatomy_prob: float = 0.6,
+        min_visibility: float = 0.0,
         device: torch.device | str = "cpu",
     ) -> None:
         super().__init__(device)
@@ -100,6 +107,9 @@ class RandSynthFM(RandGenerator):
         self.acquisition = acquisition or RandAcquisition()
         anatomy_prob = check_probability("anatomy_prob", anatomy_prob)
         self.anatomy_prob = {"anatomy": 1.0, "all": anatomy_prob}.get(module, 0.0)
+        if min_visibility < 0.0:
+            raise ValueError(f"min_visibility must be at least 0, got {min_visibility}.")
+        self.min_visibility = float(min_visibility)
         self._share_random_state()
 
     def _share_random_state(self) -> None:
@@ -129,10 +139,11 @@ class RandSynthFM(RandGenerator):
             drawn = generator.params
             self.intensity.randomize_shapes(native, len(drawn.outlines), drawn.phantom is not None)
         acquisition = None
+        visibility = self.min_visibility if generator is self.anatomy else 0.0
         if self.anatomy_prob:
             self.acquisition.randomize(native)
             acquisition = self.acquisition.params
-        self.params = SampleParams(self.spatial_size, generator.params, self.intensity.params, acquisition)
+        self.params = SampleParams(self.spatial_size, generator.params, self.intensity.params, acquisition, visibility)
 
     def _draw_native_size(self) -> tuple[int, ...]:
         if self.native_size is None:

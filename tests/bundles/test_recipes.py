@@ -5,25 +5,32 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
+import monai_synthfm.networks as networks
 from tests.bundles.test_train import SMALL
 from tests.bundles.two_processes import run_in_two_processes
 
-RECIPE = Path(__file__).resolve().parents[2] / "configs" / "recipes" / "mobilesam_cpu.yaml"
+RECIPES = Path(__file__).resolve().parents[2] / "configs" / "recipes"
+RECIPE, SECOND_STAGE = RECIPES / "mobilesam_cpu.yaml", RECIPES / "mobilesam_cpu_faint.yaml"
+
+
+def settings_of(bundle_dir: Path, **options: Any) -> tuple[list[Path], dict[str, Any]]:
+    names = ("train.yaml", "train_cached.yaml", "multi_gpu_train.yaml")
+    ring = {"ring_gb": 0.01, "fresh_images": 4, "samples_per_epoch": 8, "val_interval": 1}
+    settings: dict[str, Any] = {**SMALL, **ring, "lr_scheduler#t_total": 20, **options}
+    del settings["device"]
+    return [*(bundle_dir / "configs" / name for name in names), RECIPE], settings
 
 
 @pytest.mark.slow
 def test_the_same_command_goes_on_and_writes_the_decoder(bundle_dir: Path, tmp_path: Path) -> None:
-    names = ("train.yaml", "train_cached.yaml", "multi_gpu_train.yaml")
-    configs = [*(bundle_dir / "configs" / name for name in names), RECIPE]
-    ring = {"ring_gb": 0.01, "fresh_images": 4, "samples_per_epoch": 8, "val_interval": 1}
-    options: dict[str, Any] = {**SMALL, **ring, "output_dir": tmp_path, "lr_scheduler#t_total": 20}
-    del options["device"]
+    configs, options = settings_of(bundle_dir, output_dir=tmp_path)
     run_in_two_processes(configs, {**options, "max_epochs": 1})
     first = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
     run_in_two_processes(configs, {**options, "max_epochs": 2})
@@ -33,3 +40,26 @@ def test_the_same_command_goes_on_and_writes_the_decoder(bundle_dir: Path, tmp_p
     decoder = torch.load(tmp_path / "decoder.pt", weights_only=True)
     assert {key for key in best if key.startswith("mask_decoder.")} == set(decoder)
     assert all(torch.equal(value, best[key].half()) for key, value in decoder.items())
+
+
+@pytest.mark.slow
+def test_the_second_stage_begins_with_the_decoder_of_the_first(bundle_dir: Path, tmp_path: Path) -> None:
+    configs, options = settings_of(bundle_dir, output_dir=tmp_path / "second", max_epochs=1, learning_rate=0.0)
+    del options["network_def"]
+    network = networks.MobileSam(image_size=options["image_size"], seed=3)
+    torch.save(network.state_dict(), tmp_path / "model.pt")
+    networks.export_decoder(tmp_path / "model.pt", tmp_path / "decoder.pt")
+    run_in_two_processes(
+        [*configs, SECOND_STAGE], {**options, "first_stage": tmp_path / "decoder.pt", "pretrained": None}
+    )
+    first, second = (torch.load(folder / "decoder.pt", weights_only=True) for folder in (tmp_path, tmp_path / "second"))
+    assert all(torch.equal(value, first[key]) for key, value in second.items())
+
+
+def test_the_script_runs_the_recipes_on_files_that_exist(tmp_path: Path) -> None:
+    script = (RECIPES.parents[1] / "scripts" / "train_mobilesam_cpu.sh").read_text()
+    named = {
+        name.replace("$configs", "bundles/synthfm_sam/configs") for name in re.findall(r"'([^']+[.]yaml)'", script)
+    }
+    assert {str(path.relative_to(RECIPES.parents[1])) for path in (RECIPE, SECOND_STAGE)} <= named
+    assert all((RECIPES.parents[1] / name).is_file() for name in named)

@@ -15,9 +15,10 @@ import torch
 from monai.data import MetaTensor
 from monai.transforms import Compose, EnsureChannelFirstd, Invertd, LoadImaged, Orientationd, RandRotate90d
 
+from monai_synthfm.synthesis.anatomy import AnatomyParams
 from monai_synthfm.synthesis.appearance import NOISES, AppearanceParams
 from monai_synthfm.synthesis.boundaries import CanvasParams
-from monai_synthfm.transforms import RandSynthFMIntensity, RandSynthFMIntensityd
+from monai_synthfm.transforms import RandAnatomy, RandSynthFMIntensity, RandSynthFMIntensityd
 
 
 def label_map(*size: int) -> torch.Tensor:
@@ -207,3 +208,53 @@ def test_negative_labels_are_refused() -> None:
 def test_as_many_image_keys_as_keys_are_needed() -> None:
     with pytest.raises(ValueError, match="image_keys must name one image for each of"):
         RandSynthFMIntensityd(["a", "b"], "image")
+
+
+def appearances(faint_prob: float, body_prob: float, number: int = 60) -> list[tuple[AnatomyParams, AppearanceParams]]:
+    anatomy = RandAnatomy((64, 64), body_prob=body_prob, whole_prob=0.0, like_prob=0.0, tissue_prob=0.0)
+    anatomy.set_random_state(seed=0)
+    intensity = RandSynthFMIntensity(faint_prob=faint_prob).set_random_state(seed=0)
+    drawn = []
+    for _ in range(number):
+        anatomy.randomize()
+        intensity.randomize_anatomy((64, 64), anatomy.params)
+        drawn.append((anatomy.params, intensity.params))
+    return drawn
+
+
+def organ_contrasts(drawn: list[tuple[AnatomyParams, AppearanceParams]]) -> list[float]:
+    return [
+        abs(appearance.base[number] - appearance.base[part.parent])
+        for anatomy, appearance in drawn
+        for number, part in enumerate(anatomy.parts, start=1)
+        if part.label
+    ]
+
+
+def test_faint_anatomies_have_fainter_organs_and_a_few_strong_ones() -> None:
+    plain, faint = (np.array(organ_contrasts(appearances(share, body_prob=0.5))) for share in (0.0, 1.0))
+    assert plain.min() >= 0.05
+    assert 0.015 <= faint.min() < 0.03
+    assert np.median(faint) < 0.5 * np.median(plain)
+    assert 0.02 < (faint > 0.3).mean() < 0.25
+
+
+def test_bodies_of_faint_anatomies_stand_out_from_black_ground() -> None:
+    for anatomy, appearance in appearances(1.0, body_prob=1.0):
+        bodies = [n for n, part in enumerate(anatomy.parts, start=1) if part.parent == 0 and part.label == 0]
+        if appearance.base[0] == 0.0:
+            assert all(0.15 <= appearance.base[number] <= 0.7 for number in bodies)
+
+
+def test_organs_of_faint_anatomies_do_not_lie_on_black_ground() -> None:
+    assert all(appearance.base[0] >= 0.15 for _, appearance in appearances(1.0, body_prob=0.0))
+
+
+def test_fainter_anatomies_are_quieter() -> None:
+    plain, faint = (
+        [noise.strength for _, appearance in appearances(share, 0.5, 200) for noise in appearance.noises]
+        for share in (0.0, 1.0)
+    )
+    assert min(plain) >= 0.005
+    assert 0.005 * 0.06 / 0.25 <= min(faint) < 0.003
+    assert np.median(faint) < np.median(plain)

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ import torch
 from monai.data import DataLoader, Dataset
 from monai.transforms import Compose, RandFlipd, ResizeD
 
+from monai_synthfm.synthesis.anatomy import AnatomyParams
 from monai_synthfm.synthesis.bezier import BezierShapesParams
 from monai_synthfm.synthesis.sample import BoundaryParams
 from monai_synthfm.transforms import (
@@ -158,3 +160,28 @@ def test_a_monai_pipeline_in_a_data_loader_follows_its_seed(workers: int) -> Non
     assert torch.equal(first, epoch(0))
     assert not torch.equal(first, epoch(1))
     assert len({tuple(image.flatten().tolist()) for image in first}) == 4
+
+
+def test_only_anatomies_lose_what_cannot_be_seen() -> None:
+    params = drawn(40, module="all", min_visibility=1.5)
+    kinds = {isinstance(one.structure, AnatomyParams): one.min_visibility for one in params}
+    assert kinds == {True: 1.5, False: 0.0}
+
+
+def test_instances_that_stay_are_the_visible_ones_of_all() -> None:
+    generator = RandSynthFM((96, 96), module="anatomy", native_size=None, min_visibility=1.5).set_random_state(seed=2)
+    fewer = 0
+    for _ in range(8):
+        image, labels = generator()
+        whole_image, whole = generator.replay(replace(generator.params, min_visibility=0.0))
+        assert torch.equal(image.as_tensor(), whole_image.as_tensor())
+        kept = labels.as_tensor() > 0
+        numbers = whole.as_tensor()[kept].unique()
+        assert torch.equal(torch.isin(whole.as_tensor(), numbers) & (whole.as_tensor() > 0), kept)
+        fewer += len(numbers) < int(whole.max())
+    assert fewer > 0
+
+
+def test_a_negative_visibility_is_refused() -> None:
+    with pytest.raises(ValueError, match="min_visibility must be at least 0, got -1"):
+        RandSynthFM((64, 64), min_visibility=-1.0)
