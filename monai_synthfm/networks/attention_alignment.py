@@ -41,12 +41,7 @@ def align_attention(decoder: nn.Module, gain: float = 2.0) -> None:
         >>> bool((attention.q_proj.weight == attention.k_proj.weight).all())
         True
     """
-    crossing = [
-        module
-        for name, module in decoder.named_modules()
-        if name.rpartition(".")[2]
-        in ("cross_attn_token_to_image", "cross_attn_image_to_token", "final_attn_token_to_image")
-    ]
+    crossing = [module for name, module in decoder.named_modules() if name.rpartition(".")[2] in _CROSSING]
     if not crossing:
         raise ValueError(f"decoder has no attention between prompts and image: {type(decoder).__name__}.")
     for attention in crossing:

@@ -130,6 +130,16 @@ def test_all_workflow_properties_are_found(bundle_dir: Path, tmp_path: Path, fil
     assert config.check_properties() == []
 
 
+@pytest.mark.parametrize("from_scratch", [True, False])
+def test_only_a_decoder_from_scratch_starts_with_aligned_attention(
+    bundle_dir: Path, tmp_path: Path, from_scratch: bool
+) -> None:
+    config = workflow(bundle_dir, tmp_path, reset_decoder=from_scratch)
+    config.initialize()
+    attention = config.parser.get_parsed_content("network_def").mask_decoder.transformer.final_attn_token_to_image
+    assert torch.equal(attention.q_proj.weight, attention.k_proj.weight) is from_scratch
+
+
 def test_the_paper_settings_build_the_paper_training(bundle_dir: Path, tmp_path: Path) -> None:
     kept = ("image_size", "samples_per_epoch", "batch_size", "max_epochs")
     with pytest.MonkeyPatch.context() as patch:
