@@ -18,7 +18,7 @@ from PIL import Image
 
 from monai_synthfm.data import SynthFM3DDataset, SynthFMDataset
 from monai_synthfm.data.datasets import IndexedDataset
-from monai_synthfm.transforms import MedSAMIntensity, RandSynthFM, RandSynthFM3D
+from monai_synthfm.transforms import MedSAMIntensity, RandSynthFM, RandSynthFM3D, RandSynthFMIntensity
 from monai_synthfm.transforms.synthfm import MODULES
 from monai_synthfm.transforms.volume_presets import VOLUME_PRESETS
 
@@ -31,6 +31,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("output", type=Path, help="PNG file to write")
     parser.add_argument("--module", default="both", choices=MODULES)
+    parser.add_argument("--faint", action="store_true", help="faint anatomies, instances that cannot be seen left out")
     parser.add_argument("--number", type=int, default=32, help="number of samples")
     parser.add_argument("--columns", type=int, default=8, help="samples in a row")
     parser.add_argument("--size", type=int, default=512, help="side of a sample in pixels")
@@ -45,7 +46,9 @@ def main() -> None:
         return
 
     size = (arguments.size, arguments.size)
-    dataset = SynthFMDataset(arguments.number, size, arguments.seed, generator=RandSynthFM(size, arguments.module))
+    faint = {"intensity": RandSynthFMIntensity(faint_prob=1.0), "min_visibility": 1.5} if arguments.faint else {}
+    generator = RandSynthFM(size, arguments.module, **faint)
+    dataset = SynthFMDataset(arguments.number, size, arguments.seed, generator=generator)
     pictures = [] if arguments.real is None else real_slices(arguments.real, arguments.columns)
     samples = [dataset[index] for index in range(arguments.number)]
     for start in range(0, arguments.number, arguments.columns):
