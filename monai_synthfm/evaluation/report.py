@@ -39,6 +39,7 @@ from monai_synthfm.evaluation.tables import (
     interaction_table,
     paper_table,
     score_table,
+    shortfall_table,
 )
 
 __all__ = ["write_report"]
@@ -193,6 +194,8 @@ def _comparisons(tables: _Tables, rows: pd.DataFrame) -> Iterable[str]:
             "Paired by patient, same masks and clicks. Holm: adjusted for all rows of this table. Interval: bootstrap "
             "over patients (BCa). The paper reports the t-test."
         )
+        caption = "Number of structures with a DSC more than 3 points below that of the best other model"
+        yield tables.add("shortfalls", caption, shortfall_table(rows))
         by_modality = comparison_table(compare_models(rows, by=("modality", "prompts")))
         yield tables.add("comparisons_by_modality", "Every model against every other by modality (DSC)", by_modality)
         by_structure = comparison_table(compare_models(rows))

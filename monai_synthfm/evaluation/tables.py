@@ -27,6 +27,7 @@ __all__ = [
     "paper_table",
     "published",
     "score_table",
+    "shortfall_table",
 ]
 
 PAPER_PROMPTS: tuple[str, ...] = tuple(f"{positive}p{negative}n" for positive, negative in PAPER_CLICK_PAIRS)
@@ -175,6 +176,30 @@ def comparison_table(comparisons: pd.DataFrame) -> pd.DataFrame:
         table[name] = [f"{p:.3g}" for p in comparisons[column]]
         table[f"{name}, Holm"] = [f"{p:.3g}" for p in comparisons[f"{column}_holm"]]
     return table.assign(note=comparisons.note)
+
+
+def shortfall_table(rows: pd.DataFrame, margin: float = 0.03) -> pd.DataFrame:
+    """
+    Count the structures for which a model's mean DSC lies more than a margin below that of the best other model.
+
+    Args:
+        rows: the table of rows.
+        margin: difference of DSC, 0 to 1.
+
+    Returns:
+        Rows by modality and model, a column for each of the prompts; a cell reads "2 of 9" where 9 structures have a
+        figure of this model and of another one. With fewer than two models, an empty table.
+    """
+    means = summarise(rows).pivot(index=["modality", "structure", "prompts"], columns="model", values="mean")
+    means = means[means.notna().sum(axis=1) > 1]
+    if means.empty:
+        return pd.DataFrame()
+    best_other = pd.DataFrame({model: means.drop(columns=model).max(axis=1) for model in means}).rename_axis(
+        columns="model"
+    )
+    short = (means < best_other - margin).where(means.notna()).stack().groupby(["modality", "model", "prompts"])
+    texts = short.sum().astype(int).astype(str) + " of " + short.count().astype(str)
+    return texts.unstack("prompts").fillna("")
 
 
 def _spread(means: pd.DataFrame, index: list[str]) -> pd.DataFrame:

@@ -22,6 +22,7 @@ from monai_synthfm.evaluation.tables import (
     paper_table,
     published,
     score_table,
+    shortfall_table,
 )
 from tests.evaluation.made_rows import random_rows, row
 
@@ -171,3 +172,34 @@ def test_comparisons_are_given_in_percent_with_their_interval() -> None:
     assert float(table["p t-test"].iloc[0]) == pytest.approx(first.p_ttest, rel=0.005)
     assert float(table["p Wilcoxon, Holm"].iloc[0]) == pytest.approx(first.p_wilcoxon_holm, rel=0.005)
     assert comparison_table(compare_models(random_rows(models=("a",)))).empty
+
+
+def test_shortfalls_count_the_structures_of_a_hand_made_case() -> None:
+    dsc = {  # of the structures liver, spleen and aorta
+        ("a", "box"): (0.90, 0.50, 0.70),
+        ("b", "box"): (0.92, 0.60, 0.50),
+        ("c", "box"): (0.80, 0.58, 0.10),
+        ("a", "1p0n"): (0.10, 0.10, 0.10),
+        ("b", "1p0n"): (0.10, 0.10, 0.10),
+        ("c", "1p0n"): (0.14, 0.10, 0.10),
+    }
+    rows = make_rows(
+        row(model=model, prompts=prompts, structure=structure, dsc=value)
+        for (model, prompts), values in dsc.items()
+        for structure, value in zip(("liver", "spleen", "aorta"), values, strict=True)
+    )
+    table = shortfall_table(rows)
+    assert table.index.tolist() == [("ct", name) for name in "abc"]
+    assert table["box"].tolist() == ["1 of 3", "1 of 3", "2 of 3"]
+    assert table["1p0n"].tolist() == ["1 of 3", "1 of 3", "0 of 3"]
+    assert shortfall_table(rows, margin=0.5)["box"].tolist() == ["0 of 3", "0 of 3", "1 of 3"]
+
+
+def test_structures_of_one_model_alone_are_no_shortfalls() -> None:
+    rows = [row(model="a", dsc=0.1), row(model="b", dsc=0.9), row(model="a", structure="spleen", dsc=0.1)]
+    table = shortfall_table(make_rows([*rows, row(model="a", modality="mr", prompts="box")]))
+    assert table["1p0n"].to_dict() == {("ct", "a"): "1 of 1", ("ct", "b"): "0 of 1"}
+
+
+def test_a_model_alone_falls_short_of_nothing() -> None:
+    assert shortfall_table(make_rows([row(model="a")])).empty
