@@ -83,9 +83,9 @@ def build_network(
     known = MODELS[name]
     if checkpoint is not None and not Path(checkpoint).is_file():
         raise FileNotFoundError(f"checkpoint {checkpoint} of model {name} does not exist.")
-    if checkpoint is None and known.weights is None:
-        raise ValueError(f"model {name} needs the file of its published weights as checkpoint.")
     whole = checkpoint is not None and any(key.startswith("image_encoder.") for key in load_state(checkpoint))
+    if known.weights is None and not whole:
+        raise ValueError(f"model {name} needs the file of its published weights as checkpoint.")
     return known.network(
         **known.options,
         pretrained=checkpoint if whole else known.weights,

@@ -15,6 +15,7 @@ from monai_synthfm.evaluation.provenance import Provenance
 from monai_synthfm.evaluation.replay import RowReplay
 from monai_synthfm.evaluation.report import write_report
 from monai_synthfm.evaluation.runner import EvaluationRunner
+from monai_synthfm.evaluation.tables import published
 
 __all__ = ["RunReport"]
 
@@ -27,9 +28,14 @@ class RunReport:
         title: of the page.
         paper_tables: numbers of tables of the paper to lay ours beside.
         gallery: draw the worst, the median and the best answers, which are made again for it.
+
+    Raises:
+        ValueError: when the paper has no such table of scores.
     """
 
     def __init__(self, title: str, paper_tables: Sequence[int] = (), gallery: bool = True) -> None:
+        for number in paper_tables:
+            published(number)  # an unknown one is refused before the evaluation runs, not after
         self.title, self.paper_tables, self.gallery = title, list(paper_tables), gallery
 
     def __call__(self, runner: EvaluationRunner, rows: pd.DataFrame) -> Path:

@@ -1,0 +1,104 @@
+# Copyright (c) monai_synthfm contributors
+# Licensed under the Apache License, Version 2.0 (http://www.apache.org/licenses/LICENSE-2.0).
+# SPDX-License-Identifier: Apache-2.0
+"""Known models: the weights they belong to, and what is handed on to the network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from monai_synthfm.evaluation.models import MODELS, KnownModel, build_network, open_model
+from monai_synthfm.networks import Sam, ViTSize
+from monai_synthfm.networks.weights import WEIGHTS
+from monai_synthfm.prompts import Prompts
+from tests.evaluation.stand_ins import tiny_sam
+
+TINY = ViTSize(embed_dim=32, depth=2, num_heads=2, global_attn_indexes=(1,))
+CLICK = Prompts(torch.tensor([[[20.0, 12.0]]]), torch.tensor([[1]]))
+
+
+@pytest.fixture
+def published(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, torch.Tensor]:
+    """Published weights of a model named ``tiny``, and a model ``unpublished`` for which there are none."""
+    state = tiny_sam(1).state_dict()
+    torch.save(state, tmp_path / "published.pt")
+    monkeypatch.setitem(MODELS, "tiny", KnownModel(Sam, str(tmp_path / "published.pt"), {"model": TINY}))
+    monkeypatch.setitem(MODELS, "unpublished", KnownModel(Sam, None, {"model": TINY, "preprocessing": "medsam"}))
+    return state
+
+
+def test_every_published_file_makes_the_model_that_it_was_published_for() -> None:
+    built_with = {
+        known.weights: " ".join([known.network.__name__, *(v for k, v in known.options.items() if k == "model")])
+        for known in MODELS.values()
+        if known.weights is not None
+    }
+    assert built_with == {name: weights.network for name, weights in WEIGHTS.items()}
+    assert [name for name, known in MODELS.items() if known.weights is None] == ["medsam"]
+
+
+def test_a_known_model_has_its_published_weights_and_the_settings_asked_for(published: dict[str, torch.Tensor]) -> None:
+    network = build_network("tiny", image_size=64, multimask="always")
+    assert isinstance(network, Sam)
+    assert (network.image_size, network.preprocessing, network.multimask) == (64, "sam", "always")
+    assert all(torch.equal(value, published[key]) for key, value in network.state_dict().items())
+    assert build_network("tiny", image_size=32).image_size == 32
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_a_whole_checkpoint_makes_a_model_without_published_weights(
+    tmp_path: Path, published: dict[str, torch.Tensor], wrapped: bool
+) -> None:
+    state = tiny_sam(2).state_dict()
+    torch.save({"model": state} if wrapped else state, tmp_path / "own.pt")
+    network = build_network("unpublished", tmp_path / "own.pt", image_size=64)
+    assert network.preprocessing == "medsam"
+    assert all(torch.equal(value, state[key]) for key, value in network.state_dict().items())
+
+
+def test_a_whole_checkpoint_must_be_whole(tmp_path: Path, published: dict[str, torch.Tensor]) -> None:
+    torn = {key: value for key, value in tiny_sam().state_dict().items() if not key.startswith("prompt_encoder.")}
+    torch.save(torn, tmp_path / "torn.pt")
+    with pytest.raises(ValueError, match=r"torn\.pt: these weights do not fit Sam: \d+ keys are missing"):
+        build_network("tiny", tmp_path / "torn.pt", image_size=64)
+
+
+def test_a_decoder_alone_does_not_make_a_model_without_published_weights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(MODELS, "unpublished", KnownModel(Sam, None, {"model": ViTSize(32, 2, 2, (1,))}))
+    decoder = {key: value for key, value in tiny_sam().state_dict().items() if key.startswith("mask_decoder.")}
+    torch.save(decoder, tmp_path / "decoder.pt")
+    with pytest.raises(ValueError, match="model unpublished needs the file of its published weights"):
+        build_network("unpublished", tmp_path / "decoder.pt", image_size=64)
+
+
+def test_an_opened_model_answers_as_the_published_network_with_the_decoder_of_the_checkpoint(
+    tmp_path: Path, published: dict[str, torch.Tensor]
+) -> None:
+    decoder = {key: value for key, value in tiny_sam(3).state_dict().items() if key.startswith("mask_decoder.")}
+    torch.save(decoder, tmp_path / "decoder.pt")
+    model = open_model("tiny", tmp_path / "decoder.pt", 64, "single_click", label="trained")
+    network = tiny_sam(1).eval()
+    network.load_state_dict({**published, **decoder})
+    image = torch.rand(1, 40, 50)
+    answer = model.segment(model.encode(image), CLICK)
+    with torch.no_grad():
+        embedding = network.encode(image[None])
+        expected = network.decode(embedding, CLICK.batched(), "single_click")
+    torch.testing.assert_close(answer.logits[:, 0], expected[0])
+    assert not torch.allclose(expected, network.decode(embedding, CLICK.batched(), "never"))
+    described = model.describe()
+    assert (described["image_size"], described["multimask"], described["amp"]) == (64, "single_click", False)
+
+
+def test_opening_needs_no_weights_until_the_first_image() -> None:
+    model = open_model("medsam")
+    with pytest.raises(ValueError, match=r"model medsam needs the file of its published weights as checkpoint\."):
+        model.encode(torch.rand(1, 20, 20))
+    model = open_model("minisam", "nowhere.pt")
+    with pytest.raises(FileNotFoundError, match=r"checkpoint nowhere\.pt of model minisam does not exist\."):
+        model.describe()
