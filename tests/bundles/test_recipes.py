@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,11 @@ def test_the_same_command_goes_on_and_writes_the_decoder(bundle_dir: Path, tmp_p
     decoder = torch.load(tmp_path / "decoder.pt", weights_only=True)
     assert {key for key in best if key.startswith("mask_decoder.")} == set(decoder)
     assert all(torch.equal(value, best[key].half()) for key, value in decoder.items())
+    # a training that is at its end stays there: a script that runs two stages passes by the first one
+    run_in_two_processes(configs, {**options, "max_epochs": 2})
+    third = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
+    assert third["epoch"] == 2
+    assert all(torch.equal(value, third["network"][key]) for key, value in second["network"].items())
 
 
 @pytest.mark.slow
@@ -63,3 +69,8 @@ def test_the_script_runs_the_recipes_on_files_that_exist(tmp_path: Path) -> None
     }
     assert {str(path.relative_to(RECIPES.parents[1])) for path in (RECIPE, SECOND_STAGE)} <= named
     assert all((RECIPES.parents[1] / name).is_file() for name in named)
+
+
+def test_the_card_names_the_hash_of_the_decoder_that_ships(bundle_dir: Path) -> None:
+    digest = hashlib.sha256((bundle_dir / "models" / "model.pt").read_bytes()).hexdigest()
+    assert digest in (bundle_dir / "docs" / "README.md").read_text()
