@@ -20,9 +20,9 @@ def edge_visibility(image: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Te
     .. math:: E_k = \operatorname{mean}_{(p, q) \in \partial_k} | \bar I(q) - \bar I(p) |, \quad
         N_k = \operatorname{mean}_{(p, q) \in k} | \bar I(q) - \bar I(p) |
 
-    with pairs (p, q) of pixels 2 r - 1 apart in a row or column, I averaged over squares of r pixels; the middle of a
-    pair of the first kind lies on the edge of instance k, a pair of the second kind lies in it. Texture and noise
-    raise both, contrast raises only the first.
+    with pairs (p, q) of pixels 2 r - 1 apart in a row or column, I averaged over squares of side r (made odd); the
+    middle of a pair of the first kind lies on the edge of instance k, a pair of the second kind lies in it. Texture and
+    noise raise both, contrast raises only the first.
 
     Args:
         image: ``[H, W]`` floating point.

@@ -162,7 +162,7 @@ class RandSynthFMIntensity(RandGenerator):
     def _draw_faint_contrast(self) -> tuple[float, float]:
         """A range of contrasts of which the upper end is random, too."""
         high = draw_log_uniform(self.R, (min(_FAINT_LIMIT, self.contrast[1]), self.contrast[1]))
-        return max(_FAINTEST, high / 8.0), high
+        return min(max(_FAINTEST, high / 8.0), high), high
 
     def _draw_beside(self, value: float, contrast: Sequence[float], brighter: float = 0.5) -> float:
         """An intensity at a random distance from another one, above 0; bright ones may exceed 1 (bone, contrast)."""

@@ -210,10 +210,12 @@ def test_as_many_image_keys_as_keys_are_needed() -> None:
         RandSynthFMIntensityd(["a", "b"], "image")
 
 
-def appearances(faint_prob: float, body_prob: float, number: int = 60) -> list[tuple[AnatomyParams, AppearanceParams]]:
+def appearances(
+    faint_prob: float, body_prob: float, number: int = 60, **settings: Any
+) -> list[tuple[AnatomyParams, AppearanceParams]]:
     anatomy = RandAnatomy((64, 64), body_prob=body_prob, whole_prob=0.0, like_prob=0.0, tissue_prob=0.0)
     anatomy.set_random_state(seed=0)
-    intensity = RandSynthFMIntensity(faint_prob=faint_prob).set_random_state(seed=0)
+    intensity = RandSynthFMIntensity(faint_prob=faint_prob, **settings).set_random_state(seed=0)
     drawn = []
     for _ in range(number):
         anatomy.randomize()
@@ -258,3 +260,8 @@ def test_fainter_anatomies_are_quieter() -> None:
     assert min(plain) >= 0.005
     assert 0.005 * 0.06 / 0.25 <= min(faint) < 0.003
     assert np.median(faint) < np.median(plain)
+
+
+def test_contrasts_that_are_small_already_get_no_larger() -> None:
+    contrasts = organ_contrasts(appearances(1.0, body_prob=0.5, contrast=(0.002, 0.01)))
+    assert max(contrasts) <= 0.01 + 1e-9
