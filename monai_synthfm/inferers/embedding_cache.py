@@ -86,6 +86,8 @@ class EmbeddingCache(MutableMapping[int, ImageEmbedding]):
 
     def _open(self, text: str, on_stale: str) -> None:
         path = self.folder / _SIGNATURE
+        # looked at before the signature: what another writer puts there comes after its signature
+        occupied = any(self.folder.glob("[!.]*"))
         if path.exists():
             found = _read_signature(path)
             if found == self.signature:
@@ -96,7 +98,7 @@ class EmbeddingCache(MutableMapping[int, ImageEmbedding]):
                     "Choose another folder, delete this one, or let it be replaced."
                 )
             _unlink(self.folder.glob("slice-*.npz"))
-        elif self.folder.exists() and any(self.folder.glob("[!.]*")):
+        elif occupied:
             raise ValueError(f"embedding cache {self.folder}: the folder is not empty and holds no {_SIGNATURE}.")
         with staged_files(self.folder) as stage:
             (stage / _SIGNATURE).write_text(text, encoding="utf-8")
