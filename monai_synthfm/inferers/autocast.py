@@ -31,7 +31,8 @@ class AutocastInferer(Inferer):
     def __init__(self, amp: bool = True) -> None:
         self.amp = amp
 
-    def __call__(self, inputs: torch.Tensor, network: torch.nn.Module, *args: Any, **kwargs: Any) -> torch.Tensor:
-        """Return ``network(inputs, *args, **kwargs)`` as float32."""
+    def __call__(self, inputs: torch.Tensor, network: torch.nn.Module, *args: Any, **kwargs: Any) -> Any:
+        """Return ``network(inputs, *args, **kwargs)``, a tensor or a tuple of them, as float32."""
         with torch.autocast(inputs.device.type, dtype=torch.bfloat16, enabled=self.amp):
-            return network(inputs, *args, **kwargs).float()
+            result = network(inputs, *args, **kwargs)
+            return tuple(part.float() for part in result) if isinstance(result, tuple) else result.float()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from monai_synthfm.networks.attention_alignment import align_attention
 from monai_synthfm.networks.fetch import sha256_of
+from monai_synthfm.networks.mask_alternatives import start_alternatives
 from monai_synthfm.networks.memory_bank import MemoryBank, SliceMemory, TrackedMasks
 from monai_synthfm.networks.mobile_sam import MobileSam
 from monai_synthfm.networks.onnx_encoder import OnnxImageEncoder, use_onnx_encoder
@@ -38,5 +39,6 @@ __all__ = [
     "find_weights",
     "load_state",
     "sha256_of",
+    "start_alternatives",
     "use_onnx_encoder",
 ]

@@ -21,6 +21,10 @@ class EmbeddingDecoder(nn.Module):
         network: whose features and decoder.
         image_size: side in pixels of the square images, which is that of the network's input.
         upsample: give logits in the images' size instead of the decoder's low resolution.
+        alternatives: give the alternative masks and predicted IoU, too, which the loss of an ambiguous prompt needs.
+
+    Raises:
+        ValueError: when both ``upsample`` and ``alternatives`` are asked for.
 
     Example:
         >>> from monai_synthfm.networks import MobileSam
@@ -30,11 +34,16 @@ class EmbeddingDecoder(nn.Module):
         torch.Size([1, 2, 16, 16])
     """
 
-    def __init__(self, network: Promptable, image_size: int, upsample: bool = False) -> None:
+    def __init__(
+        self, network: Promptable, image_size: int, upsample: bool = False, alternatives: bool = False
+    ) -> None:
         super().__init__()
+        if upsample and alternatives:
+            raise ValueError("upsample is for one mask of an object: it cannot go with alternatives.")
         self.network = network
         self.image_size = image_size
         self.upsample = upsample
+        self.alternatives = alternatives
 
     def forward(
         self,
@@ -43,7 +52,7 @@ class EmbeddingDecoder(nn.Module):
         point_labels: torch.Tensor | None = None,
         boxes: torch.Tensor | None = None,
         masks: torch.Tensor | None = None,
-    ) -> torch.Tensor:
+    ) -> torch.Tensor | tuple[torch.Tensor, torch.Tensor]:
         """Segment the prompted objects.
 
         Args:
@@ -54,9 +63,13 @@ class EmbeddingDecoder(nn.Module):
             masks: ``[B, N, 1, h, w]``.
 
         Returns:
-            logits ``[B, N, h', w']`` at low resolution, or ``[B, N, image_size, image_size]`` with ``upsample``.
+            logits ``[B, N, h', w']`` at low resolution, or ``[B, N, image_size, image_size]`` with ``upsample``; with
+            ``alternatives`` those of all masks and their IoU, see :meth:`Promptable.predict_masks`.
         """
         size = (self.image_size, self.image_size)
         embedding = ImageEmbedding(features.float(), original_size=size, input_size=size)
-        logits = self.network.decode(embedding, Prompts(points, point_labels, boxes, masks))
+        prompts = Prompts(points, point_labels, boxes, masks)
+        if self.alternatives:
+            return self.network.predict_masks(embedding, prompts)
+        logits = self.network.decode(embedding, prompts)
         return self.network.postprocess(logits, embedding) if self.upsample else logits

@@ -18,7 +18,9 @@ from tests.bundles.test_train import SMALL
 from tests.bundles.two_processes import run_in_two_processes
 
 RECIPES = Path(__file__).resolve().parents[2] / "configs" / "recipes"
-RECIPE, SECOND_STAGE = RECIPES / "mobilesam_cpu.yaml", RECIPES / "mobilesam_cpu_faint.yaml"
+RECIPE = RECIPES / "mobilesam_cpu.yaml"
+SECOND_STAGE = RECIPES / "mobilesam_cpu_faint.yaml"
+THIRD_STAGE = RECIPES / "mobilesam_cpu_multimask.yaml"
 
 
 def settings_of(bundle_dir: Path, **options: Any) -> tuple[list[Path], dict[str, Any]]:
@@ -62,12 +64,34 @@ def test_the_second_stage_begins_with_the_decoder_of_the_first(bundle_dir: Path,
     assert all(torch.equal(value, first[key]) for key, value in second.items())
 
 
+@pytest.mark.slow
+def test_the_third_stage_begins_with_the_decoder_of_the_second_and_alternatives_near_its_mask(
+    bundle_dir: Path, tmp_path: Path
+) -> None:
+    still = {"max_epochs": 1, "learning_rate": 0.0, "fresh_images": 4}
+    configs, options = settings_of(bundle_dir, output_dir=tmp_path / "third", **still)
+    del options["network_def"]
+    network = networks.MobileSam(image_size=options["image_size"], seed=3)
+    torch.save(network.state_dict(), tmp_path / "model.pt")
+    networks.export_decoder(tmp_path / "model.pt", tmp_path / "decoder.pt")
+    stages = {"first_stage": "unused.pt", "second_stage": tmp_path / "decoder.pt", "pretrained": None}
+    run_in_two_processes([*configs, SECOND_STAGE, THIRD_STAGE], {**options, **stages})
+    second, third = (torch.load(folder / "decoder.pt", weights_only=True) for folder in (tmp_path, tmp_path / "third"))
+    same = {key for key, value in third.items() if torch.equal(value, second[key])}
+    changed = {key.split(".")[1] for key in third.keys() - same}
+    assert changed == {"mask_tokens", "output_hypernetworks_mlps"}
+    first, *others = third["mask_decoder.mask_tokens.weight"].float()
+    assert torch.equal(first.half(), second["mask_decoder.mask_tokens.weight"][0])
+    assert all(0.2 < (other - first).std() < 0.4 for other in others)
+
+
 def test_the_script_runs_the_recipes_on_files_that_exist(tmp_path: Path) -> None:
     script = (RECIPES.parents[1] / "scripts" / "train_mobilesam_cpu.sh").read_text()
-    named = {
+    named = [
         name.replace("$configs", "bundles/synthfm_sam/configs") for name in re.findall(r"'([^']+[.]yaml)'", script)
-    }
-    assert {str(path.relative_to(RECIPES.parents[1])) for path in (RECIPE, SECOND_STAGE)} <= named
+    ]
+    stages = [str(path.relative_to(RECIPES.parents[1])) for path in (RECIPE, SECOND_STAGE, THIRD_STAGE)]
+    assert named[-3:] == stages
     assert all((RECIPES.parents[1] / name).is_file() for name in named)
 
 

@@ -32,3 +32,13 @@ def test_gradients_reach_the_parameters_through_autocast() -> None:
     layer = torch.nn.Linear(2, 1, bias=False)
     AutocastInferer()(torch.tensor([[2.0, 3.0]]), layer).sum().backward()
     torch.testing.assert_close(layer.weight.grad, torch.tensor([[2.0, 3.0]]))
+
+
+def test_a_tuple_of_results_is_made_float32_one_by_one() -> None:
+    class Twice(torch.nn.Module):
+        def forward(self, image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+            return image @ image, image @ image @ image
+
+    two, three = AutocastInferer()(2.0 * torch.eye(2), Twice())
+    assert two.dtype == three.dtype == torch.float32
+    torch.testing.assert_close((two, three), (4.0 * torch.eye(2), 8.0 * torch.eye(2)))

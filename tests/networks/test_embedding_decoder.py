@@ -5,10 +5,12 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 
-from monai_synthfm.networks import Sam
+from monai_synthfm.networks import ImageEmbedding, Sam
 from monai_synthfm.networks.embedding_decoder import EmbeddingDecoder
+from monai_synthfm.prompts import Prompts
 
 PROMPTS = {
     "points": torch.tensor([[[[20.0, 30.0]], [[50.0, 9.0]]]]),
@@ -38,3 +40,18 @@ def test_it_trains_the_networks_own_decoder_and_leaves_frozen_parts_alone(tiny_s
     decoder(torch.randn(1, 256, 4, 4), **PROMPTS).square().mean().backward()
     trained = {name.split(".")[0] for name, value in tiny_sam.named_parameters() if value.grad is not None}
     assert trained == {"mask_decoder"}
+
+
+def test_alternatives_are_all_masks_and_their_iou(tiny_sam: Sam) -> None:
+    features = torch.randn(1, 256, 4, 4)
+    with torch.no_grad():
+        logits, iou = EmbeddingDecoder(tiny_sam, 64, alternatives=True)(features, **PROMPTS)
+        expected = tiny_sam.predict_masks(ImageEmbedding(features, (64, 64), (64, 64)), Prompts(**PROMPTS))
+    assert logits.shape == (1, 2, 4, 16, 16)
+    assert torch.equal(logits, expected[0])
+    assert torch.equal(iou, expected[1])
+
+
+def test_alternatives_in_the_images_size_are_refused(tiny_sam: Sam) -> None:
+    with pytest.raises(ValueError, match="upsample is for one mask of an object"):
+        EmbeddingDecoder(tiny_sam, 64, upsample=True, alternatives=True)
