@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from math import gcd
+
 import torch
 
 __all__ = ["PERCENTILES", "stretch_quantiles"]
@@ -30,5 +32,8 @@ def stretch_quantiles(
     """
     values = (image if seen is None else seen).flatten()
     step = max(1, values.numel() // _MAX_SAMPLES)
+    # slices lie next to each other in memory: a step that shares a factor with their number leaves some out
+    while image.ndim == 3 and gcd(step, image.shape[-1]) > 1:
+        step += 1
     low, high = torch.quantile(values[::step], torch.tensor(quantiles, device=image.device))
     return (image - low).div_(high - low).clamp_(0.0, 1.0) if high > low else image.clamp(0.0, 1.0)

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 
 from monai_synthfm.synthesis.window import stretch_quantiles
@@ -24,6 +25,14 @@ def test_only_what_is_seen_counts():
     expected = np.clip((IMAGE - low) / (high - low), 0, 1)
     image = torch.from_numpy(IMAGE)
     assert np.allclose(stretch_quantiles(image, seen=image[:10]).numpy(), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(512, 512, 4), (256, 300, 6), (512, 512, 9)])
+def test_all_slices_of_a_large_volume_count(shape: tuple[int, int, int]):
+    """Each slice is of one value, so that a slice left out would not be found between the others."""
+    values = torch.arange(shape[2], dtype=torch.float32)
+    image = stretch_quantiles(values.expand(shape))
+    assert torch.allclose(image, (values / (shape[2] - 1)).expand(shape), atol=1e-6)
 
 
 def test_a_constant_image_keeps_its_value():
