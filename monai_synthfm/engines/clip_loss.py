@@ -58,7 +58,8 @@ class ClipLoss(nn.Module):
         held = slices.flatten(3).any(dim=3)
         loss = self.object_weight * F.binary_cross_entropy_with_logits(masks.object_scores, held.to(slices.dtype))
         if not held.any():
-            return loss
+            # data-parallel training waits for gradients of all that took part, if only zeros
+            return loss + 0.0 * (masks.logits.sum() + masks.iou.sum())
         wanted = slices[held][:, None]
         true_iou = _iou(masks.candidates[held], wanted.mT)
         loss = loss + self.iou_weight * F.l1_loss(masks.iou[held], true_iou)

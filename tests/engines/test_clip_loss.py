@@ -52,6 +52,15 @@ def test_it_is_mean_dice_and_iou_error_of_present_slices_and_mean_cross_entropy_
     assert loss.item() == pytest.approx(np.mean(dice) + 0.3 * np.mean(error) + 0.5 * np.mean(entropy), rel=1e-5)
 
 
+def test_without_any_object_all_parts_get_a_gradient_of_zeros_for_data_parallel_training(masks: ClipMasks) -> None:
+    ClipLoss()(masks, torch.zeros(2, 3, 6, 5, 4)).backward()
+    for part in (masks.logits, masks.iou):
+        assert part.grad is not None
+        assert (part.grad == 0).all()
+    assert masks.object_scores.grad is not None
+    assert (masks.object_scores.grad != 0).all()
+
+
 def test_masks_of_slices_without_the_object_get_no_gradient(masks: ClipMasks, target: torch.Tensor) -> None:
     ClipLoss()(masks, target).backward()
     held = target.bool().flatten(2, 3).any(2)[:, :, None, None, :].expand_as(target)
