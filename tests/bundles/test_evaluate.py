@@ -166,8 +166,13 @@ def test_experiments_of_the_paper_end_with_its_tables(
     published = {"paper_table1": ["SAM", "SynthFM"], "paper_table2_ablation": ["shape", "boundary", "both"]}
     labels = published.get(name, ["MedSAM", "SynthFM"])
     # the config's own labels, on a network that needs no weights
-    parser.update({"synthfm_checkpoint": "model.pt"})
+    given = ["synthfm_checkpoint"] if name != "paper_table2_ablation" else labels
+    parser.update(dict.fromkeys(given, "model.pt"))
     assert [model.name for model in parser.get_parsed_content("models")] == labels
+    # a decoder that is not given is left out, not replaced by the published one
+    parser.update({given[-1]: None})
+    parser.parse(True)
+    assert [model.name for model in parser.get_parsed_content("models")] == labels[:-1]
     parser.read_config(parser.get())
     model = {"_target_": "monai_synthfm.evaluation.predictors.NetworkPredictor", "network": network["network_def"]}
     parser.update(
