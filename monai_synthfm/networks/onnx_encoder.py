@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -30,7 +32,7 @@ class OnnxImageEncoder(nn.Module):
     """Run an ``encoder.onnx`` of :func:`~monai_synthfm.networks.onnx_export.export_onnx`, for inference only.
 
     ONNX Runtime's graph optimisations are all on, and it uses as many threads as torch does when this is constructed.
-    The file's hash is in the state dict, so that kept embeddings are known to come from it.
+    A hash of the file and the providers is in the state dict, so that kept embeddings are known to come from them.
 
     Args:
         path: of the file.
@@ -43,14 +45,14 @@ class OnnxImageEncoder(nn.Module):
         ValueError: when a provider is not there, or the file is no encoder of a Sam or MobileSam.
     """
 
-    file_sha256: torch.Tensor
+    origin_sha256: torch.Tensor
 
     def __init__(self, path: str | Path, providers: Sequence[_Provider] | None = None) -> None:
         super().__init__()
         if not Path(path).is_file():
             raise FileNotFoundError(f"no ONNX encoder at {path}: export_onnx writes one.")
         if not _has_onnxruntime:
-            raise ImportError("an ONNX encoder needs onnxruntime: pip install monai-synthfm[onnx]")
+            raise ImportError("an ONNX encoder needs onnxruntime: pip install onnxruntime")
         wanted = [entry if isinstance(entry, str) else tuple(entry) for entry in providers or ()]
         names = [entry if isinstance(entry, str) else str(entry[0]) for entry in wanted]
         _check_providers(names, onnxruntime.get_available_providers())
@@ -69,7 +71,9 @@ class OnnxImageEncoder(nn.Module):
                 f"{path} is not the encoder of a Sam or MobileSam that export_onnx wrote: it takes {inputs} and gives "
                 f"{outputs}."
             )
-        self.register_buffer("file_sha256", torch.tensor(list(bytes.fromhex(sha256_of(Path(path)))), dtype=torch.uint8))
+        origin = json.dumps([sha256_of(Path(path)), wanted], sort_keys=True).encode()
+        digest = torch.tensor(list(hashlib.sha256(origin).digest()), dtype=torch.uint8)
+        self.register_buffer("origin_sha256", digest)
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         """Encode normalised square images ``[B, 3, S, S]``; the features are where the image is."""

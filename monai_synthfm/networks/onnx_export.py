@@ -85,7 +85,7 @@ def export_onnx(network: SamFamily | Sam2Image, folder: str | Path) -> tuple[Pat
     """
     encoder, decoder = graphs_of(network)
     if not optional_import("onnxscript")[1]:
-        raise ImportError("exporting to ONNX needs onnxscript: pip install monai-synthfm[onnx]")
+        raise ImportError("exporting to ONNX needs onnxscript: pip install onnxscript")
     metadata = {key: str(value) for key, value in describe_network(network).items()}
     metadata[ENCODER_HASH] = state_sha256(network.image_encoder)
     with staged_files(folder) as stage, eval_mode(network), torch.no_grad():

@@ -35,6 +35,17 @@ def test_kept_embeddings_of_torch_and_onnx_are_told_apart() -> None:
     assert described["weights_sha256"] != describe_network(network)["weights_sha256"]
 
 
+def test_kept_embeddings_of_two_providers_are_told_apart() -> None:
+    """Here both are the CPU; on a GPU one computes in half precision."""
+    _, encoder, _ = exported("MobileSam")
+    described = [
+        describe_network(use_onnx_encoder(new_network("MobileSam"), encoder, providers))["weights_sha256"]
+        for providers in (None, None, ["CPUExecutionProvider"], [("CPUExecutionProvider", {"one": "1"})])
+    ]
+    assert described[0] == described[1]
+    assert len(set(described)) == 3
+
+
 def test_no_path_leaves_the_network_in_torch() -> None:
     network = new_network("Sam")
     encoder = network.get_submodule("image_encoder")
@@ -86,5 +97,5 @@ def test_provider_whose_libraries_do_not_load_is_refused(monkeypatch: pytest.Mon
 def test_missing_runtime_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     _, encoder, _ = exported("MobileSam")
     monkeypatch.setattr(onnx_encoder, "_has_onnxruntime", False)
-    with pytest.raises(ImportError, match=r"needs onnxruntime: pip install monai-synthfm\[onnx\]"):
+    with pytest.raises(ImportError, match=r"needs onnxruntime: pip install onnxruntime"):
         OnnxImageEncoder(encoder)

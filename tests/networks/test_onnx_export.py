@@ -193,5 +193,5 @@ def test_other_networks_are_refused(tmp_path: Path) -> None:
 
 def test_missing_exporter_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(onnx_export, "optional_import", lambda name: (None, False))
-    with pytest.raises(ImportError, match=r"needs onnxscript: pip install monai-synthfm\[onnx\]"):
+    with pytest.raises(ImportError, match=r"needs onnxscript: pip install onnxscript"):
         export_onnx(small_sam(), tmp_path)
