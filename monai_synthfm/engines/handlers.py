@@ -17,6 +17,8 @@ from monai_synthfm.data.seeded_dataset import SeededDataset
 
 __all__ = ["EpochSetter", "GradientClipper", "TrainingProgress"]
 
+_SMOOTHING = 0.05  # weight of the newest loss in the running mean
+
 
 class EpochSetter:
     """Tell a seeded dataset which epoch begins: every epoch has new samples, and a resumed one has its own.
@@ -69,12 +71,10 @@ class TrainingProgress:
 
     Args:
         evaluator: whose key metric to show; None = no validation.
-        smoothing: weight of the newest loss in the running mean, in (0, 1].
     """
 
-    def __init__(self, evaluator: Engine | None = None, smoothing: float = 0.05) -> None:
+    def __init__(self, evaluator: Engine | None = None) -> None:
         self.evaluator = evaluator
-        self.smoothing = smoothing
         self.loss: float | None = None
         self.bar: tqdm | None = None
 
@@ -96,7 +96,7 @@ class TrainingProgress:
         if self.bar is None:
             return
         loss = engine.state.output["loss"].item()
-        self.loss = loss if self.loss is None else self.loss + self.smoothing * (loss - self.loss)
+        self.loss = loss if self.loss is None else self.loss + _SMOOTHING * (loss - self.loss)
         shown = {"loss": f"{self.loss:.3f}"}
         if self.evaluator is not None:
             shown |= {name: f"{value:.3f}" for name, value in self.evaluator.state.metrics.items()}

@@ -16,13 +16,13 @@ from monai_synthfm.inferers.mask_prompter import MaskPrompter
 from monai_synthfm.inferers.propagation import Propagation, SliceMasks
 from monai_synthfm.inferers.runs import Run, plan_runs
 from monai_synthfm.inferers.volume_slices import VolumeSlices
+from monai_synthfm.networks.preprocessing import as_logits
 from monai_synthfm.prompts import Prompts
 
 __all__ = ["MaskPropagation"]
 
 # Bounds the memory that masks of full size take while many objects are decoded.
 _OBJECTS_AT_ONCE = 16
-_KNOWN_LOGIT = 10.0
 
 
 @dataclass(frozen=True)
@@ -154,13 +154,13 @@ def _prompted(slices: VolumeSlices, index: int, here: SlicePrompts) -> Iterator[
     masks = empty if here.masks is None else here.masks
     rows = list(range(len(here.objects)))
     known = [k for k in rows if masks[k].any()]
-    taken = [k for k in known if not _has_click_or_box(here.prompts, k)]
+    taken = [k for k in known if not here.prompts.has_click_or_box(k)]
     for kind in (taken, [k for k in known if k not in taken], [k for k in rows if k not in known]):
         for start in range(0, len(kind), _OBJECTS_AT_ONCE):
             chunk = kind[start : start + _OBJECTS_AT_ONCE]
             drawn = masks[chunk].to(slices.volume.device)
             if kind is taken:
-                logits = torch.where(drawn, _KNOWN_LOGIT, -_KNOWN_LOGIT)
+                logits = as_logits(drawn)
             else:
                 logits = _decode(slices, index, _rows(here.prompts, chunk), drawn if kind[0] in known else None)
             yield SliceMasks(index, [here.objects[k] for k in chunk], logits)
@@ -172,11 +172,6 @@ def _decode(slices: VolumeSlices, index: int, prompts: Prompts, masks: torch.Ten
     if masks is not None:
         prompts = replace(prompts, masks=network.mask_prompt(masks, embedding))
     return network.postprocess(network.decode(embedding, prompts.batched()), embedding)[0]
-
-
-def _has_click_or_box(prompts: Prompts, k: int) -> bool:
-    clicked = prompts.point_labels is not None and bool((prompts.point_labels[k] >= 0).any())
-    return clicked or (prompts.boxes is not None and bool(prompts.boxes[k].isfinite().any()))
 
 
 def _rows(prompts: Prompts, rows: list[int]) -> Prompts:

@@ -163,17 +163,11 @@ def _groups(prompts: Mapping[int, SlicePrompts]) -> dict[tuple[tuple[int, bool, 
     for index, given in sorted(prompts.items()):
         for row, n in enumerate(given.objects):
             has_mask = given.masks is not None and bool(given.masks[row].any())
-            kinds[n].append((index, has_mask, _is_marked(given.prompts, row)))
+            kinds[n].append((index, has_mask, given.prompts.has_click_or_box(row)))
     groups = defaultdict(list)
     for n in sorted(kinds):
         groups[tuple(kinds[n])].append(n)
     return groups
-
-
-def _is_marked(prompts: Prompts, row: int) -> bool:
-    """Tell whether an object has a click or a box."""
-    clicked = prompts.point_labels is not None and bool((prompts.point_labels[row] >= 0).any())
-    return clicked or (prompts.boxes is not None and bool(prompts.boxes[row].isfinite().all()))
 
 
 def _inputs(
@@ -185,7 +179,7 @@ def _inputs(
     prompts = Prompts(**{name: value[rows] for name, value in vars(given.prompts).items() if value is not None})
     if masks is None or not masks.any():
         return prompts, None
-    if not _is_marked(prompts, 0):
+    if not prompts.has_click_or_box(0):
         return None, masks
     return replace(prompts, masks=network.mask_prompt(masks, embedding)), None
 

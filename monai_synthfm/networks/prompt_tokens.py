@@ -12,9 +12,10 @@ import torch
 from monai.utils import convert_to_tensor
 from segment_anything.modeling import PromptEncoder
 
+from monai_synthfm.networks.promptable import ImageEmbedding
 from monai_synthfm.prompts.prompts import Prompts
 
-__all__ = ["PromptTokens", "embed_tokens"]
+__all__ = ["PromptTokens", "embed_tokens", "flat_masks", "tokens_on"]
 
 # Labels of SAM's prompt encoder: -1 padding, 0 negative, 1 positive, 2 and 3 the corners of a box.
 _PADDING, _TOP_LEFT, _BOTTOM_RIGHT = -1, 2, 3
@@ -84,6 +85,38 @@ class PromptTokens:
                     self.coords[index][used].reshape(len(index), number, 2),
                     self.labels[index][used].reshape(len(index), number),
                 )
+
+
+def tokens_on(embedding: ImageEmbedding, prompts: Prompts) -> PromptTokens:
+    """Lay out the clicks and boxes of batched prompts on the images of an embedding.
+
+    Args:
+        embedding: of B images.
+        prompts: batched, in pixels of the original images.
+
+    Raises:
+        ValueError: as :meth:`PromptTokens.from_prompts`, or when the prompts are not those of B images.
+    """
+    height, width = embedding.original_size
+    scale = (embedding.input_size[1] / width, embedding.input_size[0] / height)
+    tokens = PromptTokens.from_prompts(prompts, scale, embedding.features.device)
+    batch, count = len(embedding.features), prompts.num_objects
+    if len(tokens.labels) != batch * count:
+        raise ValueError(f"the embedding holds {batch} images but the prompts describe {len(tokens.labels) // count}.")
+    return tokens
+
+
+def flat_masks(prompts: Prompts, prompt_encoder: PromptEncoder) -> torch.Tensor | None:
+    """Return the mask prompts of all images one after the other, ``[M, 1, h, w]``, after checking their size."""
+    if prompts.masks is None:
+        return None
+    found, expected = tuple(prompts.masks.shape[-2:]), tuple(prompt_encoder.mask_input_size)
+    if found != expected:
+        raise ValueError(
+            f"masks must be low-resolution logits of {expected} pixels for image_size "
+            f"{prompt_encoder.input_image_size[0]}, got {found}."
+        )
+    return convert_to_tensor(prompts.masks, track_meta=False).flatten(0, 1)
 
 
 def embed_tokens(prompt_encoder: PromptEncoder, coords: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from monai_synthfm.networks.memory_bank import NUM_MEMORIES, MemoryBank, RecalledMemory, SliceMemory, TrackedMasks
 from monai_synthfm.networks.preprocessing import as_logits
-from monai_synthfm.networks.prompt_tokens import PromptTokens
+from monai_synthfm.networks.prompt_tokens import PromptTokens, flat_masks, tokens_on
 from monai_synthfm.networks.promptable import ImageEmbedding, Multimask, checked_multimask
 from monai_synthfm.networks.sam2_image import DecodedMasks, Sam2Image
 from monai_synthfm.networks.sam2_parts import (
@@ -150,7 +150,8 @@ class Sam2(Sam2Image):
             tokens, prompted_masks = _no_tokens(len(features), features.device), None
         else:
             prompts = prompts.batched()
-            tokens, prompted_masks = _padded(self._tokens(embedding, prompts)), self._flat_masks(prompts)
+            tokens = _padded(tokens_on(embedding, prompts))
+            prompted_masks = flat_masks(prompts, self.sam_prompt_encoder)
             if not bank.is_empty and len(tokens.labels) != len(features):
                 raise ValueError(
                     f"the memory is of {len(features)} objects, the prompts of {len(tokens.labels)}: give the same."

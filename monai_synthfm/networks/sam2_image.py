@@ -8,13 +8,12 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import torch
-from monai.utils import convert_to_tensor
 from torch import nn
 from torch.nn import functional as F
 
 from monai_synthfm.networks.preprocessing import as_logits, checked_image, square_input
 from monai_synthfm.networks.pretrained import PretrainedPromptable
-from monai_synthfm.networks.prompt_tokens import PromptTokens, embed_tokens
+from monai_synthfm.networks.prompt_tokens import PromptTokens, embed_tokens, flat_masks, tokens_on
 from monai_synthfm.networks.promptable import ImageEmbedding, Multimask
 from monai_synthfm.networks.sam2_parts import Sam2Size, new_image_encoder, new_mask_decoder, new_prompt_encoder
 from monai_synthfm.prompts.prompts import Prompts
@@ -94,11 +93,14 @@ class Sam2Image(PretrainedPromptable):
     def predict_masks(self, embedding: ImageEmbedding, prompts: Prompts) -> tuple[torch.Tensor, torch.Tensor]:
         """Predict logits ``[B, N, 4, h, w]`` and IoU ``[B, N, 4]``, h = w = image_size / 4; see :class:`Promptable`."""
         prompts = prompts.batched()
-        tokens = self._tokens(embedding, prompts)
+        tokens = tokens_on(embedding, prompts)
         # Unlike SAM, SAM 2 gives a box a padding token, too.
         used = torch.cat([tokens.used[:, :-1], tokens.used.any(dim=1, keepdim=True)], dim=1)
         decoded = self._decode_objects(
-            self._without_memory(embedding), embedding, replace(tokens, used=used), self._flat_masks(prompts)
+            self._without_memory(embedding),
+            embedding,
+            replace(tokens, used=used),
+            flat_masks(prompts, self.sam_prompt_encoder),
         )
         shape = (len(embedding.features), prompts.num_objects)
         return decoded.logits.unflatten(0, shape), decoded.iou.unflatten(0, shape)
@@ -109,39 +111,11 @@ class Sam2Image(PretrainedPromptable):
 
     def mask_prompt(self, masks: torch.Tensor, embedding: ImageEmbedding) -> torch.Tensor:
         """Resize ``[N, H, W]`` to ``[N, 1, h, w]``; booleans become logits of plus and minus 10."""
-        return F.interpolate(
-            as_logits(masks)[:, None], self._mask_size, mode="bilinear", align_corners=False, antialias=True
-        )
-
-    @property
-    def _mask_size(self) -> tuple[int, int]:
-        height, width = self.sam_prompt_encoder.mask_input_size
-        return height, width
+        size = tuple(self.sam_prompt_encoder.mask_input_size)
+        return F.interpolate(as_logits(masks)[:, None], size, mode="bilinear", align_corners=False, antialias=True)
 
     def _without_memory(self, embedding: ImageEmbedding) -> torch.Tensor:
         return embedding.features + self.no_mem_embed.view(1, -1, 1, 1)
-
-    def _tokens(self, embedding: ImageEmbedding, prompts: Prompts) -> PromptTokens:
-        """Lay out the clicks and boxes of batched prompts in the frame of the network's input."""
-        height, width = embedding.original_size
-        scale = (self.image_size / width, self.image_size / height)
-        tokens = PromptTokens.from_prompts(prompts, scale, embedding.features.device)
-        batch, count = len(embedding.features), prompts.num_objects
-        if len(tokens.labels) != batch * count:
-            raise ValueError(
-                f"the embedding holds {batch} images but the prompts describe {len(tokens.labels) // count}."
-            )
-        return tokens
-
-    def _flat_masks(self, prompts: Prompts) -> torch.Tensor | None:
-        if prompts.masks is None:
-            return None
-        if tuple(prompts.masks.shape[-2:]) != self._mask_size:
-            raise ValueError(
-                f"masks must be low-resolution logits of {self._mask_size} pixels for image_size {self.image_size}, "
-                f"got {tuple(prompts.masks.shape[-2:])}."
-            )
-        return convert_to_tensor(prompts.masks, track_meta=False).flatten(0, 1)
 
     def _decode_objects(
         self, features: torch.Tensor, embedding: ImageEmbedding, tokens: PromptTokens, masks: torch.Tensor | None

