@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import torch
-from monai.bundle import ConfigWorkflow
+from monai.bundle import ConfigParser, ConfigWorkflow
 
 from tests.bundles.test_evaluate import REPLICAS
 from tests.bundles.test_train import SMALL, TINY_SAM, weights
@@ -82,3 +82,14 @@ def test_samples_fit_the_square_input_and_validation_is_not_augmented(bundle_dir
         assert set(sample["label"].unique().tolist()) <= {0, 1}
     assert all(type(case).__name__ == "SlicedCase" for case in parsed("train#cases")._cache)
     assert len(parsed("train#preprocessing").transforms) > len(parsed("validate#preprocessing").transforms)
+
+
+@pytest.mark.parametrize(("checkpoint", "from_scratch"), [(None, True), ("decoder.pt", False)])
+def test_a_decoder_is_drawn_anew_only_when_none_is_given(
+    bundle_dir: Path, checkpoint: str | None, from_scratch: bool
+) -> None:
+    parser = ConfigParser()
+    parser.read_config([str(bundle_dir / "configs" / name) for name in ("train.yaml", "finetune.yaml")])
+    parser["checkpoint"] = checkpoint
+    parser.parse()
+    assert parser.get_parsed_content("reset_decoder") is from_scratch
