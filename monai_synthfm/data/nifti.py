@@ -14,6 +14,7 @@ import torch
 from monai.data import MetaTensor
 from nibabel.filebasedimages import ImageFileError
 from nibabel.spatialimages import HeaderDataError
+from scipy.special import expit
 
 __all__ = ["check_voxels", "label_image", "load_volume", "probability_image"]
 
@@ -88,25 +89,25 @@ def label_image(labels: np.ndarray, template: str | Path | nib.Nifti1Image) -> n
     return _with_voxels(source, labels.reshape(source.shape, order="F"), 1.0)
 
 
-def probability_image(probabilities: np.ndarray, template: str | Path | nib.Nifti1Image) -> nib.Nifti1Image:
+def probability_image(logits: np.ndarray, template: str | Path | nib.Nifti1Image) -> nib.Nifti1Image:
     """
-    Put the probabilities of N objects into a 4D NIfTI image that lies in space like ``template``.
+    Put the probabilities ``1 / (1 + exp(-logit_n))`` of N objects into a 4D NIfTI image in space like ``template``.
 
     They are stored as 0..255 with a scale of 1 / 255, which viewers undo: half-precision numbers are no NIfTI type, and
     float32 takes four times the space. A stored value is above 0.5 exactly where the probability is.
 
     Args:
-        probabilities: [N, X, Y, Z] in [0, 1], in the voxel order of the template.
+        logits: [N, X, Y, Z] in the voxel order of the template; -infinity gives 0.
         template: the NIfTI image or file that was segmented.
 
     Raises:
         ValueError: when there are not as many voxels as in the template.
     """
     source = _opened(template)
-    if probabilities[0].size != np.prod(source.shape):
-        raise ValueError(f"probabilities: expected the shape {source.shape}, got {probabilities.shape[1:]}.")
+    if logits[0].size != np.prod(source.shape):
+        raise ValueError(f"logits: expected the shape {source.shape}, got {logits.shape[1:]}.")
     # half-way values are rounded down, so that 0.5 stays on its side
-    levels = np.stack([np.ceil(value.astype(np.float32) * 255 - 0.5).astype(np.uint8) for value in probabilities], -1)
+    levels = np.stack([np.ceil(expit(value.astype(np.float32)) * 255 - 0.5).astype(np.uint8) for value in logits], -1)
     return _with_voxels(source, levels, 1 / 255)
 
 

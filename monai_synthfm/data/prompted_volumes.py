@@ -16,7 +16,7 @@ from monai.data import MetaTensor
 from torch.utils.data import Dataset
 
 from monai_synthfm.data.planes import is_reversed, slicing_axis, stored_axis
-from monai_synthfm.data.slice_prompts import prompts_by_slice
+from monai_synthfm.data.slice_prompts import prompts_by_slice, within_slices
 from monai_synthfm.data.volume_files import load_image, load_mask
 from monai_synthfm.data.volume_prompts import read_volume_prompts
 
@@ -30,7 +30,8 @@ class PromptedVolumeDataset(Dataset):
     An item is a dictionary with
 
     - ``image``, MetaTensor [1, X, Y, Z] as stored;
-    - ``points``, ``point_labels`` and ``boxes`` in its voxels (see :func:`read_volume_prompts`);
+    - ``points``, ``point_labels`` and ``boxes`` in its voxels (see :func:`read_volume_prompts`); what lies half-way
+      between two slices of the file belongs to the lower one (see :func:`within_slices`);
     - ``masks``, MetaTensor [1, X, Y, Z] of object numbers, 0 everywhere when no mask is given;
     - ``axis``, the axis of the display frame across which the volume is to be cut (see :func:`slicing_axis`);
     - ``slice_range`` [2], the first and the last slice of the display frame that may be segmented;
@@ -81,7 +82,7 @@ class PromptedVolumeDataset(Dataset):
         )
         axis = slicing_axis(case.get("axis", "auto"), affine, shape)
         stored = stored_axis(affine, axis)
-        masks = torch.from_numpy(mask)
+        prompts, masks = within_slices(prompts, stored), torch.from_numpy(mask)
         first, last = _checked_range(case.get("slice_range"), shape[stored])
         # complains in terms of the file's own slices
         outside = [k for k in prompts_by_slice(prompts, stored, masks) if not first <= k <= last]

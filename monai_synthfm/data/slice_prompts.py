@@ -6,13 +6,17 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
 from monai_synthfm.prompts import Prompts
 
-__all__ = ["SlicePrompts", "prompts_by_slice", "slice_index"]
+__all__ = ["SlicePrompts", "prompts_by_slice", "slice_index", "within_slices"]
+
+# Further than prompts are moved when they are rounded later.
+_MARGIN = 1e-3
+_DECIMALS = 3
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,32 @@ def slice_index(coordinate: float) -> int:
         (3, 3, 3, 4)
     """
     return math.ceil(coordinate - 0.5)
+
+
+def within_slices(prompts: Prompts, axis: int) -> Prompts:
+    """
+    Move prompts from half-way between two slices into the lower one, to which they then belong when slices are counted
+    the other way round, too.
+
+    Args:
+        prompts: ``points`` [N, K, 3] with ``point_labels`` [N, K], ``boxes`` [N, 6], or both, in float64 voxels.
+        axis: the axis (0, 1 or 2) across which the volume is cut.
+
+    Example:
+        >>> boxes = torch.tensor([[0, 0, 2.5, 9, 9, 4]], dtype=torch.float64)
+        >>> within_slices(Prompts(boxes=boxes), axis=2).boxes.tolist()
+        [[0.0, 0.0, 2.499, 9.0, 9.0, 4.0]]
+    """
+
+    def moved(coordinates: torch.Tensor) -> torch.Tensor:
+        coordinates = coordinates.clone()
+        along = coordinates[..., axis::3]
+        index = (along.round(decimals=_DECIMALS) - 0.5).ceil()
+        coordinates[..., axis::3] = along.clamp(index - 0.5 + _MARGIN, index + 0.5 - _MARGIN)
+        return coordinates
+
+    given = {name: getattr(prompts, name) for name in ("points", "boxes") if getattr(prompts, name) is not None}
+    return replace(prompts, **{name: moved(value) for name, value in given.items()})
 
 
 def prompts_by_slice(prompts: Prompts, axis: int, masks: torch.Tensor | None = None) -> dict[int, SlicePrompts]:

@@ -40,8 +40,9 @@ def read_volume_prompts(
             no click.
         point_labels: for each object a list with 1 (positive) or 0 (negative) for each of its clicks.
         boxes: for each object [x0, y0, z0, x1, y1, z1], or ``[]`` or None when it has no box. The corners are voxels
-            inside the box and may come in any order. All three arguments may also be JSON text. In voxels of a volume
-            whose third size is 1, clicks may be [x, y] and boxes [x0, y0, x1, y1].
+            inside the box and may come in any order. All three arguments may also be JSON text, and they and what is
+            in them arrays or tensors. In voxels of a volume whose third size is 1, clicks may be [x, y] and boxes
+            [x0, y0, x1, y1].
         affine: voxel to RAS+ mm [4, 4].
         shape: the three sizes of the volume.
         space: what the coordinates are: ``voxel``, ``world`` (RAS+ mm) or ``lps`` (LPS+ mm).
@@ -107,11 +108,17 @@ def _objects(name: str, value: Any) -> list[Any]:
             value = json.loads(value)
         except json.JSONDecodeError as error:
             raise ValueError(f"{name}: {value!r} is not a JSON list ({error}).") from error
-    if hasattr(value, "tolist"):
-        value = value.tolist()
+    value = _plain(value)
     if not isinstance(value, (list, tuple)) or not value:
         raise ValueError(f"{name} must be a list with one entry for each object, got {value!r}.")
     return list(value)
+
+
+def _plain(value: Any) -> Any:
+    """Turn arrays, tensors and their scalars into numbers and lists of them, at any depth."""
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    return [_plain(item) for item in value] if isinstance(value, (list, tuple)) else value
 
 
 def _clicks(n: int, clicks: Any, labels: Any, flat: bool) -> np.ndarray:

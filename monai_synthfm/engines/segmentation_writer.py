@@ -14,6 +14,7 @@ from typing import Any
 
 import nibabel as nib
 import numpy as np
+import torch
 from ignite.engine import Engine, Events
 from monai.data import MetaTensor
 
@@ -26,6 +27,7 @@ from monai_synthfm.engines.overlay import draw_overlay
 from monai_synthfm.engines.segmentation_report import describe_objects, describe_weights, package_versions, plain
 from monai_synthfm.engines.volume_panels import volume_panels
 from monai_synthfm.inferers import EmbeddingCacheOpener
+from monai_synthfm.inferers.mask_volumes import label_map
 from monai_synthfm.prompts import Prompts
 
 __all__ = ["SegmentationWriter"]
@@ -38,11 +40,12 @@ class SegmentationWriter:
     Write the files of each volume that a MONAI evaluator has segmented, all of them or none.
 
     ``<name>_segmentation.nii.gz`` has the input's shape, affine, qform and sform with their codes, and units, with
-    labels 0 (background) and 1..N as uint8, or uint16 for more than 255 objects. When the inferer gave probabilities,
-    ``<name>_probabilities.nii.gz`` holds them (see :func:`~monai_synthfm.data.nifti.probability_image`), and a voxel's
-    label is the object of the largest probability above 0.5. ``<name>_overlay.png`` shows three planes through the
-    largest object and the prompted slices. ``<name>_report.json`` says which network, weights, intensity policy and
-    prompts made it, and how large each object came out.
+    labels 0 (background) and 1..N as uint8, or uint16 for more than 255 objects. When the inferer gave logits,
+    ``<name>_probabilities.nii.gz`` holds their probabilities (see
+    :func:`~monai_synthfm.data.nifti.probability_image`), and the labels are the same as without.
+    ``<name>_overlay.png`` shows three planes through the largest object and the prompted slices.
+    ``<name>_report.json`` says which network, weights, intensity policy and prompts made it, and how large each object
+    came out.
 
     The batch must come from :class:`monai_synthfm.data.prompted_volumes.PromptedVolumeDataset`, reoriented to the
     display frame, the evaluator's inferer must be a :class:`~monai_synthfm.inferers.VolumeInferer`, and postprocessing
@@ -131,11 +134,10 @@ class SegmentationWriter:
 
 
 def _labels(found: np.ndarray) -> np.ndarray:
-    """Return the label map of labels [1, X, Y, Z] or of probabilities [N, X, Y, Z]."""
+    """Return the label map of labels [1, X, Y, Z] or of logits [N, X, Y, Z]."""
     if found.dtype.kind != "f":
         return found[0].astype(np.uint8 if found.dtype == np.uint8 else np.uint16)
-    numbers = found.argmax(axis=0) + 1
-    return np.where(found.max(axis=0) > 0.5, numbers, 0).astype(np.uint8 if len(found) <= 255 else np.uint16)
+    return label_map(torch.from_numpy(found)).numpy().astype(np.uint8 if len(found) <= 255 else np.uint16)
 
 
 def _describe_cache(cache: EmbeddingCacheOpener | None) -> dict[str, Any] | None:

@@ -13,7 +13,7 @@ from scipy import ndimage
 
 from monai_synthfm.inferers.propagation import SliceMasks
 
-__all__ = ["LabelVolume", "MaskVolume", "ProbabilityVolume", "largest_components"]
+__all__ = ["LabelVolume", "LogitVolume", "MaskVolume", "label_map", "largest_components"]
 
 
 class MaskVolume(ABC):
@@ -48,7 +48,8 @@ class LabelVolume(MaskVolume):
     One volume of labels: ``1 + argmax_n logit_n`` where the largest logit is above 0, else 0.
 
     Of equal logits the first object's wins, whatever the order in which they arrive. Memory does not depend on the
-    number of objects: beside the labels (uint8, or int32 for more than 255 objects) the best logit is kept.
+    number of objects: beside the labels (uint8, or int32 for more than 255 objects) the best logit is kept, in half
+    precision like those of :class:`LogitVolume`, so that both give the same labels.
 
     Example:
         >>> merged = LabelVolume((2, 1, 1), axis=2, num_objects=2, device=torch.device("cpu"))
@@ -62,14 +63,14 @@ class LabelVolume(MaskVolume):
         super().__init__(shape, axis, num_objects, device)
         dtype = torch.uint8 if num_objects <= 255 else torch.int32
         self.values = torch.zeros((1, *shape), dtype=dtype, device=device)
-        self._best = torch.zeros(shape, device=device)
+        self._best = torch.zeros(shape, dtype=torch.float16, device=device)
 
     def add(self, found: SliceMasks) -> None:
         """Give pixels to the objects whose logits are the largest so far."""
         labels = self.values[0].select(self.axis, found.index)
         best = self._best.select(self.axis, found.index)
         objects, order = torch.tensor(found.objects).sort()
-        logits, winners = found.logits[order.to(labels.device)].transpose(-1, -2).max(dim=0)
+        logits, winners = found.logits[order.to(labels.device)].transpose(-1, -2).to(best.dtype).max(dim=0)
         numbers = (objects.to(labels.device) + 1)[winners].to(labels.dtype)
         wins = (logits > best) | ((logits == best) & (numbers < labels))
         labels.copy_(torch.where(wins, numbers, labels))
@@ -81,28 +82,43 @@ class LabelVolume(MaskVolume):
         self.values = torch.from_numpy(kept)[None].to(self.values.device)
 
 
-class ProbabilityVolume(MaskVolume):
+class LogitVolume(MaskVolume):
     """
-    A volume of probabilities ``1 / (1 + exp(-logit_n))`` for each object, 0 where an object was not looked for.
+    A volume of logits for each object, -infinity where an object was not looked for.
 
-    Kept in half precision, which tells probabilities 0.0005 apart.
+    Kept in half precision. :func:`label_map` gives the labels of :class:`LabelVolume`.
     """
 
     def __init__(self, shape: tuple[int, ...], axis: int, num_objects: int, device: torch.device) -> None:
         super().__init__(shape, axis, num_objects, device)
-        self.values = torch.zeros((num_objects, *shape), dtype=torch.float16, device=device)
+        self.values = torch.full((num_objects, *shape), -torch.inf, dtype=torch.float16, device=device)
 
     def add(self, found: SliceMasks) -> None:
-        """Set the probabilities of some objects on one slice."""
+        """Set the logits of some objects on one slice."""
         slices = self.values.select(self.axis + 1, found.index)
-        slices[found.objects] = found.logits.transpose(-1, -2).sigmoid().to(slices.dtype)
+        slices[found.objects] = found.logits.transpose(-1, -2).to(slices.dtype)
 
     def keep_largest(self) -> None:
-        """Set every object to 0 where it is above 0.5 outside of the largest 26-connected part of these voxels."""
+        """Set all logits above 0 to -infinity where a label lies outside of its largest 26-connected part."""
+        labels = label_map(self.values)
+        kept = torch.from_numpy(largest_components(labels.cpu().numpy())).to(labels.device)
         for values in self.values:
-            inside = values > 0.5
-            kept = torch.from_numpy(largest_components(inside.cpu().numpy().view(np.uint8)))
-            values[inside & ~kept.bool().to(values.device)] = 0
+            values[(labels != kept) & (values > 0)] = -torch.inf
+
+
+def label_map(logits: torch.Tensor) -> torch.Tensor:
+    """
+    Return the labels ``1 + argmax_n logit_n`` where the largest logit is above 0, else 0.
+
+    Args:
+        logits: [N, X, Y, Z]. Of equal ones the first object's wins.
+
+    Example:
+        >>> label_map(torch.tensor([[[[1.0, 2.0, -1.0]]], [[[3.0, 2.0, -2.0]]]])).tolist()
+        [[[2, 1, 0]]]
+    """
+    best, winners = logits.max(dim=0)
+    return torch.where(best > 0, winners + 1, 0).to(torch.uint8 if len(logits) <= 255 else torch.int32)
 
 
 def largest_components(labels: np.ndarray) -> np.ndarray:

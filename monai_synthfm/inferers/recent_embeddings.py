@@ -18,8 +18,8 @@ class RecentEmbeddings(MutableMapping[int, ImageEmbedding]):
     Embeddings by slice in memory; the ones used least recently are dropped when they take more than ``capacity``.
 
     Args:
-        capacity: bytes. The default of 1 GiB holds 256 slices of a SAM of 1024 pixels. The embedding stored last is
-            kept whatever its size.
+        capacity: bytes. The default of 1 GiB holds 256 slices of a SAM of 1024 pixels, or 64 of a SAM 2. The
+            embedding stored last is kept whatever its size.
 
     Raises:
         ValueError: when ``capacity`` is negative.

@@ -19,7 +19,8 @@ from monai.data import MetaTensor
 
 from monai_synthfm.data.datasets.volumes import NIFTI
 from monai_synthfm.data.nifti import check_voxels, label_image
-from monai_synthfm.data.planes import slicing_axis
+from monai_synthfm.data.planes import slicing_axis, stored_axis
+from monai_synthfm.data.slice_prompts import within_slices
 from monai_synthfm.data.staging import staged_files
 from monai_synthfm.data.volume_files import geometry_of, load_image, load_mask
 from monai_synthfm.data.volume_prompts import read_volume_prompts
@@ -42,9 +43,11 @@ class InteractiveSession:
     """
     Segment objects of one volume after another by prompts that come bit by bit.
 
-    Each slice is encoded once. A prompt for one object leaves the others as they are: objects are carried through the
-    volume one by one, and where they overlap, the voxel goes to the one with the larger logit. What comes out depends
-    on the prompts alone: after :meth:`undo` everything is as it was before, bit for bit.
+    Each slice is encoded once: with ``cache_dir`` however many there are, else as long as their embeddings take no more
+    than 1 GiB (:class:`~monai_synthfm.inferers.RecentEmbeddings`). A prompt for one object leaves the others as they
+    are: objects are carried through the volume one by one, and where they overlap, the voxel goes to the one with the
+    larger logit. What comes out depends on the prompts alone: after :meth:`undo` everything is as it was before, bit
+    for bit.
 
     All clicks of an object count, its latest box, and on each slice its latest mask. A negative click on a slice
     without other prompts corrects what propagation brings there.
@@ -57,13 +60,15 @@ class InteractiveSession:
             or ``none``.
         modality: how intensities are scaled to [0, 1], see :class:`~monai_synthfm.transforms.medsam.MedSAMIntensity`.
         propagation: how objects are carried on; None = what suits the network.
-        cache_dir: folder of an :class:`~monai_synthfm.inferers.EmbeddingCache` for the image; None keeps the latest
-            embeddings in memory.
+        cache_dir: folder of an :class:`~monai_synthfm.inferers.EmbeddingCache` for one image; None keeps the latest
+            embeddings in memory, up to 1 GiB: 256 slices of a SAM of 1024 pixels, 64 of a SAM 2.
         device: where the network runs.
+        on_stale: when ``cache_dir`` belongs to another image, axis, network or other weights, ``raise`` refuses it and
+            ``replace`` clears it.
 
     Raises:
-        ValueError: when ``direction`` is another word; by the methods, when there is no image, or a prompt is wrong. A
-            call that fails changes nothing.
+        ValueError: when ``direction`` is another word; by the methods, when there is no image, ``cache_dir`` is stale,
+            or a prompt is wrong. A call that fails changes nothing.
 
     Example:
         >>> from monai_synthfm.networks import MobileSam
@@ -86,6 +91,7 @@ class InteractiveSession:
         propagation: Propagation | None = None,
         cache_dir: str | Path | None = None,
         device: torch.device | str = "cpu",
+        on_stale: str = "raise",
     ) -> None:
         if direction not in DIRECTIONS:
             raise ValueError(f"direction must be one of {', '.join(DIRECTIONS)}, got {direction!r}.")
@@ -95,7 +101,9 @@ class InteractiveSession:
         self.direction = direction
         self.intensity = MedSAMIntensity(modality)
         self.propagation = default_propagation(network) if propagation is None else propagation
-        self.store: EmbeddingStore = _in_memory if cache_dir is None else EmbeddingCacheOpener(cache_dir)
+        self.store: EmbeddingStore = (
+            _in_memory if cache_dir is None else EmbeddingCacheOpener(cache_dir, on_stale=on_stale)
+        )
         self._volume: SessionVolume | None = None
         self._serials = count()
         self._interactions: list[Interaction] = []
@@ -117,8 +125,8 @@ class InteractiveSession:
 
     def add_points(
         self,
-        points: Sequence[Sequence[float]],
-        labels: Sequence[int],
+        points: Sequence[Sequence[float]] | np.ndarray | torch.Tensor,
+        labels: Sequence[int] | np.ndarray | torch.Tensor,
         object_id: int = 1,
         space: str = "voxel",
         run: bool = True,
@@ -139,7 +147,11 @@ class InteractiveSession:
         return self._add(object_id, run, points=[points], point_labels=[labels], space=space)
 
     def add_box(
-        self, box: Sequence[float], object_id: int = 1, space: str = "voxel", run: bool = True
+        self,
+        box: Sequence[float] | np.ndarray | torch.Tensor,
+        object_id: int = 1,
+        space: str = "voxel",
+        run: bool = True,
     ) -> ChangedBox | None:
         """
         Set the box of an object, used on all slices that it spans; see :meth:`add_points`.
@@ -165,7 +177,10 @@ class InteractiveSession:
             run: segment now.
         """
         volume = self._ready()
-        given = load_mask(mask, volume.stored) if isinstance(mask, (str, Path)) else np.asarray(mask)
+        if isinstance(mask, (str, Path)):
+            given = load_mask(mask, volume.stored)
+        else:
+            given = np.asarray(mask.cpu() if isinstance(mask, torch.Tensor) else mask)
         shape = tuple(volume.stored.shape[1:])
         inside = given.reshape(shape) > 0 if given.shape in (shape, (1, *shape)) else None
         if inside is None or not inside.any():
@@ -254,7 +269,7 @@ class InteractiveSession:
             points, point_labels, boxes, affine=affine, shape=shape, space=space, masked=() if mask is None else (1,)
         )
         masks = {} if mask is None else volume.displayed_mask(mask)
-        prompts = volume.displayed_prompts(checked)
+        prompts = volume.displayed_prompts(within_slices(checked, stored_axis(affine, volume.slices.axis)))
         self._interactions.append(Interaction(next(self._serials), object_id, prompts, masks))
         try:
             return self.predict() if run else None
@@ -288,6 +303,6 @@ def _stored(image: MetaTensor) -> MetaTensor:
     """Return a volume that was not read from a file, or was changed since: its array is what prompts speak of."""
     if image.ndim != 4 or image.shape[0] != 1:
         raise ValueError(f"image must be a volume [1, X, Y, Z], got shape {list(image.shape)}.")
-    check_voxels("given", np.asarray(image))
-    affine = image.affine.double().cpu()
-    return MetaTensor(image.as_tensor().float().cpu(), affine=affine, meta={"original_affine": affine.clone()})
+    voxels, affine = image.as_tensor().float().cpu(), image.affine.double().cpu()
+    check_voxels("given", voxels.numpy())
+    return MetaTensor(voxels, affine=affine, meta={"original_affine": affine.clone()})

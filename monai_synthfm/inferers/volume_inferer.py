@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from monai_synthfm.data.slice_prompts import SlicePrompts, prompts_by_slice
 from monai_synthfm.inferers.mask_propagation import MaskPropagation
-from monai_synthfm.inferers.mask_volumes import LabelVolume, MaskVolume, ProbabilityVolume
+from monai_synthfm.inferers.mask_volumes import LabelVolume, LogitVolume, MaskVolume
 from monai_synthfm.inferers.memory_propagation import MemoryPropagation
 from monai_synthfm.inferers.propagation import DIRECTIONS, Propagation
 from monai_synthfm.inferers.recent_embeddings import RecentEmbeddings
@@ -27,7 +27,7 @@ __all__ = ["EmbeddingStore", "VolumeInferer", "default_propagation"]
 EmbeddingStore = Callable[[torch.Tensor, int, Promptable], MutableMapping[int, ImageEmbedding]]
 """Gives a place for the embeddings of a volume [C, X, Y, Z] cut across an axis and encoded by a network."""
 
-_OUTPUTS: dict[str, type[MaskVolume]] = {"labels": LabelVolume, "probabilities": ProbabilityVolume}
+_OUTPUTS: dict[str, type[MaskVolume]] = {"labels": LabelVolume, "logits": LogitVolume}
 
 
 def default_propagation(network: Promptable) -> Propagation:
@@ -51,7 +51,7 @@ class VolumeInferer(Inferer):
             ``backward`` to lower ones, ``none`` segments the prompted slices alone.
         slice_range: first and last slice that may be segmented, None = all.
         keep_largest: reduce every object to its largest 26-connected part.
-        output: ``labels``, or ``probabilities`` of each object.
+        output: ``labels``, or ``logits`` of each object.
         store: gives a place for the embeddings of a volume (:data:`EmbeddingStore`); None keeps the latest in memory
             (:class:`RecentEmbeddings`), which is enough to encode each slice once, unless objects are prompted on
             slices so far apart that the ones between do not fit.
@@ -119,8 +119,9 @@ class VolumeInferer(Inferer):
 
         Returns:
             ``labels`` [B, 1, X, Y, Z], 0 background and 1..N objects, uint8, or int32 for more than 255 objects; or
-            ``probabilities`` [B, N, X, Y, Z] in [0, 1], float16. A MetaTensor with the metadata of ``inputs`` when that
-            is one.
+            ``logits`` [B, N, X, Y, Z], float16, -infinity where an object was not looked for, whose
+            :func:`~monai_synthfm.inferers.mask_volumes.label_map` is the same labels. A MetaTensor with the metadata
+            of ``inputs`` when that is one.
 
         Raises:
             ValueError: when the shapes do not fit, nothing is prompted, a prompt lies on a slice that does not exist or

@@ -12,9 +12,12 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
+import torch
 from monai.bundle import ConfigWorkflow
 from scipy import ndimage
 
+from monai_synthfm.networks import ImageEmbedding
+from monai_synthfm.prompts import Prompts
 from tests.bundles.stored_volumes import CLICK, OBLIQUE, ORIENTATIONS, SIZES, STRAIGHT, root_of, store
 from tests.inferers.blob_segmenter import BlobSegmenter
 
@@ -114,6 +117,58 @@ def test_probabilities_agree_with_the_labels(segment: Callable[..., ConfigWorkfl
     labels = nib.load(tmp_path / "out" / "in_segmentation.nii.gz")
     np.testing.assert_array_equal(np.asarray(labels.dataobj), expected)
     np.testing.assert_array_equal(written.affine, labels.affine)
+
+
+class Sure(BlobSegmenter):
+    """Logits of 9, whose probabilities half precision cannot tell from 1."""
+
+    def predict_masks(self, embedding: ImageEmbedding, prompts: Prompts) -> tuple[torch.Tensor, torch.Tensor]:
+        logits, scores = super().predict_masks(embedding, prompts)
+        return torch.where(logits > 0, 9.0, -9.0), scores
+
+
+@pytest.mark.parametrize("keep_largest", [False, True])
+def test_labels_do_not_depend_on_whether_probabilities_are_written(
+    segment: Callable[..., ConfigWorkflow], tmp_path: Path, keep_largest: bool
+) -> None:
+    voxels, _ = boxes_volume()
+    store(tmp_path / "in.nii.gz", voxels, STRAIGHT, ORIENTATIONS[0])
+    drawn = np.zeros(SIZES, np.uint8)
+    drawn[3:6, 4:11, 4] = 2  # a part of object 1, known for sure
+    drawn[16, 8, 4] = 2
+    store(tmp_path / "mask.nii.gz", drawn, STRAIGHT, ORIENTATIONS[0])
+    prompts = {"points": [[[5, 6, 4]], []], "point_labels": [[1], []], "mask": str(tmp_path / "mask.nii.gz")}
+    found = []
+    for probabilities in (False, True):
+        options = {"probabilities": probabilities, "keep_largest": keep_largest, "network_def": Sure()}
+        segment(tmp_path / "in.nii.gz", axis="axial", **prompts, **options)
+        found.append(np.asarray(nib.load(tmp_path / "out" / "in_segmentation.nii.gz").dataobj))
+    np.testing.assert_array_equal(*found)
+    assert (found[0][3:6, 4:11, 4] == 2).all()
+    assert (found[0][6:9, 4:11, 4] == 1).all()
+    assert found[0][16, 8, 4] == (0 if keep_largest else 2)
+
+
+@pytest.mark.parametrize("number", [0, 47])
+def test_prompts_half_way_between_slices_belong_to_the_lower_slice_of_the_file(
+    segment: Callable[..., ConfigWorkflow], tmp_path: Path, number: int
+) -> None:
+    voxels, rooms = boxes_volume()
+    source = store(tmp_path / "in.nii.gz", voxels, STRAIGHT, ORIENTATIONS[number])
+    room = ndimage.find_objects(nib.apply_orientation(painted(rooms), ORIENTATIONS[number]))[0]
+    x, y, z = (where.start + 1 for where in room)
+    prompts = {
+        "clicks": {"points": [[[x, y, z + 0.5]]], "point_labels": [[1]], "slice_range": [z, z]},
+        "world": {"points": [[nib.affines.apply_affine(source.affine, [x, y, z + 0.5]).tolist()]]},
+        "box": {"boxes": [[x, y, z + 0.5, x + 1, y + 1, z + 2.5]], "slice_range": [z, z + 2]},
+    }
+    prompts["world"] |= {"point_labels": [[1]], "slice_range": [z, z], "space": "world"}
+    for name, given in prompts.items():
+        segment(tmp_path / "in.nii.gz", tmp_path / name, axis=2, network_def=BlobSegmenter(), **given)
+        report = json.loads((tmp_path / name / "in_report.json").read_text())
+        assert report["slices"]["prompted"] == list(range(given["slice_range"][0], given["slice_range"][1] + 1))
+        labels = np.asarray(nib.load(tmp_path / name / "in_segmentation.nii.gz").dataobj)
+        assert np.flatnonzero(labels.any(axis=(0, 1))).tolist() == report["slices"]["prompted"]
 
 
 def test_a_second_run_with_other_prompts_encodes_nothing(

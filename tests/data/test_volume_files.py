@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from monai.data import MetaTensor
+from scipy.special import expit
 
 from monai_synthfm.data.nifti import label_image, probability_image
 from monai_synthfm.data.volume_files import geometry_of, load_image, load_mask, source_name
@@ -91,19 +92,20 @@ def test_an_image_without_a_file_has_the_geometry_of_its_affine() -> None:
 
 def test_probabilities_keep_their_side_of_one_half(tmp_path: Path) -> None:
     path = image_file(tmp_path)
-    values = np.linspace(0, 1, 240).reshape(2, 5, 6, 4).astype(np.float16)
-    values[0, 0, 0, :3] = [0.5, np.nextafter(np.float16(0.5), np.float16(1)), 1.0]
-    nib.save(probability_image(values, path), tmp_path / "out.nii.gz")
+    logits = np.linspace(-12, 12, 240).reshape(2, 5, 6, 4).astype(np.float16)
+    logits[0, 0, 0, :4] = [0, 1e-6, np.inf, -np.inf]
+    values = expit(logits.astype(np.float64))
+    nib.save(probability_image(logits, path), tmp_path / "out.nii.gz")
     written = nib.load(tmp_path / "out.nii.gz")
     assert (written.shape, written.get_data_dtype()) == ((5, 6, 4, 2), np.uint8)
     found = np.moveaxis(written.get_fdata(), -1, 0)
     np.testing.assert_allclose(found, values, atol=1 / 255)
-    np.testing.assert_array_equal(found > 0.5, values > 0.5)
-    assert found[0, 0, 0, 2] == pytest.approx(1)
+    np.testing.assert_array_equal(found > 0.5, logits > 0)
+    assert found[0, 0, 0, 2:4].tolist() == pytest.approx([1, 0])
     np.testing.assert_array_equal(written.affine, nib.load(path).affine)
     assert written.header["sform_code"] == 4
     with pytest.raises(ValueError, match=r"expected the shape \(5, 6, 4\), got \(5, 6, 3\)"):
-        probability_image(values[..., :3], path)
+        probability_image(logits[..., :3], path)
 
 
 @pytest.mark.parametrize("shape", [(5, 6, 4), (5, 6)])

@@ -65,6 +65,27 @@ def test_text_arrays_and_tuples_are_accepted(convert: Any) -> None:
         torch.testing.assert_close(getattr(plain, name), getattr(other, name))
 
 
+def numpy_scalars(value: Any) -> Any:
+    if isinstance(value, list):
+        return [numpy_scalars(item) for item in value]
+    return np.int64(value) if isinstance(value, int) else np.float32(value)
+
+
+@pytest.mark.parametrize(
+    "convert",
+    [numpy_scalars, lambda value: [np.array(item) for item in value], lambda value: [torch.tensor(value[0])]],
+    ids=["scalars", "list of arrays", "list of tensors"],
+)
+def test_numbers_of_numpy_and_torch_are_numbers(convert: Any) -> None:
+    points, labels, boxes = [[[1, 2.5, 3], [4, 5, 6]]], [[1, 0]], [[0, 0, 0.5, 3, 3, 3]]
+    plain = read_volume_prompts(points, labels, boxes, **VOLUME)
+    other = read_volume_prompts(convert(points), convert(labels), convert(boxes), **VOLUME)
+    for name in ("points", "point_labels", "boxes"):
+        torch.testing.assert_close(getattr(plain, name), getattr(other, name))
+    with pytest.raises(ValueError, match="must be finite numbers"):
+        read_volume_prompts(convert([[[1, 2, float("nan")]]]), [[1]], **VOLUME)
+
+
 def test_a_volume_of_one_slice_takes_two_coordinates() -> None:
     prompts = read_volume_prompts([[[1, 2]]], [[1]], [[0, 1, 3, 4]], affine=AFFINE, shape=(10, 12, 1))
     assert prompts.points.tolist() == [[[1, 2, 0]]]

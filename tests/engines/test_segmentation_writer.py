@@ -66,21 +66,24 @@ def _blank_overlay(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("_blank_overlay")
-def test_where_objects_overlap_the_more_probable_one_is_written(tmp_path: Path) -> None:
-    probabilities = np.random.default_rng(1).random((3, *SHAPE)).astype(np.float32)
-    probabilities[:, 0, 0, 0] = 0.5, 0.5, 0.25
-    probabilities[:, 0, 0, 1] = 0.25, 0.75, 0.75
+def test_where_objects_overlap_the_one_of_the_larger_logit_is_written(tmp_path: Path) -> None:
+    logits = np.random.default_rng(1).normal(0, 2, (3, *SHAPE)).astype(np.float16)
+    logits[:, 0, 0, 0] = 0, 0, -np.inf
+    logits[:, 0, 0, 1] = -1, 1, 1
+    # probabilities that half precision cannot tell apart
+    logits[:, 0, 0, 2] = 9, 10, -np.inf
     item = given(tmp_path, "in", DISPLAYED, [[1, 1, 1], [2, 2, 2], [3, 3, 3]])
-    SegmentationWriter(tmp_path / "out")(engine([item], [segmented(DISPLAYED, probabilities)]))
+    SegmentationWriter(tmp_path / "out")(engine([item], [segmented(DISPLAYED, logits)]))
     expected = np.zeros(SHAPE, dtype=np.uint8)
     for voxel in np.ndindex(SHAPE):
-        best = max(range(3), key=lambda n: probabilities[n][voxel])
-        expected[voxel] = best + 1 if probabilities[best][voxel] > 0.5 else 0
+        best = max(range(3), key=lambda n: logits[n][voxel])
+        expected[voxel] = best + 1 if logits[best][voxel] > 0 else 0
     written, report = read(tmp_path / "out", "in")
     np.testing.assert_array_equal(np.asarray(written.dataobj), expected)
-    assert (expected[0, 0, 0], expected[0, 0, 1]) == (0, 2)
+    assert expected[0, 0, :3].tolist() == [0, 2, 2]
     assert [found["voxels"] for found in report["objects"]] == [int((expected == n).sum()) for n in (1, 2, 3)]
     stored = nib.load(tmp_path / "out" / report["probabilities"]).get_fdata()
+    probabilities = 1 / (1 + np.exp(-logits.astype(np.float64)))
     np.testing.assert_allclose(stored, np.moveaxis(probabilities, 0, -1), atol=0.5 / 255 + 1e-6)
 
 

@@ -18,6 +18,7 @@ from scipy import ndimage
 
 from monai_synthfm.inferers import InteractiveSession
 from tests.bundles.stored_volumes import OBLIQUE, ORIENTATIONS, store
+from tests.second_device import SECOND, SecondDevice
 
 from .blob_segmenter import BlobSegmenter
 
@@ -114,6 +115,49 @@ def test_a_mask_is_taken_from_an_array_or_a_file(session: InteractiveSession, tm
     expected[..., 3] = known[..., 3]  # a mask without other prompts is believed
     for one in found:
         np.testing.assert_array_equal(one, expected)
+
+
+def test_arrays_and_tensors_prompt_like_lists(session: InteractiveSession) -> None:
+    for points, present in (
+        (np.array([[4, 5, 3]]), np.array([1])),
+        (torch.tensor([[4.0, 5.0, 3.0]]), torch.tensor([1])),
+        ([np.array([4, 5, 3], np.float32)], [np.int64(1)]),
+        ([[np.int64(4), np.float32(5), 3]], [1]),
+    ):
+        assert session.add_points(points, present) == A
+        assert session.undo() == A
+    corners = [9, 4, 5, 13, 10, 5]
+    for box in (np.array(corners), torch.tensor(corners), [*np.array(corners)]):
+        assert session.add_box(box) == B
+        assert session.undo() == B
+
+
+@pytest.mark.parametrize("step", [3.0, -3.0])
+def test_a_click_half_way_between_slices_belongs_to_the_lower_slice_of_the_file(step: float) -> None:
+    session = InteractiveSession(BlobSegmenter(), axis=2, direction="none", modality="mr")
+    affine = torch.diag(torch.tensor([2.0, 2.0, step, 1.0]))
+    session.set_image(MetaTensor(torch.from_numpy(bright())[None], affine=affine))
+    assert session.add_points([[4, 5, 3.5]], [1]) == (A[0], A[1], slice(3, 4))
+    assert session.add_box([9, 4, 4.5, 13, 10, 6.5], object_id=2) == (B[0], B[1], slice(4, 7))
+
+
+class _Elsewhere(MetaTensor):
+    """Cannot be read as an array, as an image on an accelerator cannot."""
+
+    def __array__(self, *arguments: Any, **keywords: Any) -> np.ndarray:
+        raise TypeError("can't convert to numpy: use Tensor.cpu() to copy the tensor to host memory first.")
+
+
+def test_an_image_and_a_mask_may_lie_on_another_device() -> None:
+    image = _Elsewhere(torch.from_numpy(bright())[None], affine=torch.eye(4))
+    session = InteractiveSession(BlobSegmenter(), axis=2, modality="mr")
+    session.set_image(image)
+    assert session.add_points([[4, 5, 3]], [1]) == A
+    inside = only(B)
+    inside[..., 6:] = False
+    with SecondDevice():
+        mask = torch.from_numpy(inside).to(SECOND)
+        assert session.add_mask(mask, object_id=2) == B
 
 
 @pytest.mark.parametrize("remembered", [0, 32])
@@ -235,6 +279,17 @@ def test_a_cache_on_disk_saves_the_encoding(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="is stale: image_sha256"):
         session.set_image(MetaTensor(image.as_tensor().flip(1), affine=torch.eye(4)))
     np.testing.assert_array_equal(labels(session), only(A))
+
+
+def test_a_cache_may_be_given_to_the_next_image(tmp_path: Path) -> None:
+    network = BlobSegmenter()
+    session = InteractiveSession(network, axis=2, modality="mr", cache_dir=tmp_path / "c", on_stale="replace")
+    session.set_image(MetaTensor(torch.from_numpy(bright())[None], affine=torch.eye(4)))
+    assert session.add_points([[4, 5, 3]], [1]) == A
+    session.set_image(MetaTensor(torch.from_numpy(bright()[::-1].copy())[None], affine=torch.eye(4)))
+    assert session.add_points([[11, 5, 3]], [1]) == (slice(9, 14), *A[1:])
+    assert network.encoded == 2 * SHAPE[2]
+    assert len(list((tmp_path / "c").glob("slice-*.npz"))) == SHAPE[2]
 
 
 def test_a_new_image_begins_anew(session: InteractiveSession) -> None:

@@ -178,8 +178,8 @@ def test_wrong_arguments_are_refused(volume: torch.Tensor) -> None:
         VolumeInferer()(volume[0], RegionGrower(), **click([[5.0, 5.0, 2.0, 1.0]]))
     with pytest.raises(ValueError, match="direction must be one of both, forward, backward, none, got 'up'"):
         VolumeInferer(direction="up")
-    with pytest.raises(ValueError, match="output must be one of labels, probabilities, got 'logits'"):
-        VolumeInferer(output="logits")
+    with pytest.raises(ValueError, match="output must be one of labels, logits, got 'probabilities'"):
+        VolumeInferer(output="probabilities")
 
 
 def test_progress_bar_counts_slices(volume: torch.Tensor, capsys: pytest.CaptureFixture[str]) -> None:
