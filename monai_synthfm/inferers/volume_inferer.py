@@ -13,6 +13,7 @@ from monai.utils import convert_to_dst_type, convert_to_tensor
 from tqdm import tqdm
 
 from monai_synthfm.data.slice_prompts import SlicePrompts, prompts_by_slice
+from monai_synthfm.inferers.mask_prompter import MaskPrompter
 from monai_synthfm.inferers.mask_propagation import MaskPropagation
 from monai_synthfm.inferers.mask_volumes import LabelVolume, LogitVolume, MaskVolume
 from monai_synthfm.inferers.memory_propagation import MemoryPropagation
@@ -31,8 +32,13 @@ _OUTPUTS: dict[str, type[MaskVolume]] = {"labels": LabelVolume, "logits": LogitV
 
 
 def default_propagation(network: Promptable) -> Propagation:
-    """Return the way in which a network carries objects through a volume."""
-    return MemoryPropagation() if isinstance(network, Sam2) else MaskPropagation()
+    """Return the way in which a network carries objects through a volume: its memory, or the mask on the slice before.
+
+    That mask prompts with all that can be made of it, or with its box alone where the decoder does not combine prompts.
+    """
+    if isinstance(network, Sam2):
+        return MemoryPropagation()
+    return MaskPropagation(MaskPrompter() if network.combines_prompts else MaskPrompter(mask=False, clicks=None))
 
 
 class VolumeInferer(Inferer):

@@ -63,6 +63,7 @@ class PretrainedPromptable(Promptable):
                 torch.random.default_generator.manual_seed(seed)
                 fresh = self._new_decoder()
         self.decoder.load_state_dict(fresh.state_dict())
+        self.combines_prompts = False
 
     def load_checkpoint(self, path: str | Path) -> None:
         """Load a state dict of this network or of some of its parts (say the mask decoder), each part strictly.
@@ -84,6 +85,8 @@ class PretrainedPromptable(Promptable):
             prefix = f"{name}."
             part = {key[len(prefix) :]: value for key, value in state.items() if key.startswith(prefix)}
             _load_strictly(modules[name], part, path)
+            if modules[name] is self.decoder:
+                self.combines_prompts = False
         for name in sorted(given - modules.keys()):
             parameter = self.get_parameter(name)
             if parameter.shape != state[name].shape:

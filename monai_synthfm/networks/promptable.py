@@ -60,6 +60,9 @@ class Promptable(nn.Module, ABC):
             advice) or ``"always"``. The default is ``"never"`` because a decoder trained with a mask loss alone has no
             trained IoU head.
 
+    ``combines_prompts`` says whether the decoder is known to read masks, and a box with clicks. It is false once the
+    decoder was drawn anew or loaded from a checkpoint, since those of SynthFM were trained with clicks or a box alone.
+
     Raises:
         ValueError: when ``multimask`` is none of these.
     """
@@ -67,6 +70,7 @@ class Promptable(nn.Module, ABC):
     def __init__(self, multimask: Multimask = "never") -> None:
         super().__init__()
         self.multimask = checked_multimask(multimask)
+        self.combines_prompts = True
         self._frozen: tuple[str, ...] = ()
 
     @abstractmethod

@@ -3,12 +3,16 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 from monai.data import MetaTensor
 
-from monai_synthfm.inferers import VolumeInferer
+from monai_synthfm.inferers import MaskPropagation, VolumeInferer
+from monai_synthfm.inferers.mask_prompter import MaskPrompter
+from monai_synthfm.inferers.volume_inferer import default_propagation
 from monai_synthfm.networks import ImageEmbedding, MobileSam
 
 from .clicks import click
@@ -186,3 +190,22 @@ def test_progress_bar_counts_slices(volume: torch.Tensor, capsys: pytest.Capture
     inferer = VolumeInferer(progress=True, direction="none")
     inferer(volume, RegionGrower(), boxes=torch.tensor([[[1.0, 1, 1, 5, 5, 3]]]))
     assert "3/3" in capsys.readouterr().err
+
+
+def test_masks_prompt_a_decoder_that_combines_prompts_with_all_of_them_and_another_one_with_their_box(
+    tmp_path: Path,
+) -> None:
+    published = MobileSam(image_size=64)
+    torch.save(published.state_dict(), tmp_path / "whole.pt")
+    torch.save({k: v for k, v in published.state_dict().items() if k.startswith("image_encoder")}, tmp_path / "part.pt")
+    together, alone = MaskPrompter(), MaskPrompter(mask=False, clicks=None)
+    networks = {
+        "as published": (published, together),
+        "other encoder": (MobileSam(image_size=64, checkpoint=tmp_path / "part.pt"), together),
+        "from scratch": (MobileSam(image_size=64, reset_decoder=True, seed=0), alone),
+        "own decoder": (MobileSam(image_size=64, checkpoint=tmp_path / "whole.pt"), alone),
+    }
+    for name, (network, prompter) in networks.items():
+        propagation = default_propagation(network)
+        assert isinstance(propagation, MaskPropagation), name
+        assert propagation.prompter == prompter, name
