@@ -12,6 +12,8 @@ import torch
 from monai.utils import convert_to_tensor
 from torch.nn import functional as F
 
+from monai_synthfm.networks.contrast_channels import contrast_channels
+
 __all__ = [
     "MASK_LOGIT",
     "Preprocessing",
@@ -23,7 +25,7 @@ __all__ = [
     "square_input",
 ]
 
-Preprocessing = Literal["sam", "medsam"]
+Preprocessing = Literal["sam", "contrast", "medsam"]
 MASK_LOGIT = 10.0
 """Logit of the inside of a known mask; that of the outside is its negative."""
 
@@ -67,7 +69,7 @@ def longest_side_size(size: Sequence[int], longest: int) -> tuple[int, int]:
 
 
 def sam_input(
-    image: torch.Tensor, image_size: int, mean: torch.Tensor, std: torch.Tensor
+    image: torch.Tensor, image_size: int, mean: torch.Tensor, std: torch.Tensor, contrast: bool = False
 ) -> tuple[torch.Tensor, tuple[int, int]]:
     """Resize, normalise and pad as SAM does: ``(255 image' - mean) / std``, zeros right and below.
 
@@ -78,6 +80,7 @@ def sam_input(
         image_size: side of the square in pixels.
         mean: of the 0-255 RGB channels, ``[3, 1, 1]``.
         std: of the 0-255 RGB channels, ``[3, 1, 1]``.
+        contrast: turn the resized image into its :func:`~monai_synthfm.networks.contrast_channels.contrast_channels`.
 
     Returns:
         ``[B, 3, image_size, image_size]`` and the (H', W') before padding.
@@ -85,6 +88,8 @@ def sam_input(
     size = longest_side_size(image.shape[-2:], image_size)
     if size != tuple(image.shape[-2:]):
         image = F.interpolate(image, size, mode="bilinear", align_corners=False, antialias=True)
+    if contrast:
+        image = contrast_channels(image)
     image = (255.0 * image - mean) / std
     return F.pad(image, (0, image_size - size[1], 0, image_size - size[0])), size
 

@@ -45,8 +45,9 @@ class SamFamily(PretrainedPromptable):
     Args:
         image_encoder: ``[B, 3, image_size, image_size]`` to ``[B, 256, image_size / 16, image_size / 16]``.
         image_size: side of the square input in pixels, a multiple of 16.
-        preprocessing: ``"sam"`` (longest side, mean and standard deviation, padding) or ``"medsam"`` (squashed,
-            stretched to [0, 1]).
+        preprocessing: ``"sam"`` (longest side, mean and standard deviation, padding), ``"contrast"`` (the same of the
+            :func:`~monai_synthfm.networks.contrast_channels.contrast_channels`) or ``"medsam"`` (squashed, stretched to
+            [0, 1]).
         multimask: see :class:`Promptable`.
         objects_per_pass: how many objects go through the mask decoder at once. Of 1, 2, 4, 8 and 16, 8 took the least
             CPU time per object in inference at 1024, 512 and 256 pixels.
@@ -89,10 +90,11 @@ class SamFamily(PretrainedPromptable):
     def encode(self, image: torch.Tensor) -> ImageEmbedding:
         """Compute the embedding of images ``[B, 1 or 3, H, W]`` in [0, 1] of any size."""
         image = checked_image(image).to(self.pixel_mean.dtype)
-        if self.preprocessing == "sam":
-            square, input_size = sam_input(image, self.image_size, self.pixel_mean, self.pixel_std)
-        else:
+        if self.preprocessing == "medsam":
             square, input_size = medsam_input(image, self.image_size)
+        else:
+            contrast = self.preprocessing == "contrast"
+            square, input_size = sam_input(image, self.image_size, self.pixel_mean, self.pixel_std, contrast)
         trainable = any(parameter.requires_grad for parameter in self.image_encoder.parameters())
         with torch.set_grad_enabled(torch.is_grad_enabled() and trainable):
             features = self.image_encoder(square)

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from segment_anything.utils.transforms import ResizeLongestSide
 
+from monai_synthfm.networks.contrast_channels import contrast_channels
 from monai_synthfm.networks.preprocessing import longest_side_size, medsam_input, sam_input
 
 MEAN, STD = torch.full((3, 1, 1), 100.0), torch.full((3, 1, 1), 50.0)
@@ -56,3 +57,11 @@ def test_medsam_squashes_to_a_square_and_stretches_each_image(channels: int) -> 
 
 def test_medsam_does_not_stretch_a_blank_image() -> None:
     assert medsam_input(torch.full((1, 1, 8, 8), 0.4), 16)[0].max() < 1e-4
+
+
+def test_contrast_is_that_of_the_resized_image_without_its_padding() -> None:
+    image = torch.rand(2, 1, 24, 48)
+    expected = sam_input(contrast_channels(image), 48, MEAN, STD)[0]
+    found, size = sam_input(image, 48, MEAN, STD, contrast=True)
+    assert size == (24, 48)
+    torch.testing.assert_close(found, expected)
