@@ -5,9 +5,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import nn
 
+from monai_synthfm.networks.earlier_masks import disturbed_masks
 from monai_synthfm.networks.promptable import ImageEmbedding, Promptable
 from monai_synthfm.prompts.prompts import Prompts
 
@@ -22,9 +25,12 @@ class EmbeddingDecoder(nn.Module):
         image_size: side in pixels of the square images, which is that of the network's input.
         upsample: give logits in the images' size instead of the decoder's low resolution.
         alternatives: give the alternative masks and predicted IoU, too, which the loss of an ambiguous prompt needs.
+        refine_prob: probability that a batch in training is decoded twice, first for masks that become, disturbed as in
+            :func:`~monai_synthfm.networks.earlier_masks.disturbed_masks`, another prompt of the second time. So the
+            decoder learns to go on from a mask of its own or of the neighbouring slice.
 
     Raises:
-        ValueError: when both ``upsample`` and ``alternatives`` are asked for.
+        ValueError: when both ``upsample`` and ``alternatives`` are asked for, or ``refine_prob`` is no probability.
 
     Example:
         >>> from monai_synthfm.networks import MobileSam
@@ -35,15 +41,23 @@ class EmbeddingDecoder(nn.Module):
     """
 
     def __init__(
-        self, network: Promptable, image_size: int, upsample: bool = False, alternatives: bool = False
+        self,
+        network: Promptable,
+        image_size: int,
+        upsample: bool = False,
+        alternatives: bool = False,
+        refine_prob: float = 0.0,
     ) -> None:
         super().__init__()
         if upsample and alternatives:
             raise ValueError("upsample is for one mask of an object: it cannot go with alternatives.")
+        if not 0.0 <= refine_prob <= 1.0:
+            raise ValueError(f"refine_prob must be in [0, 1], got {refine_prob}.")
         self.network = network
         self.image_size = image_size
         self.upsample = upsample
         self.alternatives = alternatives
+        self.refine_prob = refine_prob
 
     def forward(
         self,
@@ -69,6 +83,10 @@ class EmbeddingDecoder(nn.Module):
         size = (self.image_size, self.image_size)
         embedding = ImageEmbedding(features.float(), original_size=size, input_size=size)
         prompts = Prompts(points, point_labels, boxes, masks)
+        if self.training and self.refine_prob and masks is None and float(torch.rand(())) < self.refine_prob:
+            with torch.no_grad():
+                earlier = self.network.predict_masks(embedding, prompts)[0][:, :, 0]
+            prompts = replace(prompts, masks=disturbed_masks(earlier)[:, :, None])
         if self.alternatives:
             return self.network.predict_masks(embedding, prompts)
         logits = self.network.decode(embedding, prompts)

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from monai_synthfm.networks import ImageEmbedding, Sam
+from monai_synthfm.networks.earlier_masks import disturbed_masks
 from monai_synthfm.networks.embedding_decoder import EmbeddingDecoder
 from monai_synthfm.prompts import Prompts
 
@@ -55,3 +56,32 @@ def test_alternatives_are_all_masks_and_their_iou(tiny_sam: Sam) -> None:
 def test_alternatives_in_the_images_size_are_refused(tiny_sam: Sam) -> None:
     with pytest.raises(ValueError, match="upsample is for one mask of an object"):
         EmbeddingDecoder(tiny_sam, 64, upsample=True, alternatives=True)
+
+
+def test_in_training_a_mask_of_its_own_becomes_another_prompt(tiny_sam: Sam) -> None:
+    features = torch.randn(1, 256, 4, 4)
+    decoder = EmbeddingDecoder(tiny_sam, 64, refine_prob=1.0)
+    with torch.no_grad():
+        torch.manual_seed(3)
+        found = decoder.train()(features, **PROMPTS)
+        torch.manual_seed(3)
+        torch.rand(())
+        earlier = EmbeddingDecoder(tiny_sam, 64)(features, **PROMPTS)
+        masks = disturbed_masks(earlier)[:, :, None]
+        expected = EmbeddingDecoder(tiny_sam, 64)(features, **PROMPTS, masks=masks)
+        plain = decoder.eval()(features, **PROMPTS)
+    assert torch.equal(found, expected)
+    assert torch.equal(plain, earlier)
+    assert not torch.equal(found, plain)
+
+
+def test_masks_that_are_given_are_not_replaced(tiny_sam: Sam) -> None:
+    features, masks = torch.randn(1, 256, 4, 4), torch.randn(1, 2, 1, 16, 16)
+    with torch.no_grad():
+        found = EmbeddingDecoder(tiny_sam, 64, refine_prob=1.0).train()(features, **PROMPTS, masks=masks)
+        assert torch.equal(found, EmbeddingDecoder(tiny_sam, 64)(features, **PROMPTS, masks=masks))
+
+
+def test_a_refine_prob_that_is_none_is_refused(tiny_sam: Sam) -> None:
+    with pytest.raises(ValueError, match="refine_prob must be in"):
+        EmbeddingDecoder(tiny_sam, 64, refine_prob=1.5)
