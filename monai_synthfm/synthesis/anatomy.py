@@ -59,12 +59,13 @@ class TissueParams(Params):
 
 @dataclass(frozen=True)
 class AnatomyParams(Params):
-    """What ``draw_anatomy`` needs: the size in pixels, the parts, each after its parent, later over earlier ones, and
-    the tissue that one of them is made of."""
+    """What ``draw_anatomy`` needs: the size in pixels, the parts, each after its parent, later over earlier ones, the
+    tissue that one of them is made of, and the labels whose pieces are one instance all together."""
 
     spatial_size: tuple[int, int]
     parts: tuple[PartParams, ...]
     tissue: TissueParams | None = None
+    joint: tuple[int, ...] = ()
 
 
 def draw_anatomy(params: AnatomyParams) -> tuple[torch.Tensor, torch.Tensor]:
@@ -76,7 +77,7 @@ def draw_anatomy(params: AnatomyParams) -> tuple[torch.Tensor, torch.Tensor]:
     Returns:
         Regions ``[H, W]`` int64: 0 is the ground, i the inside of the i-th part, P + i its wall, and 2 P + j the cells
         of label j - 1 of the tissue; and instances ``[H, W]`` int64, the 8-connected pieces that are left of each label
-        once other parts lie over it. Both on the CPU, where polygons are filled.
+        once other parts lie over it, joint labels whole. Both on the CPU, where polygons are filled.
 
     Source: not given in the paper, whose shapes have neither walls nor parts of their own; our choice, since organs do.
 
@@ -107,7 +108,11 @@ def draw_anatomy(params: AnatomyParams) -> tuple[torch.Tensor, torch.Tensor]:
         regions[free] = 2 * count + 1 + cells[free]
         names = range(max(table) + 1, max(table) + 1 + tissue.label_map.num_labels)
         table += names if tissue.label is None else [tissue.label] * len(names)
-    instances = label_pieces(np.array(table, dtype=np.int64)[regions], background=0, connectivity=2)
+    labels = np.array(table, dtype=np.int64)[regions]
+    instances = label_pieces(labels, background=0, connectivity=2)
+    for label in params.joint:
+        pieces = labels == label
+        instances[pieces] = instances[pieces].min(initial=len(table) + regions.size)
     return torch.from_numpy(regions), torch.from_numpy(instances)
 
 

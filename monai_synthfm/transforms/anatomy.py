@@ -56,6 +56,7 @@ class RandAnatomy(RandGenerator):
             is not wider than 0.84 of the image: nobody asks for a whole patient.
         lobes_prob: probability that an organ has one to four lobes at its edge.
         like_prob: probability that an organ looks like another one.
+        joint_prob: probability that two organs that look alike, twins among them, are one target of several pieces.
         tissue_prob: probability that the tissue between the organs is a mosaic, whose cells are targets too.
         clutter_prob: probability that there is clutter below the organs.
         tissue: generator of the mosaic's label map; ``RandSynthMorphLabels`` with 4 to 12 labels and larger, smoother
@@ -90,6 +91,7 @@ class RandAnatomy(RandGenerator):
         whole_prob: float = 0.3,
         lobes_prob: float = 0.2,
         like_prob: float = 0.3,
+        joint_prob: float = 0.0,
         tissue_prob: float = 0.3,
         clutter_prob: float = 0.5,
         tissue: RandSynthMorphLabels | None = None,
@@ -109,6 +111,7 @@ class RandAnatomy(RandGenerator):
         self.whole_prob = check_probability("whole_prob", whole_prob)
         self.lobes_prob = check_probability("lobes_prob", lobes_prob)
         self.like_prob = check_probability("like_prob", like_prob)
+        self.joint_prob = check_probability("joint_prob", joint_prob)
         self.tissue_prob = check_probability("tissue_prob", tissue_prob)
         self.clutter_prob = check_probability("clutter_prob", clutter_prob)
         self.tissue = tissue or RandSynthMorphLabels(
@@ -128,6 +131,7 @@ class RandAnatomy(RandGenerator):
         self._parts: list[PartParams] = []
         self._organs: list[int] = []
         self._labels = 0
+        self._joint: set[int] = set()
         self._walls_count = self.R.rand() < 0.6
         body = self.R.rand() < self.body_prob
         whole = body and self.R.rand() < self.whole_prob
@@ -147,7 +151,8 @@ class RandAnatomy(RandGenerator):
         if whole:
             self._parts[first:] = [replace(part, label=1, wall_label=1) for part in self._parts[first:]]
             tissue = tissue and replace(tissue, label=1)
-        self.params = AnatomyParams(size, tuple(self._parts), tissue)
+        joint = () if whole else tuple(sorted(self._joint))
+        self.params = AnatomyParams(size, tuple(self._parts), tissue, joint)
 
     def _draw_radii(self) -> list[float]:
         return [draw_log_uniform(self.R, self.radius) for _ in range(draw_integer(self.R, self.num_organs))]
@@ -224,8 +229,7 @@ class RandAnatomy(RandGenerator):
         like = int(self.R.choice(self._organs)) if self._organs and self.R.rand() < self.like_prob else 0
         lobes = draw_integer(self.R, (1, 4)) if self.R.rand() < self.lobes_prob else 0
         for one in twins:
-            self._labels += 1
-            label = self._labels
+            label = self._draw_label(like)
             self._add(one, container, label, (0.03 * radius, 0.3 * radius), float(has_wall), like)
             organ = len(self._parts)
             self._organs.append(organ)
@@ -234,6 +238,15 @@ class RandAnatomy(RandGenerator):
             if has_parts:
                 self._draw_parts(one, organ, label)
             like = organ if self.R.rand() < 0.8 else like
+
+    def _draw_label(self, like: int) -> int:
+        """The label of another organ: its own, or that of the organ that it looks like."""
+        if like and self.joint_prob and self.R.rand() < self.joint_prob:
+            label = self._parts[like - 1].label
+            self._joint.add(label)
+            return label
+        self._labels += 1
+        return self._labels
 
     def _draw_lobe(self, organ: OutlineParams, container: int, label: int, like: int) -> None:
         angle = self.R.uniform(0.0, 2.0 * np.pi)

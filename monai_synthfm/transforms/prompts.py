@@ -16,6 +16,7 @@ from monai.transforms import MapTransform, Randomizable, Transform
 from monai.utils import TransformBackends, convert_to_dst_type, convert_to_numpy
 
 from monai_synthfm.prompts import BoxSimulator, ClickSimulator, Prompts
+from monai_synthfm.prompts.regions import largest_component
 
 __all__ = ["RandPrompts", "RandPromptsD", "RandPromptsDict", "RandPromptsd"]
 
@@ -35,6 +36,8 @@ class RandPrompts(Randomizable, Transform):
         num_objects: N, the number of prompted objects per image.
         target: what one object is: an ``"instance"`` of the label map, or the whole ``"foreground"`` (any label above
             0), which is then clicked on in all its parts unless ``click_options`` say otherwise.
+        click_target: what clicks alone ask for: the whole ``"object"``, or the ``"piece"`` of it that they lie on, its
+            largest. Boxes always ask for the whole.
         num_positive: smallest and largest number of positive clicks on an object.
         num_negative: smallest and largest number of negative clicks on an object.
         click_pairs: the (positive, negative) counts to draw from with equal probability, for instance
@@ -65,6 +68,7 @@ class RandPrompts(Randomizable, Transform):
         self,
         num_objects: int = 1,
         target: Literal["instance", "foreground"] = "instance",
+        click_target: Literal["object", "piece"] = "object",
         num_positive: tuple[int, int] = (1, 3),
         num_negative: tuple[int, int] = (0, 2),
         click_pairs: Sequence[tuple[int, int]] | None = None,
@@ -79,12 +83,15 @@ class RandPrompts(Randomizable, Transform):
             raise ValueError(f"num_objects must be at least 1, got {num_objects}.")
         if target not in ("instance", "foreground"):
             raise ValueError(f"target must be 'instance' or 'foreground', got {target!r}.")
+        if click_target not in ("object", "piece"):
+            raise ValueError(f"click_target must be 'object' or 'piece', got {click_target!r}.")
         if not 0 <= area_range[0] < area_range[1]:
             raise ValueError(f"area_range must be two increasing fractions of the image area, got {area_range}.")
         if area_power < 0:
             raise ValueError(f"area_power must be at least 0, got {area_power}.")
         self.num_objects = num_objects
         self.target = target
+        self.click_target = click_target
         self.area_range = area_range
         self.area_power = area_power
         self.allow_empty = allow_empty
@@ -93,10 +100,13 @@ class RandPrompts(Randomizable, Transform):
         if not pairs:
             raise ValueError("click_pairs must hold at least one (positive, negative) pair.")
         options = {"largest_component": target == "instance", **(click_options or {})}
+        if click_target == "piece" and not options["largest_component"]:
+            raise ValueError("click_target 'piece' needs clicks on one piece: set largest_component in click_options.")
         self.max_clicks = max(positive + negative for positive, negative in pairs)
         self.clickers = [ClickSimulator(*pair, pad_to=self.max_clicks, **options) for pair in pairs]
         self.boxer = BoxSimulator(**(box_options or {}))
         self.ids = np.zeros(0, dtype=np.int64)
+        self.one_piece = np.zeros(0, dtype=bool)
         self.prompts = Prompts()
 
     @staticmethod
@@ -124,6 +134,7 @@ class RandPrompts(Randomizable, Transform):
         points = np.zeros((self.num_objects, self.max_clicks, 2), dtype=np.float32)
         labels = np.full(points.shape[:2], -1, dtype=np.int64)
         boxes = np.full((self.num_objects, 4), np.nan, dtype=np.float32)
+        self.one_piece = np.zeros(self.num_objects, dtype=bool)
         for index, number in enumerate(self.ids):
             if number == 0:
                 height, width = instances.shape
@@ -136,6 +147,7 @@ class RandPrompts(Randomizable, Transform):
                 points[index], labels[index] = clicker(mask, self.R)
             if kind != "clicks":
                 boxes[index] = self.boxer(mask, self.R)
+            self.one_piece[index] = kind == "clicks" and self.click_target == "piece"
         self.prompts = Prompts(torch.from_numpy(points), torch.from_numpy(labels), torch.from_numpy(boxes))
 
     def _instances(self, label: NdarrayOrTensor) -> np.ndarray:
@@ -189,6 +201,8 @@ class RandPrompts(Randomizable, Transform):
             raise RuntimeError("there are no prompts to use again; call with randomize=True first.")
         ids = self.ids[:, None, None]
         target = (self._instances(label)[None] == ids) & (ids > 0)
+        for index in np.flatnonzero(self.one_piece):
+            target[index] = largest_component(target[index])
         device = label.device if isinstance(label, torch.Tensor) else torch.device("cpu")
         prompts = self.prompts.to(device)
         return {

@@ -106,3 +106,16 @@ def test_each_cell_of_tissue_is_an_instance_of_one_label():
 def test_tissue_with_a_label_is_part_of_that_instance():
     _, labels = draw_anatomy(AnatomyParams(SIZE, (PLAIN,), TissueParams(1, CELLS, 1)))
     assert np.array_equal(labels.numpy(), draw(PLAIN)[1])
+
+
+def test_a_joint_label_is_one_instance_whatever_lies_between_its_pieces():
+    left, right = (replace(PLAIN, outline=replace(OVAL, center=(x, 0.5), radius=0.15)) for x in (0.3, 1.0))
+    other = replace(PLAIN, outline=replace(OVAL, center=(0.65, 0.5), radius=0.1), label=2)
+    parts = (left, right, other)
+    _, apart = draw(*parts)
+    together = draw_anatomy(AnatomyParams(SIZE, parts, joint=(1,)))[1].numpy()
+    assert len(np.unique(apart)) == 4
+    assert len(np.unique(together)) == 3
+    pieces, count = ndimage.label(together == together[48, 28])
+    assert count == 2
+    assert np.array_equal(pieces > 0, (apart == apart[48, 28]) | (apart == apart[48, 96]))

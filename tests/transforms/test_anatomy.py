@@ -129,3 +129,18 @@ def test_whole_samples_replay_and_have_targets(module):
         assert 0 <= float(image.min()) <= float(image.max()) <= 1
         found += int(labels.max() > 0)
     assert found >= 10
+
+
+def test_organs_that_look_alike_can_be_one_target():
+    none = dict.fromkeys(("body_prob", "tissue_prob", "parts_prob", "lobes_prob"), 0.0)
+    options = {"num_organs": (4, 4), "radius": (0.05, 0.1), **none}
+    apart, joint = (RandAnatomy((64, 64), like_prob=1.0, joint_prob=p, **options) for p in (0.0, 1.0))
+    for anatomy in (apart, joint):
+        anatomy.set_random_state(seed=2).randomize()
+        organs = [part for part in anatomy.params.parts if part.label]
+        alike = [(part, anatomy.params.parts[part.like - 1]) for part in organs if part.like]
+        assert len(alike) >= 3
+        assert all((part.label == other.label) == (anatomy is joint) for part, other in alike)
+        assert anatomy.params.joint == ((organs[0].label,) if anatomy is joint else ())
+        labels = anatomy.replay(anatomy.params.to_json())
+        assert (len(labels.unique()) == 2) == (anatomy is joint)

@@ -216,6 +216,7 @@ def test_what_is_no_label_map_is_refused(label: torch.Tensor, message: str) -> N
     [
         ({"num_objects": 0}, "num_objects must be at least 1"),
         ({"target": "both"}, "target must be"),
+        ({"click_target": "pixel"}, "click_target must be"),
         ({"area_range": (0.5, 0.1)}, "area_range must be"),
         ({"num_positive": (3, 1)}, "num_positive must be"),
         ({"num_positive": (0, 1)}, "num_positive must be at least 1"),
@@ -261,3 +262,19 @@ def test_batches_collate_beside_other_transforms_and_feed_monai_losses() -> None
         assert batch["target"].shape == (2, 3, 64, 64)
         perfect = torch.where(batch["target"].bool(), 50.0, -50.0)
         assert DiceLoss(sigmoid=True)(perfect, batch["target"]).item() < 0.01
+
+
+def test_clicks_can_ask_for_the_piece_they_lie_on_and_boxes_ask_for_all() -> None:
+    label = (label_map(10, 14) > 0).int()
+    largest = label_map(10, 14)[0] == 3
+    for kind, expected in ((CLICKS, largest), (BOX, label[0] > 0), (BOTH, label[0] > 0)):
+        out = RandPrompts(2, click_target="piece", prompt_weights=kind).set_random_state(0)(label)
+        assert all(torch.equal(mask.bool(), expected) for mask in out["target"])
+        whole = RandPrompts(2, prompt_weights=kind).set_random_state(0)(label)
+        assert all(torch.equal(mask.bool(), label[0] > 0) for mask in whole["target"])
+        assert torch.equal(out["points"], whole["points"])
+
+
+def test_clicks_in_all_pieces_cannot_ask_for_one() -> None:
+    with pytest.raises(ValueError, match="click_target 'piece' needs clicks on one piece"):
+        RandPrompts(target="foreground", click_target="piece")
