@@ -21,6 +21,7 @@ RECIPES = Path(__file__).resolve().parents[2] / "configs" / "recipes"
 RECIPE = RECIPES / "mobilesam_cpu.yaml"
 SECOND_STAGE = RECIPES / "mobilesam_cpu_faint.yaml"
 THIRD_STAGE = RECIPES / "mobilesam_cpu_multimask.yaml"
+FOURTH_STAGE = RECIPES / "mobilesam_cpu_refine.yaml"
 
 
 def settings_of(bundle_dir: Path, **options: Any) -> tuple[list[Path], dict[str, Any]]:
@@ -85,13 +86,30 @@ def test_the_third_stage_begins_with_the_decoder_of_the_second_and_alternatives_
     assert all(0.2 < (other - first).std() < 0.4 for other in others)
 
 
+@pytest.mark.slow
+def test_the_fourth_stage_begins_with_the_decoder_of_the_third_and_its_alternatives(
+    bundle_dir: Path, tmp_path: Path
+) -> None:
+    still = {"max_epochs": 1, "learning_rate": 0.0, "fresh_images": 4}
+    configs, options = settings_of(bundle_dir, output_dir=tmp_path / "fourth", **still)
+    del options["network_def"]
+    network = networks.MobileSam(image_size=options["image_size"], seed=3)
+    torch.save(network.state_dict(), tmp_path / "model.pt")
+    networks.export_decoder(tmp_path / "model.pt", tmp_path / "decoder.pt")
+    stages = {"first_stage": "unused.pt", "second_stage": "unused.pt", "third_stage": tmp_path / "decoder.pt"}
+    files = [*configs, SECOND_STAGE, THIRD_STAGE, FOURTH_STAGE]
+    run_in_two_processes(files, {**options, **stages, "pretrained": None})
+    third, fourth = (torch.load(folder / "decoder.pt", weights_only=True) for folder in (tmp_path, tmp_path / "fourth"))
+    assert all(torch.equal(value, third[key]) for key, value in fourth.items())
+
+
 def test_the_script_runs_the_recipes_on_files_that_exist(tmp_path: Path) -> None:
     script = (RECIPES.parents[1] / "scripts" / "train_mobilesam_cpu.sh").read_text()
     named = [
         name.replace("$configs", "bundles/synthfm_sam/configs") for name in re.findall(r"'([^']+[.]yaml)'", script)
     ]
-    stages = [str(path.relative_to(RECIPES.parents[1])) for path in (RECIPE, SECOND_STAGE, THIRD_STAGE)]
-    assert named[-3:] == stages
+    stages = [str(path.relative_to(RECIPES.parents[1])) for path in (RECIPE, SECOND_STAGE, THIRD_STAGE, FOURTH_STAGE)]
+    assert named[-4:] == stages
     assert all((RECIPES.parents[1] / name).is_file() for name in named)
 
 
