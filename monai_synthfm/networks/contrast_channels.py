@@ -28,7 +28,10 @@ def contrast_channels(image: torch.Tensor) -> torch.Tensor:
         image: ``[B, 1 or 3, H, W]`` in [0, 1]; colours are averaged.
 
     Returns:
-        ``[B, 3, H, W]`` in [0, 1].
+        ``[B, 3, H, W]`` in [0, 1], computed in float32 whatever the image's type.
+
+    Raises:
+        ValueError: when a value is not finite.
 
     Source: not given in the paper, which repeats the grey image; our choice.
 
@@ -36,8 +39,12 @@ def contrast_channels(image: torch.Tensor) -> torch.Tensor:
         >>> contrast_channels(torch.rand(2, 1, 24, 32)).shape
         torch.Size([2, 3, 24, 32])
     """
-    grey = image.mean(dim=1, keepdim=True).clamp(0.0, 1.0)
-    return torch.cat([grey, equalized(grey), local_contrast(grey)], dim=1)
+    grey = image.float().mean(dim=1, keepdim=True).clamp(0.0, 1.0)
+    if not grey.isfinite().all():
+        raise ValueError("image must hold finite values only.")
+    # differences of averages do not survive bfloat16
+    with torch.autocast(grey.device.type, enabled=False):
+        return torch.cat([grey, equalized(grey), local_contrast(grey)], dim=1).to(image.dtype)
 
 
 def equalized(image: torch.Tensor, clip: float = 8.0) -> torch.Tensor:
@@ -81,7 +88,7 @@ def local_contrast(image: torch.Tensor, reach: float = 0.08, gain: float = 0.25)
 
     Args:
         image: ``[B, 1, H, W]`` in [0, 1].
-        reach: standard deviation of the Gaussian as a fraction of the shorter side.
+        reach: standard deviation of the Gaussian as a fraction of the longer side.
         gain: grey values that one standard deviation becomes.
 
     Returns:
@@ -93,16 +100,18 @@ def local_contrast(image: torch.Tensor, reach: float = 0.08, gain: float = 0.25)
         >>> round(local_contrast(torch.full((1, 1, 16, 16), 0.3)).max().item(), 3)
         0.5
     """
-    mean, square = (_smooth(values, reach) for values in (image, image * image))
+    step = image - image.mean(dim=(2, 3), keepdim=True)  # small numbers, whose squares do not cancel
+    mean, square = (_smooth(values, reach) for values in (step, step * step))
     spread = (square - mean * mean).clamp_min(0.0).sqrt()
-    return (0.5 + gain * (image - mean) / (spread + _FLAT)).clamp(0.0, 1.0)
+    return (0.5 + gain * (step - mean) / (spread + _FLAT)).clamp(0.0, 1.0)
 
 
 def _smooth(image: torch.Tensor, reach: float) -> torch.Tensor:
-    """Average with a Gaussian on a grid of about ``_CELLS`` cells along the shorter side, then interpolate."""
+    """Average with a Gaussian on a grid of about ``_CELLS`` cells along the longer side, then interpolate."""
     height, width = image.shape[-2:]
-    shrink = min(1.0, _CELLS / min(height, width))
+    shrink = min(1.0, _CELLS / max(height, width))
     grid = [max(1, round(size * shrink)) for size in (height, width)]
-    kernel = gaussian_1d(torch.tensor(reach * min(grid)), truncated=3.0, normalize=True)
-    coarse = separable_filtering(F.interpolate(image, grid, mode="area"), kernel, mode="replicate")
+    kernel = gaussian_1d(torch.tensor(reach * max(grid)), truncated=3.0, normalize=True)
+    coarse = F.interpolate(image, grid, mode="bilinear", align_corners=False, antialias=True)
+    coarse = separable_filtering(coarse, kernel, mode="replicate")
     return F.interpolate(coarse, (height, width), mode="bilinear", align_corners=False)

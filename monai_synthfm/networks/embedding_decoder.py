@@ -27,7 +27,8 @@ class EmbeddingDecoder(nn.Module):
         alternatives: give the alternative masks and predicted IoU, too, which the loss of an ambiguous prompt needs.
         refine_prob: probability that a batch in training is decoded twice, first for masks that become, disturbed as in
             :func:`~monai_synthfm.networks.earlier_masks.disturbed_masks`, another prompt of the second time. So the
-            decoder learns to go on from a mask of its own or of the neighbouring slice.
+            decoder learns to go on from a mask of its own or of the neighbouring slice. The draws are from torch's
+            global generator.
 
     Raises:
         ValueError: when both ``upsample`` and ``alternatives`` are asked for, or ``refine_prob`` is no probability.

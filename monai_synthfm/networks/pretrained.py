@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from monai_synthfm.networks.promptable import Promptable
-from monai_synthfm.networks.weights import find_weights, load_state
+from monai_synthfm.networks.weights import find_weights, load_state, read_weights
 
 __all__ = ["PretrainedPromptable"]
 
@@ -69,12 +69,15 @@ class PretrainedPromptable(Promptable):
         """Load a state dict of this network or of some of its parts (say the mask decoder), each part strictly.
 
         Args:
-            path: file written by ``torch.save``.
+            path: file written by ``torch.save`` or :func:`~monai_synthfm.networks.export_decoder`.
 
         Raises:
-            ValueError: when keys are unknown or a part is incomplete.
+            ValueError: when keys are unknown, a part is incomplete, or the file is for another ``preprocessing``.
         """
-        state = load_state(path)
+        state, settings = read_weights(path)
+        wanted, found = settings.get("preprocessing"), getattr(self, "preprocessing", None)
+        if wanted not in (None, found):
+            raise ValueError(f"{path}: trained with preprocessing={wanted!r}, but this network has {found!r}.")
         modules = dict(self.named_children())
         parts = [*modules, *(name for name, _ in self.named_parameters(recurse=False))]
         unknown = sorted(key for key in state if key.partition(".")[0] not in parts)
@@ -86,7 +89,7 @@ class PretrainedPromptable(Promptable):
             part = {key[len(prefix) :]: value for key, value in state.items() if key.startswith(prefix)}
             _load_strictly(modules[name], part, path)
             if modules[name] is self.decoder:
-                self.combines_prompts = False
+                self.combines_prompts = bool(settings.get("combines_prompts", False))
         for name in sorted(given - modules.keys()):
             parameter = self.get_parameter(name)
             if parameter.shape != state[name].shape:

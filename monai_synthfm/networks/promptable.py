@@ -61,7 +61,8 @@ class Promptable(nn.Module, ABC):
             trained IoU head.
 
     ``combines_prompts`` says whether the decoder is known to read masks, and a box with clicks. It is false once the
-    decoder was drawn anew or loaded from a checkpoint, since those of SynthFM were trained with clicks or a box alone.
+    decoder was drawn anew or loaded from a checkpoint that does not say so: most trainings prompt with clicks or a box
+    alone.
 
     Raises:
         ValueError: when ``multimask`` is none of these.

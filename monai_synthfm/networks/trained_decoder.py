@@ -16,12 +16,16 @@ from monai_synthfm.networks.weights import load_state
 __all__ = ["export_decoder"]
 
 
-def export_decoder(checkpoint: str | Path, path: str | Path) -> str:
+def export_decoder(
+    checkpoint: str | Path, path: str | Path, preprocessing: str | None = None, combines_prompts: bool = False
+) -> str:
     """Write the mask decoder out of a trained network, as the networks' ``checkpoint`` takes it.
 
     Args:
         checkpoint: state dict of SAM, MobileSAM or SAM 2, for example ``model.pt`` of a training.
         path: of the new file; it appears whole or not at all.
+        preprocessing: of the network that it was trained in; networks of another one then refuse it.
+        combines_prompts: whether it was trained to read masks, and boxes with clicks, see :class:`Promptable`.
 
     Returns:
         The SHA-256 of the new file.
@@ -46,7 +50,8 @@ def export_decoder(checkpoint: str | Path, path: str | Path) -> str:
     unfit = [key for key, value in decoder.items() if not value.isfinite().all()]
     if unfit:
         raise ValueError(f"{checkpoint}: {', '.join(unfit[:3])} do not fit half precision.")
+    settings = {"preprocessing": preprocessing, "combines_prompts": combines_prompts}
     path = Path(path)
     with staged_files(path.parent) as stage:
-        torch.save(decoder, stage / path.name)
+        torch.save({"model": decoder, "settings": settings}, stage / path.name)
     return sha256_of(path)

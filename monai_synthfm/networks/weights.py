@@ -186,10 +186,25 @@ def load_state(path: str | Path) -> dict[str, torch.Tensor]:
         FileNotFoundError: when there is no such file.
         ValueError: when the file does not hold a state dict of tensors.
     """
+    return read_weights(path)[0]
+
+
+def read_weights(path: str | Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    """Read a state dict as :func:`load_state`, and what the file says of the network that it is for.
+
+    Returns:
+        The state dict, and the entry ``settings`` beside a wrapped one, see
+        :func:`~monai_synthfm.networks.export_decoder`; empty where there is none.
+
+    Raises:
+        FileNotFoundError: when there is no such file.
+        ValueError: when the file does not hold a state dict of tensors.
+    """
     try:
         content: Any = torch.load(path, map_location="cpu", weights_only=True)
     except (RuntimeError, pickle.UnpicklingError, EOFError) as error:
         raise ValueError(f"{path}: not a file of weights that torch can read safely ({str(error)[:200]}).") from error
+    settings = content.get("settings") if isinstance(content, Mapping) else None
     for wrapper in _WRAPPERS:
         if isinstance(content, Mapping) and isinstance(content.get(wrapper), Mapping):
             content = content[wrapper]
@@ -199,7 +214,7 @@ def load_state(path: str | Path) -> dict[str, torch.Tensor]:
     if strange or not content:
         found = f"the entries {strange[:3]}" if strange else "nothing"
         raise ValueError(f"{path}: expected a state dict of tensors, found {found}.")
-    return dict(content)
+    return dict(content), dict(settings) if isinstance(settings, Mapping) else {}
 
 
 def _published_files(weights: Weights, folder: Path) -> list[Path]:

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw
 from skimage.measure import label as label_pieces
+from skimage.segmentation import relabel_sequential
 
 from monai_synthfm.synthesis.label_maps import LabelMapParams, synthmorph_labels
 from monai_synthfm.synthesis.outlines import OutlineParams, trace_outline
@@ -112,7 +113,9 @@ def draw_anatomy(params: AnatomyParams) -> tuple[torch.Tensor, torch.Tensor]:
     instances = label_pieces(labels, background=0, connectivity=2)
     for label in params.joint:
         pieces = labels == label
-        instances[pieces] = instances[pieces].min(initial=len(table) + regions.size)
+        instances[pieces] = instances[pieces].min(initial=regions.size)
+    if params.joint:
+        instances, _, _ = relabel_sequential(instances)
     return torch.from_numpy(regions), torch.from_numpy(instances)
 
 

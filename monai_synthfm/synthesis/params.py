@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields
 from types import UnionType
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -44,8 +44,8 @@ class Params:
             data = json.loads(source) if isinstance(source, str) else source
         except json.JSONDecodeError as error:
             raise ValueError(f"params of {cls.__name__} must be JSON text, got {source!r:.80}.") from error
-        expected = {field.name for field in fields(cls)}
-        if not isinstance(data, Mapping) or set(data) != expected:
+        if not isinstance(data, Mapping) or not _fits(cls, data):
+            expected = {field.name for field in fields(cls)}
             found = sorted(data) if isinstance(data, Mapping) else type(data).__name__
             raise ValueError(f"params of {cls.__name__} must have the fields {sorted(expected)}, got {found}.")
         hints = get_type_hints(cls)
@@ -76,8 +76,13 @@ def _build(hint: Any, value: Any, where: str) -> Any:
 def _matching(options: tuple[Any, ...], value: Any) -> Any:
     """Choose, of several types, the parameter class whose fields the value has; otherwise the first."""
     for option in options:
-        if isinstance(option, type) and issubclass(option, Params):
-            names = {field.name for field in fields(option)}
-            if isinstance(value, option) or (isinstance(value, Mapping) and names == set(value)):
-                return option
+        known = isinstance(option, type) and issubclass(option, Params)
+        if known and (isinstance(value, option) or (isinstance(value, Mapping) and _fits(option, value))):
+            return option
     return options[0]
+
+
+def _fits(cls: type[Params], data: Mapping[str, Any]) -> bool:
+    """Tell whether all fields are there; those with a default may be missing, as in samples made before they came."""
+    needed = {field.name for field in fields(cls) if field.default is MISSING and field.default_factory is MISSING}
+    return needed <= set(data) <= {field.name for field in fields(cls)}

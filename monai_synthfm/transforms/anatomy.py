@@ -56,12 +56,12 @@ class RandAnatomy(RandGenerator):
             is not wider than 0.84 of the image: nobody asks for a whole patient.
         lobes_prob: probability that an organ has one to four lobes at its edge.
         like_prob: probability that an organ looks like another one.
-        joint_prob: probability that two organs that look alike, twins among them, are one target of several pieces.
         tissue_prob: probability that the tissue between the organs is a mosaic, whose cells are targets too.
         clutter_prob: probability that there is clutter below the organs.
         tissue: generator of the mosaic's label map; ``RandSynthMorphLabels`` with 4 to 12 labels and larger, smoother
             cells than its default if None.
         device: where the label map is put; polygons are filled on the CPU.
+        joint_prob: probability that two organs that look alike, twins among them, are one target of several pieces.
 
     Returns:
         ``__call__`` and ``replay`` return a MetaTensor ``[1, H, W]`` int64, 0 background, instances from 1.
@@ -91,11 +91,11 @@ class RandAnatomy(RandGenerator):
         whole_prob: float = 0.3,
         lobes_prob: float = 0.2,
         like_prob: float = 0.3,
-        joint_prob: float = 0.0,
         tissue_prob: float = 0.3,
         clutter_prob: float = 0.5,
         tissue: RandSynthMorphLabels | None = None,
         device: torch.device | str = "cpu",
+        joint_prob: float = 0.0,
     ) -> None:
         super().__init__(device)
         if len(spatial_size) != 2:

@@ -14,9 +14,9 @@ import torch
 from monai.config import KeysCollection, NdarrayOrTensor
 from monai.transforms import MapTransform, Randomizable, Transform
 from monai.utils import TransformBackends, convert_to_dst_type, convert_to_numpy
+from scipy import ndimage
 
 from monai_synthfm.prompts import BoxSimulator, ClickSimulator, Prompts
-from monai_synthfm.prompts.regions import largest_component
 
 __all__ = ["RandPrompts", "RandPromptsD", "RandPromptsDict", "RandPromptsd"]
 
@@ -36,8 +36,6 @@ class RandPrompts(Randomizable, Transform):
         num_objects: N, the number of prompted objects per image.
         target: what one object is: an ``"instance"`` of the label map, or the whole ``"foreground"`` (any label above
             0), which is then clicked on in all its parts unless ``click_options`` say otherwise.
-        click_target: what clicks alone ask for: the whole ``"object"``, or the ``"piece"`` of it that they lie on, its
-            largest. Boxes always ask for the whole.
         num_positive: smallest and largest number of positive clicks on an object.
         num_negative: smallest and largest number of negative clicks on an object.
         click_pairs: the (positive, negative) counts to draw from with equal probability, for instance
@@ -50,6 +48,8 @@ class RandPrompts(Randomizable, Transform):
         box_options: arguments of ``BoxSimulator``.
         allow_empty: for a label map without any object, return empty targets, each with one negative click at a
             uniformly drawn pixel, instead of raising.
+        click_target: what clicks alone ask for: the whole ``"object"``, or the ``"piece"`` of it that they lie on.
+            Boxes always ask for the whole.
 
     Raises:
         ValueError: when an argument is out of its range.
@@ -68,7 +68,6 @@ class RandPrompts(Randomizable, Transform):
         self,
         num_objects: int = 1,
         target: Literal["instance", "foreground"] = "instance",
-        click_target: Literal["object", "piece"] = "object",
         num_positive: tuple[int, int] = (1, 3),
         num_negative: tuple[int, int] = (0, 2),
         click_pairs: Sequence[tuple[int, int]] | None = None,
@@ -78,6 +77,7 @@ class RandPrompts(Randomizable, Transform):
         click_options: Mapping[str, Any] | None = None,
         box_options: Mapping[str, Any] | None = None,
         allow_empty: bool = False,
+        click_target: Literal["object", "piece"] = "object",
     ) -> None:
         if num_objects < 1:
             raise ValueError(f"num_objects must be at least 1, got {num_objects}.")
@@ -106,7 +106,7 @@ class RandPrompts(Randomizable, Transform):
         self.clickers = [ClickSimulator(*pair, pad_to=self.max_clicks, **options) for pair in pairs]
         self.boxer = BoxSimulator(**(box_options or {}))
         self.ids = np.zeros(0, dtype=np.int64)
-        self.one_piece = np.zeros(0, dtype=bool)
+        self.clicked: dict[int, tuple[int, int]] = {}
         self.prompts = Prompts()
 
     @staticmethod
@@ -134,7 +134,7 @@ class RandPrompts(Randomizable, Transform):
         points = np.zeros((self.num_objects, self.max_clicks, 2), dtype=np.float32)
         labels = np.full(points.shape[:2], -1, dtype=np.int64)
         boxes = np.full((self.num_objects, 4), np.nan, dtype=np.float32)
-        self.one_piece = np.zeros(self.num_objects, dtype=bool)
+        self.clicked = {}
         for index, number in enumerate(self.ids):
             if number == 0:
                 height, width = instances.shape
@@ -147,7 +147,8 @@ class RandPrompts(Randomizable, Transform):
                 points[index], labels[index] = clicker(mask, self.R)
             if kind != "clicks":
                 boxes[index] = self.boxer(mask, self.R)
-            self.one_piece[index] = kind == "clicks" and self.click_target == "piece"
+            if kind == "clicks" and self.click_target == "piece":
+                self.clicked[index] = (int(points[index, 0, 0]), int(points[index, 0, 1]))
         self.prompts = Prompts(torch.from_numpy(points), torch.from_numpy(labels), torch.from_numpy(boxes))
 
     def _instances(self, label: NdarrayOrTensor) -> np.ndarray:
@@ -201,8 +202,9 @@ class RandPrompts(Randomizable, Transform):
             raise RuntimeError("there are no prompts to use again; call with randomize=True first.")
         ids = self.ids[:, None, None]
         target = (self._instances(label)[None] == ids) & (ids > 0)
-        for index in np.flatnonzero(self.one_piece):
-            target[index] = largest_component(target[index])
+        for index, (x, y) in self.clicked.items():
+            pieces, _ = ndimage.label(target[index], structure=np.ones((3, 3)))
+            target[index] &= pieces == pieces[y, x]
         device = label.device if isinstance(label, torch.Tensor) else torch.device("cpu")
         prompts = self.prompts.to(device)
         return {

@@ -64,13 +64,13 @@ def test_the_limit_is_the_largest_gain_of_contrast() -> None:
 @pytest.mark.parametrize("size", [(40, 60), (300, 200)])
 def test_local_contrast_is_the_step_over_scipys_gaussian_averages(size: tuple[int, int]) -> None:
     image = smooth_image(*size, seed=1).astype(np.float64)
-    sigma = 0.08 * min(size)
+    sigma = 0.08 * max(size)
     mean = ndimage.gaussian_filter(image, sigma, mode="nearest")
     spread = np.sqrt(np.maximum(ndimage.gaussian_filter(image**2, sigma, mode="nearest") - mean**2, 0.0))
     expected = np.clip(0.5 + 0.25 * (image - mean) / (spread + 0.02), 0.0, 1.0)
     found = local_contrast(as_batch(image.astype(np.float32)))[0, 0].numpy()
     assert np.abs(found - expected).mean() < 0.01
-    assert np.abs(found - expected).max() < 0.06
+    assert np.abs(found - expected).max() < 0.1
 
 
 def test_channels_are_those_of_each_image_alone_and_colours_are_averaged() -> None:
@@ -89,3 +89,26 @@ def test_channels_of_images_of_one_value_are_finite() -> None:
         channels = contrast_channels(torch.full((1, 1, 1, 7), value))
         assert channels.isfinite().all()
         assert (channels[0, 2] - 0.5).abs().max() < 1e-4
+
+
+def test_low_precision_changes_nothing_but_the_rounding_of_the_result() -> None:
+    tissue = 0.9 + 0.01 * torch.randn(1, 1, 200, 200, generator=torch.Generator().manual_seed(0))
+    image = torch.zeros(1, 1, 300, 300)
+    image[..., 50:250, 50:250] = tissue.clamp(max=1.0)
+    expected = contrast_channels(image)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        torch.testing.assert_close(contrast_channels(image), expected)
+    half = contrast_channels(image.half())
+    assert half.dtype == torch.float16
+    torch.testing.assert_close(half.float(), contrast_channels(image.half().float()), atol=1e-3, rtol=0)
+
+
+def test_a_strip_of_an_image_keeps_the_reach_of_the_whole() -> None:
+    stripes = 0.5 + 0.3 * torch.sin(torch.arange(512) / 40).expand(1, 1, 512, 512)
+    whole, strip = local_contrast(stripes), local_contrast(stripes[..., :24, :])
+    torch.testing.assert_close(strip, whole[..., :24, :], atol=1e-3, rtol=0)
+
+
+def test_values_that_are_not_finite_are_refused() -> None:
+    with pytest.raises(ValueError, match="finite values only"):
+        contrast_channels(torch.tensor([[[[0.5, torch.nan]]]]))

@@ -75,6 +75,19 @@ def test_in_training_a_mask_of_its_own_becomes_another_prompt(tiny_sam: Sam) -> 
     assert not torch.equal(found, plain)
 
 
+def test_refined_alternatives_are_those_of_the_second_time_and_train_the_decoder(tiny_sam: Sam) -> None:
+    features = torch.randn(1, 256, 4, 4)
+    tiny_sam.freeze("image_encoder", "prompt_encoder")
+    torch.manual_seed(3)
+    logits, iou = EmbeddingDecoder(tiny_sam, 64, alternatives=True, refine_prob=1.0).train()(features, **PROMPTS)
+    torch.manual_seed(3)
+    first = EmbeddingDecoder(tiny_sam, 64, refine_prob=1.0).train()(features, **PROMPTS)
+    assert torch.equal(logits[:, :, 0], first)
+    (logits.square().mean() + iou.square().mean()).backward()
+    trained = {name.split(".")[0] for name, value in tiny_sam.named_parameters() if value.grad is not None}
+    assert trained == {"mask_decoder"}
+
+
 def test_masks_that_are_given_are_not_replaced(tiny_sam: Sam) -> None:
     features, masks = torch.randn(1, 256, 4, 4), torch.randn(1, 2, 1, 16, 16)
     with torch.no_grad():

@@ -10,7 +10,7 @@ import hashlib
 import pytest
 import torch
 
-from monai_synthfm.networks import MobileSam, export_decoder
+from monai_synthfm.networks import MobileSam, export_decoder, load_state
 
 
 @pytest.fixture
@@ -23,7 +23,7 @@ def checkpoint(tmp_path):
 def test_only_the_decoder_is_in_the_file_and_rounded_to_half(checkpoint, tmp_path):
     digest = export_decoder(checkpoint, tmp_path / "out" / "decoder.pt")
     file = tmp_path / "out" / "decoder.pt"
-    written = torch.load(file, weights_only=True)
+    written = load_state(file)
     whole = {key: value for key, value in torch.load(checkpoint, weights_only=True).items() if "mask_decoder" in key}
     assert set(written) == set(whole)
     assert all(torch.equal(written[key], whole[key].half()) for key in whole)
@@ -54,3 +54,19 @@ def test_weights_beyond_half_precision_are_refused(tmp_path):
     torch.save({"mask_decoder.weight": torch.full((2,), 1e6)}, tmp_path / "huge.pt")
     with pytest.raises(ValueError, match=r"mask_decoder\.weight do not fit half precision"):
         export_decoder(tmp_path / "huge.pt", tmp_path / "decoder.pt")
+
+
+def test_a_network_of_another_preprocessing_refuses_the_file(checkpoint, tmp_path):
+    export_decoder(checkpoint, tmp_path / "decoder.pt", preprocessing="contrast")
+    with pytest.raises(ValueError, match=r"trained with preprocessing='contrast', but this network has 'sam'"):
+        MobileSam(image_size=64, checkpoint=tmp_path / "decoder.pt")
+    network = MobileSam(image_size=64, preprocessing="contrast", checkpoint=tmp_path / "decoder.pt")
+    decoder = load_state(tmp_path / "decoder.pt")
+    assert all(torch.equal(value, network.state_dict()[key].half()) for key, value in decoder.items())
+
+
+@pytest.mark.parametrize("combines", [False, True])
+def test_the_file_says_whether_the_decoder_combines_prompts(checkpoint, tmp_path, combines):
+    export_decoder(checkpoint, tmp_path / "decoder.pt", combines_prompts=combines)
+    assert MobileSam(image_size=64, checkpoint=tmp_path / "decoder.pt").combines_prompts is combines
+    assert not MobileSam(image_size=64, checkpoint=checkpoint).combines_prompts

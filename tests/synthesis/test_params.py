@@ -13,10 +13,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from monai_synthfm.synthesis.anatomy import AnatomyParams, PartParams
 from monai_synthfm.synthesis.appearance import AppearanceParams, NoiseParams, TextureParams
 from monai_synthfm.synthesis.bezier import BezierShapesParams, EllipseParams
 from monai_synthfm.synthesis.boundaries import CanvasParams
 from monai_synthfm.synthesis.label_maps import LabelMapParams
+from monai_synthfm.synthesis.outlines import OutlineParams
 from monai_synthfm.synthesis.sample import BoundaryParams, SampleParams
 
 numbers = st.floats(allow_nan=False, allow_infinity=False)
@@ -93,3 +95,12 @@ def test_a_structure_of_no_known_kind_is_refused() -> None:
     appearance = {"base": [0.5], "textures": [], "blur": 0.0, "noises": []}
     with pytest.raises(ValueError, match="must have the fields"):
         SampleParams.parse({"spatial_size": [8, 8], "structure": {"unknown": 1}, "appearance": appearance})
+
+
+def test_fields_with_a_default_may_be_missing_as_in_samples_made_before_they_came() -> None:
+    outline = OutlineParams((0.5, 0.5), 0.3, 1.0, 2.0, (), 0.0, 0.0, False)
+    params = AnatomyParams((8, 8), (PartParams(outline, parent=0, wall=0.0, gaps=(), label=1, wall_label=1),))
+    earlier = {key: value for key, value in asdict(params).items() if key != "joint"}
+    assert AnatomyParams.parse(earlier) == params
+    with pytest.raises(ValueError, match="must have the fields"):
+        AnatomyParams.parse({"parts": earlier["parts"]})

@@ -275,6 +275,18 @@ def test_clicks_can_ask_for_the_piece_they_lie_on_and_boxes_ask_for_all() -> Non
         assert torch.equal(out["points"], whole["points"])
 
 
+def test_clicks_ask_for_their_piece_of_another_map_too() -> None:
+    label = (label_map(10, 14) > 0).int()
+    transform = RandPrompts(1, click_target="piece").set_random_state(0)
+    x, y = transform(label)["points"][0, 0].long().tolist()
+    grown = label.clone()
+    grown[0, 30:60, :] = 1  # a larger piece, without the click
+    again = transform(grown, randomize=False)["target"][0].bool()
+    assert again[y, x]
+    assert torch.equal(again, label_map(10, 14)[0] == 3)
+    assert not transform(torch.zeros_like(label), randomize=False)["target"].any()
+
+
 def test_clicks_in_all_pieces_cannot_ask_for_one() -> None:
     with pytest.raises(ValueError, match="click_target 'piece' needs clicks on one piece"):
         RandPrompts(target="foreground", click_target="piece")
