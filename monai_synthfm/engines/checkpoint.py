@@ -33,10 +33,12 @@ class TrainingCheckpoint:
         lr_scheduler: its learning-rate scheduler.
         evaluator: the validation engine with a key metric, larger = better; None = the last network is the best.
         resume: start from ``checkpoint.pt``.
+        keep_epochs: how many of the last epochs leave their network in ``epoch_<number>.pt``, for an average of them.
 
     Raises:
         FileNotFoundError: when there is nothing to resume from.
-        ValueError: when the checkpoint is of a training with another number of steps in an epoch.
+        ValueError: when the checkpoint is of a training with another number of steps in an epoch, or ``keep_epochs`` is
+            negative.
     """
 
     def __init__(
@@ -47,11 +49,15 @@ class TrainingCheckpoint:
         lr_scheduler: torch.optim.lr_scheduler.LRScheduler,
         evaluator: Engine | None = None,
         resume: bool = False,
+        keep_epochs: int = 0,
     ) -> None:
+        if keep_epochs < 0:
+            raise ValueError(f"keep_epochs must be at least 0, got {keep_epochs}.")
         self.folder = Path(folder)
         self.parts: dict[str, Any] = {"network": network, "optimizer": optimizer, "lr_scheduler": lr_scheduler}
         self.evaluator = evaluator
         self.resume = resume
+        self.keep_epochs = keep_epochs
         self.best = -float("inf")
 
     def attach(self, engine: Engine) -> None:
@@ -91,6 +97,11 @@ class TrainingCheckpoint:
             torch.save(state | position, stage / "checkpoint.pt")
             if improved:
                 torch.save(state["network"], stage / "model.pt")
+            if self.keep_epochs:
+                torch.save(state["network"], stage / f"epoch_{engine.state.epoch:04d}.pt")
+        if self.keep_epochs:
+            for path in sorted(self.folder.glob("epoch_*.pt"))[: -self.keep_epochs]:
+                path.unlink()
 
     def _newest_metric(self, engine: Engine) -> float | None:
         """The key metric if this very epoch was validated."""

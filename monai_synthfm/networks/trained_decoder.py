@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -17,12 +18,16 @@ __all__ = ["export_decoder"]
 
 
 def export_decoder(
-    checkpoint: str | Path, path: str | Path, preprocessing: str | None = None, combines_prompts: bool = False
+    checkpoint: str | Path | Sequence[str | Path],
+    path: str | Path,
+    preprocessing: str | None = None,
+    combines_prompts: bool = False,
 ) -> str:
     """Write the mask decoder out of a trained network, as the networks' ``checkpoint`` takes it.
 
     Args:
-        checkpoint: state dict of SAM, MobileSAM or SAM 2, for example ``model.pt`` of a training.
+        checkpoint: state dict of SAM, MobileSAM or SAM 2, for example ``model.pt`` of a training; of several the mean
+            of each weight is taken (stochastic weight averaging, arXiv 1803.05407).
         path: of the new file; it appears whole or not at all.
         preprocessing: of the network that it was trained in; networks of another one then refuse it.
         combines_prompts: whether it was trained to read masks, and boxes with clicks, see :class:`Promptable`.
@@ -31,7 +36,8 @@ def export_decoder(
         The SHA-256 of the new file.
 
     Raises:
-        ValueError: when there is no mask decoder in the checkpoint, or a weight does not fit half precision.
+        ValueError: when there is no mask decoder in a checkpoint, decoders are not alike, or a weight does not fit half
+            precision.
 
     Example:
         >>> import tempfile
@@ -43,15 +49,25 @@ def export_decoder(
         ...     Path(f"{folder}/decoder.pt").stat().st_size < 10e6
         True
     """
-    parts = ("mask_decoder.", "sam_mask_decoder.")
-    decoder = {key: value.half() for key, value in load_state(checkpoint).items() if key.startswith(parts)}
-    if not decoder:
-        raise ValueError(f"{checkpoint}: there is no mask decoder, no key starts with {' or '.join(parts)}.")
+    sources = [checkpoint] if isinstance(checkpoint, (str, Path)) else list(checkpoint)
+    decoders = [_decoder_of(source) for source in sources]
+    for source, other in zip(sources, decoders, strict=True):
+        if {key: value.shape for key, value in other.items()} != {k: v.shape for k, v in decoders[0].items()}:
+            raise ValueError(f"{source}: its mask decoder is another one than that of {sources[0]}.")
+    decoder = {key: torch.stack([other[key] for other in decoders]).mean(dim=0).half() for key in decoders[0]}
     unfit = [key for key, value in decoder.items() if not value.isfinite().all()]
     if unfit:
-        raise ValueError(f"{checkpoint}: {', '.join(unfit[:3])} do not fit half precision.")
+        raise ValueError(f"{sources[0]}: {', '.join(unfit[:3])} do not fit half precision.")
     settings = {"preprocessing": preprocessing, "combines_prompts": combines_prompts}
     path = Path(path)
     with staged_files(path.parent) as stage:
         torch.save({"model": decoder, "settings": settings}, stage / path.name)
     return sha256_of(path)
+
+
+def _decoder_of(path: str | Path) -> dict[str, torch.Tensor]:
+    parts = ("mask_decoder.", "sam_mask_decoder.")
+    decoder = {key: value.float() for key, value in load_state(path).items() if key.startswith(parts)}
+    if not decoder:
+        raise ValueError(f"{path}: there is no mask decoder, no key starts with {' or '.join(parts)}.")
+    return decoder

@@ -85,3 +85,21 @@ def test_model_is_written_at_a_new_best_only_also_after_a_resume(tmp_path: Path)
     assert run([0.5], resume=True) == pytest.approx(0.6)
     assert run([0.7], resume=True) == pytest.approx(0.7)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoint.pt", "model.pt"]
+
+
+def test_the_last_epochs_leave_their_networks_also_after_a_resume(tmp_path: Path) -> None:
+    network = torch.nn.Linear(1, 1)
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.1)
+    scheduler = torch.optim.lr_scheduler.ExponentialLR(optimizer, 1.0)
+    for epochs, resume in ((3, False), (2, True)):
+        handler = TrainingCheckpoint(tmp_path, network, optimizer, scheduler, resume=resume, keep_epochs=2)
+        trainer = Engine(lambda engine, batch: None)
+        trainer.state.epoch_length, trainer.state.epoch, trainer.state.iteration = 1, 0, 0
+        handler.restore(trainer)
+        for _ in range(epochs):
+            trainer.state.epoch += 1
+            torch.nn.init.constant_(network.weight, trainer.state.epoch)
+            handler(trainer)
+    kept = sorted(tmp_path.glob("epoch_*.pt"))
+    assert [path.name for path in kept] == ["epoch_0004.pt", "epoch_0005.pt"]
+    assert [float(torch.load(path, weights_only=True)["weight"]) for path in kept] == [4.0, 5.0]

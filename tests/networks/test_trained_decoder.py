@@ -70,3 +70,17 @@ def test_the_file_says_whether_the_decoder_combines_prompts(checkpoint, tmp_path
     export_decoder(checkpoint, tmp_path / "decoder.pt", combines_prompts=combines)
     assert MobileSam(image_size=64, checkpoint=tmp_path / "decoder.pt").combines_prompts is combines
     assert not MobileSam(image_size=64, checkpoint=checkpoint).combines_prompts
+
+
+def test_of_several_checkpoints_the_mean_is_written(checkpoint, tmp_path):
+    torch.save(MobileSam(image_size=64, reset_decoder=True, seed=4).state_dict(), tmp_path / "other.pt")
+    export_decoder([checkpoint, tmp_path / "other.pt"], tmp_path / "decoder.pt")
+    first, other = load_state(checkpoint), load_state(tmp_path / "other.pt")
+    written = load_state(tmp_path / "decoder.pt")
+    assert all(torch.equal(value, ((first[key] + other[key]) / 2).half()) for key, value in written.items())
+
+
+def test_decoders_that_are_not_alike_have_no_mean(checkpoint, tmp_path):
+    torch.save({"mask_decoder.weight": torch.zeros(2)}, tmp_path / "other.pt")
+    with pytest.raises(ValueError, match=r"other\.pt: its mask decoder is another one"):
+        export_decoder([checkpoint, tmp_path / "other.pt"], tmp_path / "decoder.pt")
