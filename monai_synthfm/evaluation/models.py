@@ -14,8 +14,10 @@ from typing import Any
 import torch
 
 from monai_synthfm.evaluation.predictors import NetworkPredictor
-from monai_synthfm.networks import SAM2_SIZES, MobileSam, Promptable, Sam, Sam2, load_state
+from monai_synthfm.networks import SAM2_SIZES, MobileSam, Promptable, Sam, Sam2
+from monai_synthfm.networks.preprocessing import Preprocessing
 from monai_synthfm.networks.promptable import Multimask
+from monai_synthfm.networks.weights import read_weights
 
 __all__ = ["MODELS", "KnownModel", "build_network", "open_model"]
 
@@ -54,7 +56,11 @@ on, with its checkpoint: ``minisam`` or ``sam_vit_b``, say, and ``model.pt`` of 
 
 
 def build_network(
-    name: str, checkpoint: str | Path | None = None, image_size: int = 1024, multimask: Multimask = "never"
+    name: str,
+    checkpoint: str | Path | None = None,
+    image_size: int = 1024,
+    multimask: Multimask = "never",
+    preprocessing: Preprocessing | None = None,
 ) -> Promptable:
     """
     Build a known model.
@@ -65,6 +71,8 @@ def build_network(
             mask decoder, on top of them.
         image_size: side of the network's square input in pixels; for trained decoders that of the training.
         multimask: see :class:`~monai_synthfm.networks.Promptable`.
+        preprocessing: see :class:`~monai_synthfm.networks.MobileSam`; None takes what the checkpoint says that it was
+            trained with, else the model's own. SAM 2 has none to choose from.
 
     Raises:
         ValueError: when there is no such model, the checkpoint does not fit, or one is needed.
@@ -83,11 +91,15 @@ def build_network(
     known = MODELS[name]
     if checkpoint is not None and not Path(checkpoint).is_file():
         raise FileNotFoundError(f"checkpoint {checkpoint} of model {name} does not exist.")
-    whole = checkpoint is not None and any(key.startswith("image_encoder.") for key in load_state(checkpoint))
+    state, settings = ({}, {}) if checkpoint is None else read_weights(checkpoint)
+    whole = any(key.startswith("image_encoder.") for key in state)
     if known.weights is None and not whole:
         raise ValueError(f"model {name} needs the file of its published weights as checkpoint.")
+    if preprocessing is not None and known.network is Sam2:
+        raise ValueError(f"model {name} has one preprocessing, it cannot be {preprocessing!r}.")
+    chosen = preprocessing or settings.get("preprocessing")
     return known.network(
-        **known.options,
+        **{**known.options, **({"preprocessing": chosen} if chosen else {})},
         pretrained=checkpoint if whole else known.weights,
         checkpoint=None if whole else checkpoint,
         image_size=image_size,
@@ -103,6 +115,7 @@ def open_model(
     label: str | None = None,
     device: torch.device | str = "cpu",
     amp: bool = False,
+    preprocessing: Preprocessing | None = None,
 ) -> NetworkPredictor:
     """
     Make a known model ready for an evaluation; it is built when it is first needed.
@@ -115,10 +128,12 @@ def open_model(
         label: name in the table; the model's own by default.
         device: where it runs.
         amp: bfloat16 autocast.
+        preprocessing: as for :func:`build_network`.
 
     Raises:
         ValueError: when there is no such model.
     """
     if name not in MODELS:
         raise ValueError(f"model name {name!r} is not one of {', '.join(MODELS)}.")
-    return NetworkPredictor(label or name, partial(build_network, name, checkpoint, image_size, multimask), device, amp)
+    build = partial(build_network, name, checkpoint, image_size, multimask, preprocessing)
+    return NetworkPredictor(label or name, build, device, amp)

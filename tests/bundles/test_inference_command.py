@@ -15,9 +15,10 @@ import nibabel as nib
 import numpy as np
 import pytest
 import torch
-from monai.bundle import ConfigWorkflow
+from monai.bundle import ConfigParser, ConfigWorkflow
 
 from monai_synthfm.networks import MobileSam
+from monai_synthfm.networks.weights import read_weights
 from tests.bundles.stored_volumes import OBLIQUE, ORIENTATIONS, store
 
 
@@ -45,10 +46,12 @@ def test_the_decoder_of_the_bundle_is_used_unless_told_otherwise(bundle_dir: Pat
         pretrained="$None",
     )
     workflow.initialize()
-    shipped = torch.load(bundle_dir / "models" / "model.pt", weights_only=True)
+    shipped, settings = read_weights(bundle_dir / "models" / "model.pt")
     assert all(key.startswith("mask_decoder.") and value.dtype == torch.float16 for key, value in shipped.items())
     loaded = workflow.network_def.state_dict()
     assert all(torch.equal(loaded[key], value.float()) for key, value in shipped.items())
+    trained = ConfigParser.load_config_file(bundle_dir / "configs" / "train.yaml")["network_def"]["preprocessing"]
+    assert workflow.network_def.preprocessing == settings["preprocessing"] == trained == "contrast"
 
 
 @pytest.mark.slow

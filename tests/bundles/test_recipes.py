@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import torch
+from monai.bundle import ConfigParser
 
 import monai_synthfm.networks as networks
 from tests.bundles.test_train import SMALL
@@ -41,7 +42,7 @@ def test_the_same_command_goes_on_and_writes_the_decoder(bundle_dir: Path, tmp_p
     second = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
     assert (first["epoch"], second["epoch"]) == (1, 2)
     best = torch.load(tmp_path / "model.pt", weights_only=True)
-    decoder = torch.load(tmp_path / "decoder.pt", weights_only=True)
+    decoder = networks.load_state(tmp_path / "decoder.pt")
     assert {key for key in best if key.startswith("mask_decoder.")} == set(decoder)
     assert all(torch.equal(value, best[key].half()) for key, value in decoder.items())
     # a training that is at its end stays there: a script that runs two stages passes by the first one
@@ -61,7 +62,7 @@ def test_the_second_stage_begins_with_the_decoder_of_the_first(bundle_dir: Path,
     run_in_two_processes(
         [*configs, SECOND_STAGE], {**options, "first_stage": tmp_path / "decoder.pt", "pretrained": None}
     )
-    first, second = (torch.load(folder / "decoder.pt", weights_only=True) for folder in (tmp_path, tmp_path / "second"))
+    first, second = (networks.load_state(folder / "decoder.pt") for folder in (tmp_path, tmp_path / "second"))
     assert all(torch.equal(value, first[key]) for key, value in second.items())
 
 
@@ -77,7 +78,7 @@ def test_the_third_stage_begins_with_the_decoder_of_the_second_and_alternatives_
     networks.export_decoder(tmp_path / "model.pt", tmp_path / "decoder.pt")
     stages = {"first_stage": "unused.pt", "second_stage": tmp_path / "decoder.pt", "pretrained": None}
     run_in_two_processes([*configs, SECOND_STAGE, THIRD_STAGE], {**options, **stages})
-    second, third = (torch.load(folder / "decoder.pt", weights_only=True) for folder in (tmp_path, tmp_path / "third"))
+    second, third = (networks.load_state(folder / "decoder.pt") for folder in (tmp_path, tmp_path / "third"))
     same = {key for key, value in third.items() if torch.equal(value, second[key])}
     changed = {key.split(".")[1] for key in third.keys() - same}
     assert changed == {"mask_tokens", "output_hypernetworks_mlps"}
@@ -99,8 +100,25 @@ def test_the_fourth_stage_begins_with_the_decoder_of_the_third_and_its_alternati
     stages = {"first_stage": "unused.pt", "second_stage": "unused.pt", "third_stage": tmp_path / "decoder.pt"}
     files = [*configs, SECOND_STAGE, THIRD_STAGE, FOURTH_STAGE]
     run_in_two_processes(files, {**options, **stages, "pretrained": None})
-    third, fourth = (torch.load(folder / "decoder.pt", weights_only=True) for folder in (tmp_path, tmp_path / "fourth"))
+    third, fourth = (networks.load_state(folder / "decoder.pt") for folder in (tmp_path, tmp_path / "fourth"))
     assert all(torch.equal(value, third[key]) for key, value in fourth.items())
+    with pytest.raises(ValueError, match="preprocessing='contrast'"):
+        networks.MobileSam(image_size=64, checkpoint=tmp_path / "fourth" / "decoder.pt")
+
+
+def test_only_the_fourth_stage_sees_contrast_and_trains_with_pieces_and_masks(bundle_dir: Path) -> None:
+    configs, _ = settings_of(bundle_dir)
+    third, fourth = (
+        ConfigParser(ConfigParser.load_config_files([str(path) for path in [*configs, *stages]]))
+        for stages in ((SECOND_STAGE, THIRD_STAGE), (SECOND_STAGE, THIRD_STAGE, FOURTH_STAGE))
+    )
+    assert third["network_def#preprocessing"] == "sam"
+    assert "refine_prob" not in third["forward_def"]
+    assert fourth["network_def#preprocessing"] == "contrast"
+    assert fourth["forward_def#refine_prob"] == 0.25
+    assert fourth["generator#anatomy#joint_prob"] == 0.25
+    assert fourth["prompting#click_target"] == "piece"
+    assert fourth["generator#min_visibility"] == third["generator#min_visibility"] == 1.5
 
 
 def test_the_script_runs_the_recipes_on_files_that_exist(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from monai_synthfm.evaluation.models import MODELS, KnownModel, build_network, open_model
-from monai_synthfm.networks import Sam, ViTSize
+from monai_synthfm.networks import Sam, ViTSize, export_decoder
 from monai_synthfm.networks.weights import WEIGHTS
 from monai_synthfm.prompts import Prompts
 from tests.evaluation.stand_ins import tiny_sam
@@ -46,6 +46,20 @@ def test_a_known_model_has_its_published_weights_and_the_settings_asked_for(publ
     assert (network.image_size, network.preprocessing, network.multimask) == (64, "sam", "always")
     assert all(torch.equal(value, published[key]) for key, value in network.state_dict().items())
     assert build_network("tiny", image_size=32).image_size == 32
+
+
+def test_a_model_takes_the_preprocessing_asked_for_else_that_of_the_checkpoint_else_its_own(
+    tmp_path: Path, published: dict[str, torch.Tensor]
+) -> None:
+    torch.save(published, tmp_path / "model.pt")
+    export_decoder(tmp_path / "model.pt", tmp_path / "decoder.pt", preprocessing="contrast")
+    assert build_network("tiny", image_size=64).preprocessing == "sam"
+    assert build_network("tiny", image_size=64, preprocessing="contrast").preprocessing == "contrast"
+    assert build_network("tiny", tmp_path / "decoder.pt", image_size=64).preprocessing == "contrast"
+    with pytest.raises(ValueError, match="trained with preprocessing='contrast', but this network has 'sam'"):
+        build_network("tiny", tmp_path / "decoder.pt", image_size=64, preprocessing="sam")
+    with pytest.raises(ValueError, match="has one preprocessing"):
+        build_network("sam2.1_hiera_tiny", image_size=64, preprocessing="contrast")
 
 
 @pytest.mark.parametrize("wrapped", [False, True])
