@@ -100,8 +100,11 @@ class TrainingCheckpoint:
             if self.keep_epochs:
                 torch.save(state["network"], stage / f"epoch_{engine.state.epoch:04d}.pt")
         if self.keep_epochs:
-            for path in sorted(self.folder.glob("epoch_*.pt"))[: -self.keep_epochs]:
-                path.unlink()
+            last = range(engine.state.epoch - self.keep_epochs + 1, engine.state.epoch + 1)
+            kept = {f"epoch_{number:04d}.pt" for number in last}
+            for path in self.folder.glob("epoch_*.pt"):
+                if path.name not in kept:  # too old, or of an earlier training in this folder
+                    path.unlink()
 
     def _newest_metric(self, engine: Engine) -> float | None:
         """The key metric if this very epoch was validated."""

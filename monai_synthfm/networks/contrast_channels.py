@@ -22,7 +22,7 @@ def contrast_channels(image: torch.Tensor) -> torch.Tensor:
     """Put the image, the image :func:`equalized`, and its :func:`local_contrast` into the three channels.
 
     A grey image shown in all three channels gives a soft tissue that spans a few of its grey levels as few levels of
-    the input, as in CT over its whole range; here the same tissue spans most of the second and third channel.
+    the input, as in CT over its whole range; here the same tissue spans more of the second and third channel.
 
     Args:
         image: ``[B, 1 or 3, H, W]`` in [0, 1]; colours are averaged.
@@ -39,9 +39,9 @@ def contrast_channels(image: torch.Tensor) -> torch.Tensor:
         >>> contrast_channels(torch.rand(2, 1, 24, 32)).shape
         torch.Size([2, 3, 24, 32])
     """
-    grey = image.float().mean(dim=1, keepdim=True).clamp(0.0, 1.0)
-    if not grey.isfinite().all():
+    if not image.isfinite().all():
         raise ValueError("image must hold finite values only.")
+    grey = image.float().mean(dim=1, keepdim=True).clamp(0.0, 1.0)
     # differences of averages do not survive bfloat16
     with torch.autocast(grey.device.type, enabled=False):
         return torch.cat([grey, equalized(grey), local_contrast(grey)], dim=1).to(image.dtype)

@@ -36,8 +36,8 @@ def export_decoder(
         The SHA-256 of the new file.
 
     Raises:
-        ValueError: when there is no mask decoder in a checkpoint, decoders are not alike, or a weight does not fit half
-            precision.
+        ValueError: when no checkpoint is given, there is no mask decoder in one, decoders are not alike, or a weight
+            does not fit half precision.
 
     Example:
         >>> import tempfile
@@ -50,6 +50,8 @@ def export_decoder(
         True
     """
     sources = [checkpoint] if isinstance(checkpoint, (str, Path)) else list(checkpoint)
+    if not sources:
+        raise ValueError("checkpoint must name at least one file, got none.")
     decoders = [_decoder_of(source) for source in sources]
     for source, other in zip(sources, decoders, strict=True):
         if {key: value.shape for key, value in other.items()} != {k: v.shape for k, v in decoders[0].items()}:

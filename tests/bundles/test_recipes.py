@@ -33,6 +33,17 @@ def settings_of(bundle_dir: Path, **options: Any) -> tuple[list[Path], dict[str,
     return [*(bundle_dir / "configs" / name for name in names), RECIPE], settings
 
 
+def stage_that_stands_still(bundle_dir: Path, folder: Path, name: str) -> tuple[list[Path], dict[str, Any]]:
+    """Settings of a stage that learns nothing, and in ``folder`` the ``decoder.pt`` of the stage before it."""
+    still = {"max_epochs": 1, "learning_rate": 0.0, "pretrained": None}
+    configs, options = settings_of(bundle_dir, output_dir=folder / name, **still)
+    del options["network_def"]
+    network = networks.MobileSam(image_size=options["image_size"], seed=3)
+    torch.save(network.state_dict(), folder / "model.pt")
+    networks.export_decoder(folder / "model.pt", folder / "decoder.pt")
+    return configs, options
+
+
 @pytest.mark.slow
 def test_the_same_command_goes_on_and_writes_the_decoder(bundle_dir: Path, tmp_path: Path) -> None:
     configs, options = settings_of(bundle_dir, output_dir=tmp_path)
@@ -54,14 +65,8 @@ def test_the_same_command_goes_on_and_writes_the_decoder(bundle_dir: Path, tmp_p
 
 @pytest.mark.slow
 def test_the_second_stage_begins_with_the_decoder_of_the_first(bundle_dir: Path, tmp_path: Path) -> None:
-    configs, options = settings_of(bundle_dir, output_dir=tmp_path / "second", max_epochs=1, learning_rate=0.0)
-    del options["network_def"]
-    network = networks.MobileSam(image_size=options["image_size"], seed=3)
-    torch.save(network.state_dict(), tmp_path / "model.pt")
-    networks.export_decoder(tmp_path / "model.pt", tmp_path / "decoder.pt")
-    run_in_two_processes(
-        [*configs, SECOND_STAGE], {**options, "first_stage": tmp_path / "decoder.pt", "pretrained": None}
-    )
+    configs, options = stage_that_stands_still(bundle_dir, tmp_path, "second")
+    run_in_two_processes([*configs, SECOND_STAGE], {**options, "first_stage": tmp_path / "decoder.pt"})
     first, second = (networks.load_state(folder / "decoder.pt") for folder in (tmp_path, tmp_path / "second"))
     assert all(torch.equal(value, first[key]) for key, value in second.items())
 
@@ -70,13 +75,8 @@ def test_the_second_stage_begins_with_the_decoder_of_the_first(bundle_dir: Path,
 def test_the_third_stage_begins_with_the_decoder_of_the_second_and_alternatives_near_its_mask(
     bundle_dir: Path, tmp_path: Path
 ) -> None:
-    still = {"max_epochs": 1, "learning_rate": 0.0, "fresh_images": 4}
-    configs, options = settings_of(bundle_dir, output_dir=tmp_path / "third", **still)
-    del options["network_def"]
-    network = networks.MobileSam(image_size=options["image_size"], seed=3)
-    torch.save(network.state_dict(), tmp_path / "model.pt")
-    networks.export_decoder(tmp_path / "model.pt", tmp_path / "decoder.pt")
-    stages = {"first_stage": "unused.pt", "second_stage": tmp_path / "decoder.pt", "pretrained": None}
+    configs, options = stage_that_stands_still(bundle_dir, tmp_path, "third")
+    stages = {"first_stage": "unused.pt", "second_stage": tmp_path / "decoder.pt"}
     run_in_two_processes([*configs, SECOND_STAGE, THIRD_STAGE], {**options, **stages})
     second, third = (networks.load_state(folder / "decoder.pt") for folder in (tmp_path, tmp_path / "third"))
     same = {key for key, value in third.items() if torch.equal(value, second[key])}
@@ -91,15 +91,10 @@ def test_the_third_stage_begins_with_the_decoder_of_the_second_and_alternatives_
 def test_the_fourth_stage_begins_with_the_decoder_of_the_third_and_its_alternatives(
     bundle_dir: Path, tmp_path: Path
 ) -> None:
-    still = {"max_epochs": 1, "learning_rate": 0.0, "fresh_images": 4}
-    configs, options = settings_of(bundle_dir, output_dir=tmp_path / "fourth", **still)
-    del options["network_def"]
-    network = networks.MobileSam(image_size=options["image_size"], seed=3)
-    torch.save(network.state_dict(), tmp_path / "model.pt")
-    networks.export_decoder(tmp_path / "model.pt", tmp_path / "decoder.pt")
+    configs, options = stage_that_stands_still(bundle_dir, tmp_path, "fourth")
     stages = {"first_stage": "unused.pt", "second_stage": "unused.pt", "third_stage": tmp_path / "decoder.pt"}
     files = [*configs, SECOND_STAGE, THIRD_STAGE, FOURTH_STAGE]
-    run_in_two_processes(files, {**options, **stages, "pretrained": None})
+    run_in_two_processes(files, {**options, **stages})
     third, fourth = (networks.load_state(folder / "decoder.pt") for folder in (tmp_path, tmp_path / "fourth"))
     assert all(torch.equal(value, third[key]) for key, value in fourth.items())
     with pytest.raises(ValueError, match="preprocessing='contrast'"):

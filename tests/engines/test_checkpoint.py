@@ -91,6 +91,7 @@ def test_the_last_epochs_leave_their_networks_also_after_a_resume(tmp_path: Path
     network = torch.nn.Linear(1, 1)
     optimizer = torch.optim.SGD(network.parameters(), lr=0.1)
     scheduler = torch.optim.lr_scheduler.ExponentialLR(optimizer, 1.0)
+    torch.save(network.state_dict(), tmp_path / "epoch_0030.pt")  # of an earlier training
     for epochs, resume in ((3, False), (2, True)):
         handler = TrainingCheckpoint(tmp_path, network, optimizer, scheduler, resume=resume, keep_epochs=2)
         trainer = Engine(lambda engine, batch: None)

@@ -109,6 +109,7 @@ def test_a_strip_of_an_image_keeps_the_reach_of_the_whole() -> None:
     torch.testing.assert_close(strip, whole[..., :24, :], atol=1e-3, rtol=0)
 
 
-def test_values_that_are_not_finite_are_refused() -> None:
+@pytest.mark.parametrize("value", [torch.nan, torch.inf])
+def test_values_that_are_not_finite_are_refused(value: float) -> None:
     with pytest.raises(ValueError, match="finite values only"):
-        contrast_channels(torch.tensor([[[[0.5, torch.nan]]]]))
+        contrast_channels(torch.tensor([[[[0.5, value]]]]))

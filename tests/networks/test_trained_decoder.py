@@ -80,6 +80,12 @@ def test_of_several_checkpoints_the_mean_is_written(checkpoint, tmp_path):
     assert all(torch.equal(value, ((first[key] + other[key]) / 2).half()) for key, value in written.items())
 
 
+def test_of_no_checkpoint_nothing_is_written(tmp_path):
+    with pytest.raises(ValueError, match="at least one file"):
+        export_decoder([], tmp_path / "decoder.pt")
+    assert not (tmp_path / "decoder.pt").exists()
+
+
 def test_decoders_that_are_not_alike_have_no_mean(checkpoint, tmp_path):
     torch.save({"mask_decoder.weight": torch.zeros(2)}, tmp_path / "other.pt")
     with pytest.raises(ValueError, match=r"other\.pt: its mask decoder is another one"):
