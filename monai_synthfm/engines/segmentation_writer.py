@@ -28,6 +28,7 @@ from monai_synthfm.engines.segmentation_report import describe_objects, describe
 from monai_synthfm.engines.volume_panels import volume_panels
 from monai_synthfm.inferers import EmbeddingCacheOpener
 from monai_synthfm.inferers.mask_volumes import label_map
+from monai_synthfm.networks.signature import network_name
 from monai_synthfm.prompts import Prompts
 
 __all__ = ["SegmentationWriter"]
@@ -84,7 +85,7 @@ class SegmentationWriter:
     def __call__(self, engine: Engine) -> None:
         """Write the files of each volume in the batch."""
         for given, output in zip(engine.state.batch, engine.state.output, strict=True):
-            self._write({**given, **output}, type(engine.network).__name__, engine.inferer.direction)
+            self._write({**given, **output}, network_name(engine.network), engine.inferer.direction)
 
     def _write(self, item: Mapping[str, Any], network: str, direction: str) -> None:
         image, axis = item["image"].cpu(), int(item["axis"])

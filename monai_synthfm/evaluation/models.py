@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from monai_synthfm.evaluation.predictors import NetworkPredictor
-from monai_synthfm.networks import SAM2_SIZES, MobileSam, Promptable, Sam, Sam2
+from monai_synthfm.networks import SAM2_SIZES, MobileSam, Promptable, Sam, Sam2, Zoom
 from monai_synthfm.networks.preprocessing import Preprocessing
 from monai_synthfm.networks.promptable import Multimask
 from monai_synthfm.networks.weights import read_weights
@@ -61,6 +61,7 @@ def build_network(
     image_size: int = 1024,
     multimask: Multimask = "never",
     preprocessing: Preprocessing | None = None,
+    zoom: bool = False,
 ) -> Promptable:
     """
     Build a known model.
@@ -73,6 +74,7 @@ def build_network(
         multimask: see :class:`~monai_synthfm.networks.Promptable`.
         preprocessing: see :class:`~monai_synthfm.networks.MobileSam`; None takes what the checkpoint says that it was
             trained with, else the model's own. SAM 2 has none to choose from.
+        zoom: whether to look again at a window around each object, see :class:`~monai_synthfm.networks.Zoom`.
 
     Raises:
         ValueError: when there is no such model, the checkpoint does not fit, or one is needed.
@@ -98,13 +100,14 @@ def build_network(
     if preprocessing is not None and known.network is Sam2:
         raise ValueError(f"model {name} has one preprocessing, it cannot be {preprocessing!r}.")
     chosen = preprocessing or settings.get("preprocessing")
-    return known.network(
+    network = known.network(
         **{**known.options, **({"preprocessing": chosen} if chosen else {})},
         pretrained=checkpoint if whole else known.weights,
         checkpoint=None if whole else checkpoint,
         image_size=image_size,
         multimask=multimask,
     )
+    return Zoom(network) if zoom else network
 
 
 def open_model(
@@ -116,6 +119,7 @@ def open_model(
     device: torch.device | str = "cpu",
     amp: bool = False,
     preprocessing: Preprocessing | None = None,
+    zoom: bool = False,
 ) -> NetworkPredictor:
     """
     Make a known model ready for an evaluation; it is built when it is first needed.
@@ -129,11 +133,12 @@ def open_model(
         device: where it runs.
         amp: bfloat16 autocast.
         preprocessing: as for :func:`build_network`.
+        zoom: as for :func:`build_network`.
 
     Raises:
         ValueError: when there is no such model.
     """
     if name not in MODELS:
         raise ValueError(f"model name {name!r} is not one of {', '.join(MODELS)}.")
-    build = partial(build_network, name, checkpoint, image_size, multimask, preprocessing)
+    build = partial(build_network, name, checkpoint, image_size, multimask, preprocessing, zoom)
     return NetworkPredictor(label or name, build, device, amp)

@@ -34,6 +34,8 @@ _OUTPUTS: dict[str, type[MaskVolume]] = {"labels": LabelVolume, "logits": LogitV
 def default_propagation(network: Promptable) -> Propagation:
     """Return the way in which a network carries objects through a volume: its memory, or the mask on the slice before.
 
+    A network within a :class:`~monai_synthfm.networks.Zoom` is not asked for its memory.
+
     That mask prompts with all that can be made of it, or with its box alone where the decoder does not combine prompts.
     """
     if isinstance(network, Sam2):

@@ -18,6 +18,7 @@ from monai_synthfm.networks.sam2 import Sam2
 from monai_synthfm.networks.sam2_parts import SAM2_SIZES, Sam2Size
 from monai_synthfm.networks.trained_decoder import export_decoder
 from monai_synthfm.networks.weights import find_weights, load_state
+from monai_synthfm.networks.zoom import Zoom
 
 __all__ = [
     "SAM2_SIZES",
@@ -33,6 +34,7 @@ __all__ = [
     "SliceMemory",
     "TrackedMasks",
     "ViTSize",
+    "Zoom",
     "align_attention",
     "export_decoder",
     "export_onnx",

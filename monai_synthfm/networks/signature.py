@@ -10,7 +10,9 @@ from typing import Any
 
 import torch
 
-__all__ = ["describe_network", "state_sha256"]
+from monai_synthfm.networks.zoom import Zoom
+
+__all__ = ["describe_network", "network_name", "state_sha256"]
 
 _SETTINGS = ("image_size", "preprocessing", "multimask", "tracking_multimask", "max_conditioning")
 
@@ -24,8 +26,23 @@ def describe_network(network: torch.nn.Module) -> dict[str, Any]:
         >>> list(describe_network(MobileSam(image_size=64)))
         ['network', 'image_size', 'preprocessing', 'multimask', 'weights_sha256']
     """
+    if isinstance(network, Zoom):
+        return {**describe_network(network.network), "network": network_name(network), "margin": network.margin}
     settings = {name: getattr(network, name) for name in _SETTINGS if hasattr(network, name)}
-    return {"network": type(network).__name__, **settings, "weights_sha256": state_sha256(network)}
+    return {"network": network_name(network), **settings, "weights_sha256": state_sha256(network)}
+
+
+def network_name(network: torch.nn.Module) -> str:
+    """
+    Name the class of a network, and that of the network within a :class:`~monai_synthfm.networks.Zoom`.
+
+    Example:
+        >>> from monai_synthfm.networks import MobileSam
+        >>> network_name(Zoom(MobileSam(image_size=64)))
+        'Zoom(MobileSam)'
+    """
+    name = type(network).__name__
+    return f"{name}({network_name(network.network)})" if isinstance(network, Zoom) else name
 
 
 def state_sha256(network: torch.nn.Module) -> str:

@@ -73,7 +73,7 @@ def test_it_differs_from_the_2d_bundle_in_the_network_alone(bundle_dir: Path) ->
         for folder in (bundle_dir, bundle_dir.parent / "synthfm_sam2_3d")
     )
     own = {"network_def", "network", "model", "tracking_multimask", "pretrained", "checkpoint", "image_size", "imports"}
-    of_onnx = {"encoder_onnx", "encoder_providers"}
-    text = json.dumps({key: value for key, value in two.items() if key not in own | of_onnx})
+    of_sam = {"encoder_onnx", "encoder_providers", "single_look", "zoom"}
+    text = json.dumps({key: value for key, value in two.items() if key not in own | of_sam})
     shared = json.loads(text.replace(', "@encoder_onnx"', ""))
     assert {key: value for key, value in three.items() if key not in own} == shared

@@ -17,7 +17,7 @@ import pytest
 import torch
 from monai.bundle import ConfigParser, ConfigWorkflow
 
-from monai_synthfm.networks import MobileSam
+from monai_synthfm.networks import MobileSam, Zoom
 from monai_synthfm.networks.weights import read_weights
 from tests.bundles.stored_volumes import OBLIQUE, ORIENTATIONS, store
 
@@ -52,6 +52,16 @@ def test_the_decoder_of_the_bundle_is_used_unless_told_otherwise(bundle_dir: Pat
     assert all(torch.equal(loaded[key], value.float()) for key, value in shipped.items())
     trained = ConfigParser.load_config_file(bundle_dir / "configs" / "train.yaml")["network_def"]["preprocessing"]
     assert workflow.network_def.preprocessing == settings["preprocessing"] == trained == "contrast"
+
+
+def test_zoom_looks_twice_with_the_same_network(bundle_dir: Path) -> None:
+    parsers = [ConfigParser(ConfigParser.load_config_file(bundle_dir / "configs" / "inference.yaml")) for _ in range(2)]
+    for parser, zoom in zip(parsers, (False, True), strict=True):
+        parser.update({"zoom": zoom, "checkpoint": None, "pretrained": None})
+    plain, zoom = (parser.get_parsed_content("network") for parser in parsers)
+    assert isinstance(plain, MobileSam)
+    assert isinstance(zoom, Zoom)
+    assert zoom.network is parsers[1].get_parsed_content("network_def")
 
 
 @pytest.mark.slow

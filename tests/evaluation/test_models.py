@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from monai_synthfm.evaluation.models import MODELS, KnownModel, build_network, open_model
-from monai_synthfm.networks import Sam, ViTSize, export_decoder
+from monai_synthfm.networks import Sam, ViTSize, Zoom, export_decoder
 from monai_synthfm.networks.weights import WEIGHTS
 from monai_synthfm.prompts import Prompts
 from tests.evaluation.stand_ins import tiny_sam
@@ -46,6 +46,15 @@ def test_a_known_model_has_its_published_weights_and_the_settings_asked_for(publ
     assert (network.image_size, network.preprocessing, network.multimask) == (64, "sam", "always")
     assert all(torch.equal(value, published[key]) for key, value in network.state_dict().items())
     assert build_network("tiny", image_size=32).image_size == 32
+
+
+def test_a_model_can_look_twice(published: dict[str, torch.Tensor]) -> None:
+    zoom = build_network("tiny", image_size=64, zoom=True)
+    assert isinstance(zoom, Zoom)
+    plain = build_network("tiny", image_size=64)
+    assert all(torch.equal(value, zoom.network.state_dict()[key]) for key, value in plain.state_dict().items())
+    assert open_model("tiny", image_size=64, zoom=True).describe()["network"] == "Zoom(Sam)"
+    assert open_model("tiny", image_size=64).describe()["network"] == "Sam"
 
 
 def test_a_model_takes_the_preprocessing_asked_for_else_that_of_the_checkpoint_else_its_own(
