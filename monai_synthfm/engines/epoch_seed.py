@@ -14,8 +14,8 @@ __all__ = ["EpochSeed"]
 
 
 class EpochSeed:
-    """Seed torch's generators at the start of each epoch from seed, epoch and rank, so that a network with dropout goes
-    on after a resume exactly as if the training had never been interrupted.
+    """Seed torch's generators at the start of each epoch from seed, epoch and rank, so that a network that draws
+    (dropout, earlier masks) goes on after a resume exactly as if the training had never been interrupted.
 
     Args:
         seed: of the training, 0 or more.

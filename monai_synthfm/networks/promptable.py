@@ -16,7 +16,7 @@ from torch import nn
 
 from monai_synthfm.prompts.prompts import Prompts
 
-__all__ = ["ImageEmbedding", "Multimask", "Promptable", "checked_multimask"]
+__all__ = ["ImageEmbedding", "Multimask", "Promptable", "checked_multimask", "is_single_click"]
 
 Multimask = Literal["never", "single_click", "always"]
 
@@ -133,7 +133,7 @@ class Promptable(nn.Module, ABC):
             return logits[:, :, 0]
         best = iou[:, :, 1:].argmax(dim=-1) + 1
         if multimask == "single_click":
-            best = best * _is_single_click(prompts.batched()).to(best.device)
+            best = best * is_single_click(prompts.batched()).to(best.device)
         index = best[:, :, None, None, None].expand(-1, -1, 1, *logits.shape[-2:])
         return logits.gather(2, index).squeeze(2)
 
@@ -203,7 +203,7 @@ def checked_multimask(value: str) -> Multimask:
     raise ValueError(f"multimask must be one of {list(choices)}, got {value!r}.")
 
 
-def _is_single_click(prompts: Prompts) -> torch.Tensor:
+def is_single_click(prompts: Prompts) -> torch.Tensor:
     """Tell which objects ``[B, N]`` are prompted by one click and nothing else."""
     if prompts.point_labels is None or prompts.masks is not None:
         return torch.zeros(1, 1, dtype=torch.bool)

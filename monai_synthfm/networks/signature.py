@@ -27,7 +27,8 @@ def describe_network(network: torch.nn.Module) -> dict[str, Any]:
         ['network', 'image_size', 'preprocessing', 'multimask', 'weights_sha256']
     """
     if isinstance(network, Zoom):
-        return {**describe_network(network.network), "network": network_name(network), "margin": network.margin}
+        own = {"network": network_name(network), "multimask": network.multimask, "margin": network.margin}
+        return {**describe_network(network.network), **own}
     settings = {name: getattr(network, name) for name in _SETTINGS if hasattr(network, name)}
     return {"network": network_name(network), **settings, "weights_sha256": state_sha256(network)}
 

@@ -16,6 +16,7 @@ import pytest
 import torch
 from monai.bundle import ConfigWorkflow
 
+from monai_synthfm.networks import MobileSam
 from monai_synthfm.transforms.medsam import MedSAMIntensity
 from tests.bundles.stored_volumes import OBLIQUE, ORIENTATIONS, SHEARED, SIZES, STRAIGHT, store
 from tests.inferers.region_grower import grow
@@ -146,3 +147,15 @@ def test_report_says_what_was_done(segment: Callable[..., ConfigWorkflow], tmp_p
         "in_report.json",
         "in_segmentation.nii.gz",
     ]
+
+
+def test_zoom_segments_and_is_named_in_the_report(
+    segment: Callable[..., ConfigWorkflow], tmp_path: Path, voxels: np.ndarray
+) -> None:
+    store(tmp_path / "in.nii.gz", voxels, STRAIGHT, ORIENTATIONS[0])
+    network = MobileSam(image_size=64, seed=1)
+    options = {"boxes": [[9, 9, 4, 14, 15, 4]], "network_def": network, "zoom": True, "direction": "both"}
+    segment(tmp_path / "in.nii.gz", **options)
+    report = json.loads((tmp_path / "out" / "in_report.json").read_text())
+    assert report["network"] == "Zoom(MobileSam)"
+    assert nib.load(tmp_path / "out" / "in_segmentation.nii.gz").shape == voxels.shape
