@@ -162,7 +162,7 @@ def _prompted(slices: VolumeSlices, index: int, here: SlicePrompts) -> Iterator[
             if kind is taken:
                 logits = as_logits(drawn)
             else:
-                logits = _decode(slices, index, _rows(here.prompts, chunk), drawn if kind[0] in known else None)
+                logits = _decode(slices, index, here.prompts[chunk], drawn if kind[0] in known else None)
             yield SliceMasks(index, [here.objects[k] for k in chunk], logits)
 
 
@@ -172,8 +172,3 @@ def _decode(slices: VolumeSlices, index: int, prompts: Prompts, masks: torch.Ten
     if masks is not None:
         prompts = replace(prompts, masks=network.mask_prompt(masks, embedding))
     return network.postprocess(network.decode(embedding, prompts.batched()), embedding)[0]
-
-
-def _rows(prompts: Prompts, rows: list[int]) -> Prompts:
-    given = (prompts.points, prompts.point_labels, prompts.boxes)
-    return Prompts(*(None if value is None else value[rows] for value in given))

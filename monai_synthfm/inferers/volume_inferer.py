@@ -147,7 +147,7 @@ class VolumeInferer(Inferer):
         axes = torch.as_tensor(axis).flatten().expand(len(inputs)).tolist()
         ranges = self._ranges(slice_range, [inputs.shape[2 + a] for a in axes])
         found = [
-            prompts_by_slice(_of_image(prompts, b), axes[b], None if known is None else known[b, 0])
+            prompts_by_slice(prompts[b].to("cpu"), axes[b], None if known is None else known[b, 0])
             for b in range(len(inputs))
         ]
         for by_slice, allowed, a in zip(found, ranges, axes, strict=True):
@@ -217,11 +217,6 @@ def _checked_masks(masks: torch.Tensor | None, inputs: torch.Tensor, prompts: Pr
     if not prompts.is_empty and highest > prompts.num_objects:
         raise ValueError(f"masks hold object {highest}, but the other prompts speak of {prompts.num_objects} objects.")
     return plain if highest > 0 else None
-
-
-def _of_image(prompts: Prompts, b: int) -> Prompts:
-    given = (prompts.points, prompts.point_labels, prompts.boxes)
-    return Prompts(*(None if value is None else value[b].cpu() for value in given))
 
 
 def _check_slices(by_slice: dict[int, SlicePrompts], allowed: range, size: int) -> None:

@@ -11,13 +11,12 @@ from itertools import product
 
 import numpy as np
 import torch
-from monai.utils import convert_to_tensor
 from scipy import ndimage
 
 from monai_synthfm.networks.preprocessing import as_logits, checked_image
 from monai_synthfm.networks.promptable import ImageEmbedding, Multimask, Promptable, is_single_click
 from monai_synthfm.prompts.boxes import tight_box
-from monai_synthfm.prompts.prompts import PROMPT_KEYS, Prompts
+from monai_synthfm.prompts.prompts import Prompts
 from monai_synthfm.prompts.regions import largest_component
 
 __all__ = ["Zoom"]
@@ -91,7 +90,7 @@ class Zoom(Promptable):
         logits = self.network.decode(whole, self._in_frame(prompts, whole), multimask)
         logits = _limited(self.network.postprocess(logits, whole))
         for b, n in product(*map(range, logits.shape[:2])):
-            one = _object(prompts, b, n)
+            one = prompts[b][n : n + 1]
             window = self._window(logits[b, n] > 0.0, one)
             if window is None:
                 continue
@@ -178,12 +177,6 @@ def _span(centre: float, side: int, size: int) -> slice:
     """Give the ``side`` pixels around a coordinate, pushed into the image and clipped to it."""
     first = max(0, min(math.floor(centre + 0.5 - side / 2.0), size - side))
     return slice(first, min(size, first + side))
-
-
-def _object(prompts: Prompts, b: int, n: int) -> Prompts:
-    """Prompts ``[1, ...]`` of one object of one image, without metadata."""
-    given = {name: getattr(prompts, name) for name in PROMPT_KEYS if getattr(prompts, name) is not None}
-    return Prompts(**{name: convert_to_tensor(value, track_meta=False)[b, n : n + 1] for name, value in given.items()})
 
 
 def _moved(prompts: Prompts, window: tuple[slice, slice]) -> Prompts:

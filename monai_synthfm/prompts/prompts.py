@@ -5,11 +5,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
+from monai.utils import convert_to_tensor
 
 __all__ = ["PROMPT_KEYS", "Prompts"]
 
@@ -130,6 +131,19 @@ class Prompts:
     def batched(self) -> Prompts:
         """Return the prompts with the leading dimensions ``[B, N]``, adding B = 1 where it is missing."""
         return self if self.is_batched else replace(self, **{name: value[None] for name, value, _ in self._ranked()})
+
+    def __getitem__(self, index: int | slice | Sequence[int]) -> Prompts:
+        """
+        Return the prompts of one image (an integer) or of some images of ``[B, N, ...]``, or those of some objects of
+        ``[N, ...]``, as plain tensors.
+
+        Example:
+            >>> prompts = Prompts(boxes=torch.tensor([[1.0, 1.0, 5.0, 5.0], [2.0, 2.0, 9.0, 9.0]]))
+            >>> prompts[1:].boxes, prompts.batched()[0].num_objects
+            (tensor([[2., 2., 9., 9.]]), 2)
+        """
+        picked = {name: convert_to_tensor(value, track_meta=False)[index] for name, value, _ in self._ranked()}
+        return replace(self, **picked)
 
     def to(self, device: torch.device | str) -> Prompts:
         """Return the prompts on ``device``."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from monai.data import MetaTensor
 
 from monai_synthfm.prompts import Prompts
 
@@ -87,3 +88,24 @@ def test_to_moves_what_is_there() -> None:
     assert moved.masks is not None
     assert moved.masks.device.type == "meta"
     assert moved.points is None
+
+
+def test_an_index_picks_images_or_objects_of_every_field() -> None:
+    objects = Prompts(points=POINTS, point_labels=LABELS, boxes=BOXES, masks=MASKS)
+    images = Prompts(**{name: torch.stack([value, value + (name == "masks")]) for name, value in vars(objects).items()})
+    assert torch.equal(images[1].masks, MASKS + 1)
+    assert torch.equal(images[0][1:].point_labels, LABELS[1:])
+    assert torch.equal(objects[[1, 0]].boxes[1], BOXES[0])
+    assert images[0].num_objects == images[:1].num_objects == 2
+    assert images[:1].is_batched
+    assert Prompts(boxes=BOXES)[:1].points is None
+
+
+def test_picked_prompts_have_no_metadata() -> None:
+    picked = Prompts(boxes=MetaTensor(BOXES, affine=torch.eye(4)))[:1]
+    assert type(picked.boxes) is torch.Tensor
+
+
+def test_a_single_object_is_picked_as_a_slice() -> None:
+    with pytest.raises(ValueError, match="boxes must have 2 or 3 dimensions"):
+        Prompts(boxes=BOXES)[0]
