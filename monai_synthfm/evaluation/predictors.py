@@ -40,11 +40,17 @@ class Model(ABC):
 
     Args:
         name: as it stands in the table; different for each model.
+
+    Raises:
+        ValueError: when the name is empty or no text.
     """
 
     def __init__(self, name: str) -> None:
-        if not name:
-            raise ValueError("name must not be empty: it tells the model from others in the table.")
+        if not isinstance(name, str) or not name:
+            raise ValueError(
+                f"name must be a text that tells the model from others in the table, got {name!r}. "
+                "On a command line a text with commas takes two pairs of quotes: \"'SynthFM, ours'\"."
+            )
         self.name = name
 
     @abstractmethod

