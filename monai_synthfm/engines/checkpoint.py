@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +22,10 @@ class TrainingCheckpoint:
     """Write ``model.pt`` whenever validation reaches a new best and ``checkpoint.pt`` after each epoch; resume from the
     latter.
 
-    ``model.pt`` is a plain state dict, as bundles have it. ``checkpoint.pt`` holds network, optimizer, scheduler, the
-    position in the training and the best metric so far, so that a resumed training is the training that was never
-    interrupted. Files appear whole or not at all; only the first rank writes. Attach it after the handler that
-    validates.
+    ``model.pt`` holds the state dict of the network as ``model`` and ``settings`` beside it. ``checkpoint.pt`` holds
+    network, optimizer, scheduler, the position in the training and the best metric so far, so that a resumed training
+    is the training that was never interrupted. Files appear whole or not at all; only the first rank writes. Attach it
+    after the handler that validates.
 
     Args:
         folder: where the files go; made when missing.
@@ -34,6 +35,8 @@ class TrainingCheckpoint:
         evaluator: the validation engine with a key metric, larger = better; None = the last network is the best.
         resume: start from ``checkpoint.pt``.
         keep_epochs: how many of the last epochs leave their network in ``epoch_<number>.pt``, for an average of them.
+        settings: what whoever loads ``model.pt`` has to know, such as ``{"preprocessing": "contrast"}``; networks of
+            this package follow or refuse it.
 
     Raises:
         FileNotFoundError: when there is nothing to resume from.
@@ -50,6 +53,7 @@ class TrainingCheckpoint:
         evaluator: Engine | None = None,
         resume: bool = False,
         keep_epochs: int = 0,
+        settings: Mapping[str, str | bool] | None = None,
     ) -> None:
         if keep_epochs < 0:
             raise ValueError(f"keep_epochs must be at least 0, got {keep_epochs}.")
@@ -58,6 +62,7 @@ class TrainingCheckpoint:
         self.evaluator = evaluator
         self.resume = resume
         self.keep_epochs = keep_epochs
+        self.settings = dict(settings or {})
         self.best = -float("inf")
 
     def attach(self, engine: Engine) -> None:
@@ -96,7 +101,7 @@ class TrainingCheckpoint:
         with staged_files(self.folder) as stage:
             torch.save(state | position, stage / "checkpoint.pt")
             if improved:
-                torch.save(state["network"], stage / "model.pt")
+                torch.save({"model": state["network"], "settings": self.settings}, stage / "model.pt")
             if self.keep_epochs:
                 torch.save(state["network"], stage / f"epoch_{engine.state.epoch:04d}.pt")
         if self.keep_epochs:

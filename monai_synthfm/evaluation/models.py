@@ -107,6 +107,8 @@ def build_network(
         image_size=image_size,
         multimask=multimask,
     )
+    if whole:
+        network.combines_prompts = bool(settings.get("combines_prompts", False))
     return Zoom(network) if zoom else network
 
 

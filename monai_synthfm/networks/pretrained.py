@@ -6,14 +6,15 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
 
 from monai_synthfm.networks.promptable import Promptable
-from monai_synthfm.networks.weights import find_weights, load_state, read_weights
+from monai_synthfm.networks.weights import find_weights, read_weights
 
 __all__ = ["PretrainedPromptable"]
 
@@ -41,7 +42,11 @@ class PretrainedPromptable(Promptable):
         """Load weights in the order of the constructors' documentation, then freeze."""
         if pretrained is not None:
             path = find_weights(pretrained)
-            _load_strictly(self, load_state(path), path)
+            state, settings = read_weights(path)
+            self._check_preprocessing(settings, path)
+            _load_strictly(self, state, path)
+            if settings:  # published weights have none, and read whatever prompts there are
+                self.combines_prompts = bool(settings.get("combines_prompts", False))
         if reset_decoder:
             self.reset_decoder(seed)
         if checkpoint is not None:
@@ -75,9 +80,7 @@ class PretrainedPromptable(Promptable):
             ValueError: when keys are unknown, a part is incomplete, or the file is for another ``preprocessing``.
         """
         state, settings = read_weights(path)
-        wanted, found = settings.get("preprocessing"), getattr(self, "preprocessing", None)
-        if wanted not in (None, found):
-            raise ValueError(f"{path}: trained with preprocessing={wanted!r}, but this network has {found!r}.")
+        self._check_preprocessing(settings, path)
         modules = dict(self.named_children())
         parts = [*modules, *(name for name, _ in self.named_parameters(recurse=False))]
         unknown = sorted(key for key in state if key.partition(".")[0] not in parts)
@@ -98,6 +101,11 @@ class PretrainedPromptable(Promptable):
                 )
             with torch.no_grad():
                 parameter.copy_(state[name])
+
+    def _check_preprocessing(self, settings: Mapping[str, Any], path: str | Path) -> None:
+        wanted, found = settings.get("preprocessing"), getattr(self, "preprocessing", None)
+        if wanted not in (None, found):
+            raise ValueError(f"{path}: trained with preprocessing={wanted!r}, but this network has {found!r}.")
 
 
 def _load_strictly(module: nn.Module, state: dict[str, torch.Tensor], path: str | Path) -> None:

@@ -16,6 +16,7 @@ import torch
 from monai.bundle import ConfigWorkflow, verify_net_in_out
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from monai_synthfm.networks.weights import read_weights
 from tests.bundles.two_processes import run_in_two_processes
 
 TINY_SAM = {
@@ -168,7 +169,8 @@ def test_the_network_takes_an_image_alone_as_the_metadata_says(bundle_dir: Path)
 
 def test_only_the_decoder_is_trained_and_files_are_written(bundle_dir: Path, tmp_path: Path) -> None:
     train(bundle_dir, tmp_path)
-    best = torch.load(tmp_path / "model.pt", weights_only=True)
+    best, settings = read_weights(tmp_path / "model.pt")
+    assert settings == {"preprocessing": "sam"}
     before = workflow(bundle_dir, tmp_path)
     before.initialize()
     start = before.parser.get_parsed_content("network_def").state_dict()

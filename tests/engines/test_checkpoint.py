@@ -13,6 +13,7 @@ from ignite.engine import Engine
 from monai.engines import IterationEvents
 
 from monai_synthfm.engines.checkpoint import TrainingCheckpoint
+from monai_synthfm.networks import load_state
 from tests.engines.trainers import make_trainer
 
 
@@ -79,7 +80,7 @@ def test_model_is_written_at_a_new_best_only_also_after_a_resume(tmp_path: Path)
             evaluator.state.metrics = {"dice": score}
             torch.nn.init.constant_(network.weight, score)
             handler(trainer)
-        return float(torch.load(tmp_path / "model.pt", weights_only=True)["weight"])
+        return float(load_state(tmp_path / "model.pt")["weight"])
 
     assert run([0.2, 0.6, 0.4], resume=False) == pytest.approx(0.6)
     assert run([0.5], resume=True) == pytest.approx(0.6)

@@ -71,6 +71,27 @@ def test_a_model_takes_the_preprocessing_asked_for_else_that_of_the_checkpoint_e
         build_network("sam2.1_hiera_tiny", image_size=64, preprocessing="contrast")
 
 
+@pytest.mark.parametrize("settings", [{}, {"preprocessing": "contrast"}, {"combines_prompts": True}])
+def test_a_trained_network_is_what_its_file_says_whichever_way_it_is_loaded(
+    tmp_path: Path, published: dict[str, torch.Tensor], settings: dict[str, str | bool]
+) -> None:
+    path = tmp_path / "model.pt"
+    torch.save({"model": published, "settings": settings}, path)
+    built = build_network("tiny", path, image_size=64)
+    channels = settings.get("preprocessing", "sam")
+    loaded = Sam(TINY, image_size=64, preprocessing=channels, checkpoint=path)
+    assert built.preprocessing == channels
+    assert built.combines_prompts == loaded.combines_prompts == settings.get("combines_prompts", False)
+    if channels != "sam":
+        for argument in ("checkpoint", "pretrained"):
+            with pytest.raises(ValueError, match="trained with preprocessing='contrast', but this network has 'sam'"):
+                Sam(TINY, image_size=64, **{argument: path})
+
+
+def test_published_weights_read_boxes_with_clicks_and_masks(published: dict[str, torch.Tensor]) -> None:
+    assert build_network("tiny", image_size=64).combines_prompts
+
+
 @pytest.mark.parametrize("wrapped", [False, True])
 def test_a_whole_checkpoint_makes_a_model_without_published_weights(
     tmp_path: Path, published: dict[str, torch.Tensor], wrapped: bool
