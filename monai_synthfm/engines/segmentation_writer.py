@@ -16,7 +16,7 @@ import nibabel as nib
 import numpy as np
 import torch
 from ignite.engine import Engine, Events
-from monai.data import MetaTensor
+from monai.data import MetaTensor, decollate_batch
 
 from monai_synthfm.data.nifti import label_image, probability_image
 from monai_synthfm.data.planes import PLANES, stored_axis, stored_slice
@@ -58,7 +58,8 @@ class SegmentationWriter:
         cache: what the inferer opens its embedding cache with, for the report.
 
     Raises:
-        ValueError: on writing, when ``pred`` is not in the orientation of the file.
+        ValueError: before a volume is segmented, when ``output_dir`` has results of another one of the same name; on
+            writing, when ``pred`` is not in the orientation of the file.
     """
 
     def __init__(
@@ -77,10 +78,25 @@ class SegmentationWriter:
         if all(given is None for given in self.weights):
             logger.warning("No weights were given: the network is random and its segmentations mean nothing.")
         engine.add_event_handler(Events.GET_BATCH_STARTED, self._start)
+        engine.add_event_handler(Events.GET_BATCH_COMPLETED, self._check_names)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self)
 
     def _start(self) -> None:
         self._started = time.perf_counter()
+
+    def _check_names(self, engine: Engine) -> None:
+        for image in decollate_batch(engine.state.batch["image"]):
+            self._check_name(Path(image.meta["filename_or_obj"]))
+
+    def _check_name(self, source: Path) -> None:
+        """Refuse to replace the results of another volume; those of the same one are replaced."""
+        report = self.output_dir / _file(source, "report.json")
+        earlier = json.loads(report.read_text(encoding="utf-8"))["image"] if report.is_file() else str(source)
+        if Path(earlier).resolve() != source.resolve():
+            raise ValueError(
+                f"output_dir {self.output_dir} has the results of {earlier}, which is named like {source}: "
+                f"give each a folder of its own, or remove {report.name}."
+            )
 
     def __call__(self, engine: Engine) -> None:
         """Write the files of each volume in the batch."""
@@ -90,7 +106,7 @@ class SegmentationWriter:
     def _write(self, item: Mapping[str, Any], network: str, direction: str) -> None:
         image, axis = item["image"].cpu(), int(item["axis"])
         source = Path(image.meta["filename_or_obj"])
-        name = source_name(source)
+        self._check_name(source)
         prompts = Prompts.from_mapping({**item, "masks": None}).to("cpu")
         affine = np.asarray(image.meta["original_affine"])
         to_voxel = np.linalg.inv(affine) @ np.asarray(image.affine)
@@ -103,9 +119,9 @@ class SegmentationWriter:
         labels = _labels(found)
         by_slice = prompts_by_slice(prompts, axis, item["masks"][0].cpu())
         stored = stored_axis(affine, axis)
-        files = {"segmentation": f"{name}_segmentation.nii.gz"}
+        files = {"segmentation": _file(source, "segmentation.nii.gz")}
         if found.dtype.kind == "f":
-            files["probabilities"] = f"{name}_probabilities.nii.gz"
+            files["probabilities"] = _file(source, "probabilities.nii.gz")
         report = {
             "image": str(source),
             **files,
@@ -130,8 +146,13 @@ class SegmentationWriter:
             nib.save(label_image(labels, template), stage / files["segmentation"])
             if "probabilities" in files:
                 nib.save(probability_image(found, template), stage / files["probabilities"])
-            figure.savefig(stage / f"{name}_overlay.png", dpi=150)
-            (stage / f"{name}_report.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+            figure.savefig(stage / _file(source, "overlay.png"), dpi=150)
+            text = json.dumps(report, indent=2) + "\n"
+            (stage / _file(source, "report.json")).write_text(text, encoding="utf-8")
+
+
+def _file(source: Path, ending: str) -> str:
+    return f"{source_name(source)}_{ending}"
 
 
 def _labels(found: np.ndarray) -> np.ndarray:

@@ -17,7 +17,7 @@ import pytest
 import torch
 from ignite.engine import Engine
 from matplotlib.figure import Figure
-from monai.data import MetaTensor
+from monai.data import MetaTensor, decollate_batch, list_data_collate
 from monai.transforms import Orientation
 
 from monai_synthfm.data.volume_files import load_image
@@ -138,6 +138,34 @@ def test_every_volume_of_a_batch_is_written_under_its_own_name(tmp_path: Path) -
     assert len(list((tmp_path / "out").iterdir())) == 6
 
 
+@pytest.mark.usefixtures("_blank_overlay")
+def test_results_of_another_volume_of_the_same_name_are_never_replaced(tmp_path: Path) -> None:
+    items = []
+    for folder in ("patient1", "patient2"):
+        (tmp_path / folder).mkdir()
+        items.append(given(tmp_path / folder, "ct", DISPLAYED, [[1, 1, 1]]))
+    preds = [segmented(DISPLAYED, np.full((1, *SHAPE), value, dtype=np.uint8)) for value in (0, 1)]
+    writer = SegmentationWriter(tmp_path / "out")
+    message = r"has the results of .*patient1.ct\.nii\.gz, which is named like .*patient2.ct\.nii\.gz"
+    with pytest.raises(ValueError, match=message):
+        writer(engine(items, preds))
+    writer(engine(items[:1], preds[1:]))  # the same volume with other prompts
+    written, report = read(tmp_path / "out", "ct")
+    assert written.get_fdata().all()
+    assert "patient1" in report["image"]
+
+
+@pytest.mark.usefixtures("_blank_overlay")
+def test_a_name_that_is_taken_is_known_before_the_volume_is_segmented(tmp_path: Path) -> None:
+    item = given(tmp_path, "ct", DISPLAYED, [[1, 1, 1]])
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "ct_report.json").write_text(json.dumps({"image": "elsewhere/ct.nii.gz"}))
+    evaluator = Engine(lambda engine, batch: pytest.fail("it was segmented"))
+    SegmentationWriter(tmp_path / "out").attach(evaluator)
+    with pytest.raises(ValueError, match=r"has the results of elsewhere.ct\.nii\.gz"):
+        evaluator.run([list_data_collate([item])])
+
+
 @pytest.mark.parametrize("lost", ["affine", "orientation"])
 def test_a_prediction_that_does_not_say_where_it_lies_is_refused(tmp_path: Path, lost: str) -> None:
     item = given(tmp_path, "in", DISPLAYED, [[1, 1, 1]])
@@ -158,13 +186,14 @@ def test_seconds_count_from_the_reading_of_the_batch(tmp_path: Path, monkeypatch
         def __iter__(self) -> Any:
             for _ in range(2):
                 clock.now += 3.0
-                yield [item]
+                yield list_data_collate([item])
 
         def __len__(self) -> int:
             return 2
 
-    def step(evaluator: Engine, batch: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    def step(evaluator: Engine, batch: dict[str, Any]) -> list[dict[str, Any]]:
         clock.now += 0.25
+        evaluator.state.batch = decollate_batch(batch)
         return [segmented(DISPLAYED, np.zeros((1, *SHAPE), dtype=np.uint8))]
 
     evaluator = Engine(step)
