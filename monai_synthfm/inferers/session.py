@@ -28,7 +28,7 @@ from monai_synthfm.inferers.embedding_cache import EmbeddingCacheOpener
 from monai_synthfm.inferers.interactions import Interaction, combine, split_negatives
 from monai_synthfm.inferers.propagation import DIRECTIONS, Propagation
 from monai_synthfm.inferers.recent_embeddings import RecentEmbeddings
-from monai_synthfm.inferers.session_volume import ChangedBox, ObjectMasks, SessionVolume
+from monai_synthfm.inferers.session_volume import ChangedBox, ObjectMasks, SessionVolume, size_of
 from monai_synthfm.inferers.volume_inferer import EmbeddingStore, default_propagation
 from monai_synthfm.networks import ImageEmbedding, Promptable
 from monai_synthfm.transforms.medsam import MedSAMIntensity
@@ -36,6 +36,7 @@ from monai_synthfm.transforms.medsam import MedSAMIntensity
 __all__ = ["InteractiveSession"]
 
 _REMEMBERED = 32
+_CAPACITY = 2**30  # bytes of what earlier prompts gave
 _MOST_OBJECTS = 2**15 - 1
 
 
@@ -157,7 +158,7 @@ class InteractiveSession:
         Set the box of an object, used on all slices that it spans; see :meth:`add_points`.
 
         Args:
-            box: [x0, y0, z0, x1, y1, z1], corners inside the box.
+            box: [x0, y0, z0, x1, y1, z1], opposite corners, inside it, of a box along the axes of the volume.
             object_id: number of the object in the segmentation, from 1.
             space: of the coordinates.
             run: segment now.
@@ -221,8 +222,12 @@ class InteractiveSession:
         shown = {number: self._masks(items) for number, items in by_object.items()}
         changed = volume.show(self._shown, shown)
         self._shown = shown
-        while len(self._found) > _REMEMBERED + len(shown):
-            self._found.popitem(last=False)
+        # those shown were used last
+        spare = len(self._found) - len(shown)
+        size = sum(map(size_of, self._found.values()))
+        while spare > _REMEMBERED or (spare > 0 and size > _CAPACITY):
+            size -= size_of(self._found.popitem(last=False)[1])
+            spare -= 1
         return changed
 
     @property

@@ -9,6 +9,7 @@ from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import nibabel as nib
 import numpy as np
 import torch
 from monai.data import MetaTensor
@@ -27,7 +28,7 @@ from monai_synthfm.networks import Promptable
 from monai_synthfm.prompts import Prompts
 from monai_synthfm.transforms.medsam import MedSAMIntensity
 
-__all__ = ["ChangedBox", "ObjectMasks", "SessionVolume", "SliceCrop"]
+__all__ = ["ChangedBox", "ObjectMasks", "SessionVolume", "SliceCrop", "size_of"]
 
 ChangedBox = tuple[slice, slice, slice]
 """Where a segmentation changed: slices of the three axes of the file."""
@@ -148,12 +149,10 @@ class SessionVolume:
 
     def labels_of_file(self) -> MetaTensor:
         """Return the labels [1, X, Y, Z] in the orientation of the file."""
-        labels = MetaTensor(
-            self._labels[None].clone(),
-            affine=self._displayed.affine.clone(),
-            applied_operations=list(self._displayed.applied_operations),
-        )
-        return self._orient.inverse(labels)
+        # not the inverse of Orientation, which finds the axes anew: they are ambiguous in a volume turned by 45 degrees
+        axes = nib.orientations.io_orientation(self._to_file.round())
+        labels = nib.orientations.apply_orientation(self._labels.numpy(), axes)
+        return MetaTensor(torch.from_numpy(labels.copy())[None], affine=self.stored.affine.clone())
 
     def _merged(self, index: int, objects: Mapping[int, ObjectMasks]) -> torch.Tensor:
         merged = torch.zeros(self.slices.size, dtype=torch.int16)
@@ -165,6 +164,11 @@ class SessionVolume:
                 merged[crop.rows, crop.columns][wins] = number
                 best[crop.rows, crop.columns][wins] = crop.logits[wins]
         return merged
+
+
+def size_of(masks: ObjectMasks) -> int:
+    """Return the bytes that the masks of an object take."""
+    return sum(crop.logits.nbytes for crop in masks.values())
 
 
 def _cropped(logits: torch.Tensor) -> SliceCrop | None:

@@ -17,6 +17,7 @@ from monai.data import MetaTensor
 from scipy import ndimage
 
 from monai_synthfm.inferers import InteractiveSession
+from monai_synthfm.inferers import session as session_module
 from tests.bundles.stored_volumes import OBLIQUE, ORIENTATIONS, store
 from tests.second_device import SECOND, SecondDevice
 
@@ -349,3 +350,14 @@ def test_what_needs_an_image_says_so() -> None:
         session.add_points([[1, 1, 1]], [1])
     with pytest.raises(ValueError, match="direction must be one of both, forward, backward, none, got 'up'"):
         InteractiveSession(BlobSegmenter(), direction="up")
+
+
+def test_what_is_not_remembered_is_found_again(session: InteractiveSession, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session_module, "_CAPACITY", 0)
+    assert session.add_points([[4, 5, 3]], [1]) == A
+    assert session.add_box([9, 4, 5, 13, 10, 5], object_id=7) == B
+    assert session.add_points([[5, 5, 3]], [1]) is None
+    assert len(session._found) == 2  # of the two objects that are shown
+    assert session.undo() is None
+    assert session.undo() == B
+    np.testing.assert_array_equal(labels(session), only(A))

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import nibabel as nib
 import numpy as np
 import pytest
 import torch
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 from monai.data import MetaTensor
 from nibabel.orientations import apply_orientation, axcodes2ornt, inv_ornt_aff, io_orientation, ornt_transform
 from scipy import ndimage
+from scipy.spatial.transform import Rotation
 
 from monai_synthfm.data.slice_prompts import SlicePrompts
 from monai_synthfm.inferers.interactions import ObjectPrompts
@@ -187,3 +189,20 @@ def test_labels_given_away_are_a_copy() -> None:
     volume = session_volume(np.diag([-1.0, -1, -1, 1]), axis=2)
     volume.labels_of_file().fill_(3)
     assert not volume.labels_of_file().any()
+
+
+@pytest.mark.parametrize("angle", range(0, 360, 15))
+def test_labels_lie_where_they_were_drawn_in_volumes_whose_axes_are_ambiguous(angle: int) -> None:
+    turned = Rotation.from_euler("xyz", (0, 45, angle), degrees=True).as_matrix()
+    affine = nib.affines.from_matvec(turned.astype(np.float32).astype(np.float64), (1, 2, 3))
+    inside = np.zeros(SIZES, bool)
+    inside[1, 2:4, 3:6] = True
+    volume = session_volume(affine, 2)
+    drawn = {
+        k: SliceCrop(slice(0, m.shape[0]), slice(0, m.shape[1]), m.float())
+        for k, m in volume.displayed_mask(inside).items()
+    }
+    changed = volume.show({}, {1: drawn})
+    np.testing.assert_array_equal(volume.labels_of_file()[0], inside)
+    assert changed == (slice(1, 2), slice(2, 4), slice(3, 6))
+    np.testing.assert_array_equal(volume.labels_of_file().affine, affine)
