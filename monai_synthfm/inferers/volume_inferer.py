@@ -152,9 +152,10 @@ class VolumeInferer(Inferer):
         ]
         for by_slice, allowed, a in zip(found, ranges, axes, strict=True):
             _check_slices(by_slice, allowed, inputs.shape[2 + a])
+        _check_inside(prompts, inputs.shape[2:])
         volumes = convert_to_tensor(inputs, track_meta=False)
         results = [self._segment(volumes[b], axes[b], network, found[b], ranges[b], count) for b in range(len(inputs))]
-        result = torch.stack(results)
+        result = results[0][None] if len(results) == 1 else torch.stack(results)  # logits of many objects are large
         return convert_to_dst_type(result, inputs, dtype=result.dtype)[0]
 
     def _ranges(self, given: Sequence[int] | torch.Tensor | None, sizes: list[int]) -> list[range]:
@@ -217,6 +218,18 @@ def _checked_masks(masks: torch.Tensor | None, inputs: torch.Tensor, prompts: Pr
     if not prompts.is_empty and highest > prompts.num_objects:
         raise ValueError(f"masks hold object {highest}, but the other prompts speak of {prompts.num_objects} objects.")
     return plain if highest > 0 else None
+
+
+def _check_inside(prompts: Prompts, shape: Sequence[int]) -> None:
+    corners = [] if prompts.boxes is None else list(prompts.boxes.cpu().unflatten(-1, (2, 3)).unbind(-2))
+    if prompts.points is not None and prompts.point_labels is not None:
+        clicked = (prompts.point_labels >= 0).cpu()[..., None]
+        corners.append(prompts.points.cpu().where(clicked, torch.tensor(torch.nan)))
+    for places in corners:
+        outside = ((places < -0.5) | (places > torch.tensor(shape) - 0.5)).any(dim=-1)  # NaN is nowhere
+        if outside.any():
+            place = places[outside][0].tolist()
+            raise ValueError(f"a prompt lies at voxel {place}, outside the volume of {' x '.join(map(str, shape))}.")
 
 
 def _check_slices(by_slice: dict[int, SlicePrompts], allowed: range, size: int) -> None:

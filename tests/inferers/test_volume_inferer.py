@@ -152,6 +152,14 @@ def test_metadata_of_the_input_is_kept(volume: torch.Tensor) -> None:
             click([[5.0, 5.0, 2.0, 0.0]]),
             "object 1 has only negative clicks on slice 2 of axis 2: add a positive click or a box there.",
         ),
+        (
+            click([[18.0, 5.0, 2.0, 1.0]]),
+            "a prompt lies at voxel [18.0, 5.0, 2.0], outside the volume of 18 x 20 x 6.",
+        ),
+        (
+            {"boxes": torch.tensor([[[2.0, -3.0, 2.0, 9.0, 9.0, 3.0]]])},
+            "a prompt lies at voxel [2.0, -3.0, 2.0], outside the volume of 18 x 20 x 6.",
+        ),
         ({"boxes": torch.zeros(1, 6)}, "prompts must have the leading dimensions [B, N]."),
         (
             {"masks": torch.ones(1, 1, 18, 20, 5, dtype=torch.uint8)},
