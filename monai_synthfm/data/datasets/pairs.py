@@ -87,7 +87,7 @@ def picture_spacing(path: str | Path) -> list[float]:
 
 def read_picture(path: str | Path) -> MetaTensor:
     """Read a 2D image: float32 [1, H, W], or [3, H, W] when it has colours; three identical channels become one."""
-    values = _picture(path)
+    values = _picture(path, palette=True)
     if values.ndim == 3 and (values == values[..., :1]).all():
         values = values[..., 0]
     return picture_tensor(values.astype(np.float32), path)
@@ -100,10 +100,10 @@ def read_labels_like(image: MetaTensor, path: str | Path) -> MetaTensor:
     return picture_tensor(whole_labels(grey_picture(_picture(path), path), path), path)
 
 
-def _picture(path: str | Path) -> np.ndarray:
+def _picture(path: str | Path, palette: bool = False) -> np.ndarray:
     kind = file_format(path)
     if kind == "pillow":
-        return read_png(path)
+        return read_png(path, palette)
     if kind == "itk":
         return read_itk_picture(path)[0]
     voxels = read_nifti_array(path)[0]

@@ -22,25 +22,34 @@ from monai_synthfm.data.datasets.faults import FaultError
 __all__ = ["grey_picture", "picture_tensor", "read_itk_picture", "read_png"]
 
 
-def read_png(path: str | Path) -> np.ndarray:
+def read_png(path: str | Path, palette: bool = False) -> np.ndarray:
     """
     Read a PNG file (or another format that Pillow knows) without changing its values.
 
+    Args:
+        path: of the file.
+        palette: give palette files as the colours that they show, instead of indexes, which labels are.
+
     Returns:
-        [H, W] for grey, one-bit (0 and 1) and palette files (indexes), [H, W, 3] for colour; alpha is left out; 16-bit
-        values stay as they are.
+        [H, W] for grey, one-bit (0 and 1) and palette files, [H, W, 3] for colour; alpha is left out; 16-bit values
+        stay as they are.
 
     Raises:
-        FaultError: when the file is missing, is no image, or is cut short.
+        FaultError: when the file is missing, is no image, has several pages, or is cut short.
     """
     if not Path(path).is_file():
         raise FaultError("missing_file", path, "no such file")
     try:
         with Image.open(path) as image:
+            pages = getattr(image, "n_frames", 1)
             image.load()
-            values = np.asarray(image.convert(image.mode[:-1]) if image.mode in ("LA", "RGBA") else image)
+            plain = {"LA": "L", "RGBA": "RGB", "PA": "P"}.get(image.mode, image.mode)
+            plain = "RGB" if plain == "P" and palette else plain
+            values = np.asarray(image if plain == image.mode else image.convert(plain))
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
         raise FaultError("unreadable", path, f"not a whole image file ({error})") from error
+    if pages != 1:
+        raise FaultError("shape_mismatch", path, f"expected a single image, found {pages} pages")
     return values.astype(np.uint8) if values.dtype == bool else values
 
 

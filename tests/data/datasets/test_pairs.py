@@ -166,3 +166,20 @@ def test_other_endings_are_refused_with_those_that_are_known(tmp_path: Path, nam
     with pytest.raises(FaultError, match="unknown_format") as error:
         file_format(tmp_path / name)
     assert all(repr(ending) in str(error.value) for ending in FORMATS)
+
+
+def test_a_palette_picture_is_read_as_it_looks_and_palette_labels_as_their_indexes(tmp_path: Path) -> None:
+    ramp = np.arange(64, dtype=np.uint8).reshape(8, 8) * 4
+    stored = Image.fromarray(ramp).quantize(64)
+    stored.save(tmp_path / "a.png")
+    assert Image.open(tmp_path / "a.png").mode == "P"
+    picture = read_picture(tmp_path / "a.png")
+    np.testing.assert_array_equal(picture[0], ramp)
+    np.testing.assert_array_equal(read_labels_like(picture, tmp_path / "a.png")[0], np.asarray(stored))
+
+
+def test_a_file_of_several_pages_is_no_picture(tmp_path: Path) -> None:
+    pages = [Image.fromarray(np.full((4, 5), value, np.uint8)) for value in (1, 2, 3)]
+    pages[0].save(tmp_path / "a.tif", save_all=True, append_images=pages[1:])
+    with pytest.raises(FaultError, match=r"shape_mismatch: .*a\.tif: expected a single image, found 3 pages"):
+        read_picture(tmp_path / "a.tif")
