@@ -126,14 +126,18 @@ class CaseSlicer(Transform):
             sample: as :meth:`~monai_synthfm.data.datasets.LabelledDataset.load` returns it.
 
         Raises:
-            FaultError: when the image shows nothing, or has values that are no numbers.
+            FaultError: when the image shows nothing, has values that are no numbers, or is one voxel wide across the
+                plane.
         """
         case = case_record(sample)
         skipped: list[dict[str, Any]] = []
         image = sample["image"]
         in_space = is_volume(sample)
         # Volumes come in RAS+ order, in which the axes are those of the display frame.
-        axis = display_axis(self.plane, image.affine.numpy(), image.shape[1:]) if in_space else 2
+        try:
+            axis = display_axis(self.plane, image.affine.numpy(), image.shape[1:]) if in_space else 2
+        except ValueError as error:
+            raise FaultError("unusable_image", str(image.meta["filename_or_obj"]), str(error)) from error
 
         masks: dict[int, list[Target]] = {}
         for name, mask, records in kept_structures(sample, self.preprocessing, axis):

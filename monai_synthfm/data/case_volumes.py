@@ -126,7 +126,8 @@ class CaseVolumes(Transform):
             sample: as :meth:`~monai_synthfm.data.datasets.LabelledDataset.load` returns it.
 
         Raises:
-            FaultError: when the image shows nothing, or has values that are no numbers.
+            FaultError: when the image shows nothing, has values that are no numbers, or is one voxel wide across the
+                plane.
         """
         case, image = case_record(sample), sample["image"]
         if image.ndim == 3:
@@ -134,7 +135,10 @@ class CaseVolumes(Transform):
             return EvaluationVolume(case, np.zeros((1, 0, 0, 0), np.float32), skipped=[record])
         in_space = is_volume(sample)
         # Volumes come in RAS+ order, in which the axes are those of the display frame.
-        axis = display_axis(self.plane, image.affine.numpy(), image.shape[1:]) if in_space else 2
+        try:
+            axis = display_axis(self.plane, image.affine.numpy(), image.shape[1:]) if in_space else 2
+        except ValueError as error:
+            raise FaultError("unusable_image", str(image.meta["filename_or_obj"]), str(error)) from error
         numbers = sample["instances"][0].numpy() if "instances" in sample else None
         targets: list[VolumeTarget] = []
         skipped: list[dict[str, Any]] = []

@@ -131,6 +131,12 @@ def test_an_image_that_shows_nothing_is_a_fault_of_its_file() -> None:
         CaseSlicer()(loaded)
 
 
+def test_a_volume_that_is_one_voxel_wide_across_the_plane_is_a_fault_of_its_file() -> None:
+    image = MetaTensor(torch.rand(1, 20, 1, 20), affine=torch.eye(4), meta={"filename_or_obj": "coronal.nii.gz"})
+    with pytest.raises(FaultError, match=r"unusable_image: coronal\.nii\.gz: plane axial"):
+        CaseSlicer(plane="axial")(sample(image, torch.ones(1, 20, 1, 20, dtype=torch.int16), [1.0, 1.0, 1.0]))
+
+
 def test_structures_that_overlap_in_channels_are_both_found() -> None:
     loaded = pictured()
     second = torch.zeros_like(loaded["label"])

@@ -104,6 +104,11 @@ def test_an_image_that_shows_nothing_is_a_fault() -> None:
         CaseVolumes(KEEP_ALL)(sample)
 
 
+def test_a_volume_that_is_one_voxel_wide_across_the_plane_is_a_fault() -> None:
+    with pytest.raises(FaultError, match=r"unusable_image: .*plane axial"):
+        CaseVolumes(KEEP_ALL, plane="axial")(loaded(np.ones((6, 1, 6)), [1.0, 1.0, 1.0]))
+
+
 def test_unknown_objects_are_refused() -> None:
     with pytest.raises(ValueError, match="objects must be one of"):
         CaseVolumes(objects="some")
