@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 from monai.data import MetaTensor
+from monai.utils import convert_to_tensor
 
 from monai_synthfm.synthesis.acquisition import AcquisitionParams, FieldOfViewParams, UltrasoundParams, acquire
 from monai_synthfm.synthesis.params import Params
@@ -124,7 +125,8 @@ class RandAcquisition(RandGenerator):
 
     def replay(self, image: torch.Tensor, params: Params | str | Mapping[str, Any]) -> MetaTensor:
         parsed = self.parse(params)
-        return self.as_meta_tensor(acquire(torch.as_tensor(image)[0].to(self.device), parsed), parsed)
+        plain: torch.Tensor = convert_to_tensor(image, track_meta=False)
+        return self.as_meta_tensor(acquire(plain[0].to(self.device), parsed), parsed, image)
 
     def __call__(self, image: torch.Tensor) -> MetaTensor:
         self.randomize(image.shape[1:])

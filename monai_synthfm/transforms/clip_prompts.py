@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from monai.config import KeysCollection, NdarrayOrTensor
 from monai.transforms import MapTransform, Randomizable, Transform
-from monai.utils import TransformBackends, convert_to_tensor
+from monai.utils import TransformBackends, convert_to_dst_type, convert_to_tensor
 
 from monai_synthfm.transforms.generator import check_probability
 from monai_synthfm.transforms.prompts import RandPrompts
@@ -117,7 +117,7 @@ class RandClipPrompts(Randomizable, Transform):
             masks.zero_()
         ids = torch.as_tensor(self.prompts.ids, device=volume.device)[:, None, None, None]
         return {
-            "target": ((volume == ids) & (ids > 0)).to(torch.uint8),
+            "target": convert_to_dst_type((volume == ids) & (ids > 0), torch.as_tensor(label), dtype=torch.uint8)[0],
             "prompt_slice": torch.tensor(index),
             **prompted,
             "masks": masks,

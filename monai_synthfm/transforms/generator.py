@@ -55,9 +55,17 @@ class RandGenerator(Randomizable, Transform):
         """Return the parameters of this generator from any of the forms that ``replay`` takes."""
         return self.params_type.parse(params)
 
-    def as_meta_tensor(self, tensor: torch.Tensor, params: Params) -> MetaTensor:
-        """Add the channel dimension and let the parameters travel with the tensor."""
-        return MetaTensor(tensor[None], meta={META_KEY: params.to_json()})
+    def as_meta_tensor(self, tensor: torch.Tensor, params: Params, source: torch.Tensor | None = None) -> MetaTensor:
+        """Add the channel dimension and let the parameters travel with the tensor.
+
+        What is made of a MetaTensor ``source`` lies where that lies, and what is invertible for it is invertible for
+        the result.
+        """
+        result = MetaTensor(tensor[None])
+        if isinstance(source, MetaTensor):
+            result.copy_meta_from(source)
+        result.meta[META_KEY] = params.to_json()
+        return result
 
 
 class RandGeneratord(Randomizable, Transform):

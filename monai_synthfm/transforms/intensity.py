@@ -13,7 +13,7 @@ import torch
 from monai.config import KeysCollection
 from monai.data import MetaTensor
 from monai.transforms import MapTransform, Randomizable
-from monai.utils import TransformBackends
+from monai.utils import TransformBackends, convert_to_tensor
 
 from monai_synthfm.synthesis.anatomy import AnatomyParams
 from monai_synthfm.synthesis.appearance import NOISES, AppearanceParams, NoiseParams, TextureParams, render_regions
@@ -21,7 +21,6 @@ from monai_synthfm.synthesis.boundaries import CanvasParams
 from monai_synthfm.synthesis.contrast import shape_intensities
 from monai_synthfm.synthesis.params import Params
 from monai_synthfm.transforms.generator import (
-    META_KEY,
     RandGenerator,
     check_probability,
     check_range,
@@ -223,12 +222,8 @@ class RandSynthFMIntensity(RandGenerator):
 
     def replay(self, labels: torch.Tensor, params: Params | str | Mapping[str, Any]) -> MetaTensor:
         parsed = self.parse(params)
-        source = labels if isinstance(labels, MetaTensor) else MetaTensor(labels)
-        result = self.as_meta_tensor(render_regions(source.as_tensor()[0].to(self.device).long(), parsed), parsed)
-        # the image lies where its labels lie, and what is invertible for them is invertible for it
-        result.copy_meta_from(source)
-        result.meta[META_KEY] = parsed.to_json()
-        return result
+        regions: torch.Tensor = convert_to_tensor(labels, track_meta=False)
+        return self.as_meta_tensor(render_regions(regions[0].to(self.device).long(), parsed), parsed, labels)
 
     def __call__(self, labels: torch.Tensor) -> MetaTensor:
         if labels.ndim not in (3, 4) or labels.shape[0] != 1:

@@ -9,6 +9,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from monai.data import MetaTensor
 
 from monai_synthfm.synthesis.acquisition import AcquisitionParams, field_of_view
 from monai_synthfm.transforms import RandAcquisition, RandSynthFM
@@ -49,3 +50,13 @@ def test_no_target_lies_outside_the_field_of_view():
 def test_wrong_arguments_are_named(argument):
     with pytest.raises(ValueError, match=next(iter(argument))):
         RandAcquisition(**argument)
+
+
+def test_an_image_stays_where_it_lies():
+    source = MetaTensor(IMAGE, affine=torch.diag(torch.tensor([2.0, 3.0, 1.0])), meta={"filename_or_obj": "ct.png"})
+    acquisition = RandAcquisition().set_random_state(seed=0)
+    image = acquisition(source)
+    assert torch.equal(image.affine, source.affine)
+    assert image.meta["filename_or_obj"] == "ct.png"
+    assert AcquisitionParams.parse(image.meta["synthfm"]) == acquisition.params
+    assert "synthfm" not in source.meta

@@ -93,6 +93,13 @@ def test_the_same_seed_gives_the_same_prompts(clip: torch.Tensor) -> None:
     assert any(not torch.equal(one, other) for one, other in zip(draw(5), draw(6), strict=True))
 
 
+def test_targets_lie_where_the_label_map_lies(clip: torch.Tensor) -> None:
+    affine = torch.diag(torch.tensor([2.0, 2.0, 5.0, 1.0])).double()
+    target = RandClipPrompts(RandPrompts())(MetaTensor(clip, affine=affine))["target"]
+    assert torch.equal(target.affine, affine)
+    assert type(RandClipPrompts(RandPrompts())(clip)["target"]) is torch.Tensor
+
+
 def test_targets_can_take_the_place_of_the_label_map(clip: torch.Tensor) -> None:
     item = RandClipPromptsd("label", target_key="label", num_objects=2)({"image": 0, "label": clip})
     assert item["label"].shape == (2, *SIZE)
