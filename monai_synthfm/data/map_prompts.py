@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 from monai.transforms import Transform
+from monai.utils import convert_to_numpy
 
 from monai_synthfm.data.coordinates import apply_affine, map_boxes
 
@@ -28,7 +29,7 @@ class MapPromptsToImaged(Transform):
 
     Args:
         refer_key: key of the image, a MetaTensor whose ``meta["original_affine"]`` belongs to the array that ``points``
-            and ``boxes`` were given in.
+            and ``boxes`` were given in; an item may lack either of them.
 
     Example:
         >>> from monai.data import MetaTensor
@@ -47,6 +48,7 @@ class MapPromptsToImaged(Transform):
         matrix = np.linalg.inv(np.asarray(image.affine)) @ np.asarray(image.meta["original_affine"])
         mapped = dict(data)
         for key, move in (("points", apply_affine), ("boxes", map_boxes)):
-            moved = move(matrix, np.asarray(data[key], dtype=np.float64))
-            mapped[key] = torch.from_numpy(moved.round(_DECIMALS)).float()
+            if data.get(key) is not None:
+                moved = move(matrix, convert_to_numpy(data[key], dtype=np.float64))
+                mapped[key] = torch.from_numpy(moved.round(_DECIMALS)).float()
         return mapped

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 from monai.data import MetaTensor
 from monai.transforms import Orientation
@@ -34,3 +35,12 @@ def test_box_holds_the_same_voxels_in_the_reoriented_image() -> None:
     box = MapPromptsToImaged()({**data, "boxes": torch.tensor([[1.0, 2, 3, 3, 5, 4]])})["boxes"][0].long().tolist()
     inside = np.argwhere(data["image"][0].numpy() == 1)
     assert box == [*inside.min(0), *inside.max(0)]
+
+
+@pytest.mark.parametrize("key", ["points", "boxes"])
+def test_items_may_have_clicks_alone_or_boxes_alone(key: str) -> None:
+    image = MetaTensor(torch.zeros(1, 5, 6, 7), affine=AFFINE, meta={"original_affine": AFFINE})
+    given = {"points": torch.ones(1, 1, 3), "boxes": torch.ones(1, 6)}
+    mapped = MapPromptsToImaged()({"image": image, key: given[key]})
+    assert mapped.keys() == {"image", key}
+    torch.testing.assert_close(mapped[key], given[key])
