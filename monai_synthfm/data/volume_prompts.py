@@ -39,10 +39,10 @@ def read_volume_prompts(
         points: for each object a list of clicks [x, y, z]; lists may differ in length, ``[]`` means that the object has
             no click.
         point_labels: for each object a list with 1 (positive) or 0 (negative) for each of its clicks.
-        boxes: for each object [x0, y0, z0, x1, y1, z1], or ``[]`` or None when it has no box. The corners are voxels
-            inside the box and may come in any order. All three arguments may also be JSON text, and they and what is
-            in them arrays or tensors. In voxels of a volume whose third size is 1, clicks may be [x, y] and boxes
-            [x0, y0, x1, y1].
+        boxes: for each object [x0, y0, z0, x1, y1, z1], or ``[]`` or None when it has no box: two opposite corners, in
+            any order, of a box along the axes of the volume, in whatever space they are given. They are voxels inside
+            the box. All three arguments may also be JSON text, and they and what is in them arrays or tensors. In
+            voxels of a volume whose third size is 1, clicks may be [x, y] and boxes [x0, y0, x1, y1].
         affine: voxel to RAS+ mm [4, 4].
         shape: the three sizes of the volume.
         space: what the coordinates are: ``voxel``, ``world`` (RAS+ mm) or ``lps`` (LPS+ mm).
