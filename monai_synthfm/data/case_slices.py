@@ -20,7 +20,16 @@ from monai_synthfm.data.datasets.faults import FaultError
 from monai_synthfm.data.planes import display_axis
 from monai_synthfm.prompts.regions import largest_component
 
-__all__ = ["CaseSlicer", "EvaluationSlice", "SlicedCase", "Target", "case_record", "is_volume", "kept_structures"]
+__all__ = [
+    "CaseSlicer",
+    "EvaluationSlice",
+    "SlicedCase",
+    "Target",
+    "case_record",
+    "cut_axis",
+    "is_volume",
+    "kept_structures",
+]
 
 SLICES = ("all", "largest")
 OBJECTS = ("labelled", "all", "largest_component", "each")
@@ -133,11 +142,7 @@ class CaseSlicer(Transform):
         skipped: list[dict[str, Any]] = []
         image = sample["image"]
         in_space = is_volume(sample)
-        # Volumes come in RAS+ order, in which the axes are those of the display frame.
-        try:
-            axis = display_axis(self.plane, image.affine.numpy(), image.shape[1:]) if in_space else 2
-        except ValueError as error:
-            raise FaultError("unusable_image", str(image.meta["filename_or_obj"]), str(error)) from error
+        axis = cut_axis(sample, self.plane)
 
         masks: dict[int, list[Target]] = {}
         for name, mask, records in kept_structures(sample, self.preprocessing, axis):
@@ -204,6 +209,23 @@ def case_record(sample: Case) -> dict[str, str]:
 def is_volume(sample: Case) -> bool:
     """Tell volumes from sequences of pictures, and from pictures."""
     return sample["image"].ndim == 4 and len(sample["spacing"] or ()) == 3
+
+
+def cut_axis(sample: Case, plane: str) -> int:
+    """
+    Return the axis across which a loaded case is cut; that of pictures and sequences is the last.
+
+    Raises:
+        FaultError: when the slices of a volume would be one voxel wide.
+    """
+    if not is_volume(sample):
+        return 2
+    image = sample["image"]
+    try:
+        # Volumes come in RAS+ order, in which the axes are those of the display frame.
+        return display_axis(plane, image.affine.numpy(), image.shape[1:])
+    except ValueError as error:
+        raise FaultError("unusable_image", str(image.meta["filename_or_obj"]), str(error)) from error
 
 
 def kept_structures(

@@ -20,10 +20,9 @@ from monai.transforms import Transform
 from scipy import ndimage
 
 from monai_synthfm.data.case_preprocessing import MedSAMPreprocessing
-from monai_synthfm.data.case_slices import OBJECTS, case_record, is_volume, kept_structures
+from monai_synthfm.data.case_slices import OBJECTS, case_record, cut_axis, is_volume, kept_structures
 from monai_synthfm.data.datasets.base import Case
 from monai_synthfm.data.datasets.faults import FaultError
-from monai_synthfm.data.planes import display_axis
 
 __all__ = ["CaseVolumes", "EvaluationVolume", "VolumeTarget"]
 
@@ -134,11 +133,7 @@ class CaseVolumes(Transform):
             record = {**case, "code": "no_volume", "message": "a picture, neither volume nor sequence"}
             return EvaluationVolume(case, np.zeros((1, 0, 0, 0), np.float32), skipped=[record])
         in_space = is_volume(sample)
-        # Volumes come in RAS+ order, in which the axes are those of the display frame.
-        try:
-            axis = display_axis(self.plane, image.affine.numpy(), image.shape[1:]) if in_space else 2
-        except ValueError as error:
-            raise FaultError("unusable_image", str(image.meta["filename_or_obj"]), str(error)) from error
+        axis = cut_axis(sample, self.plane)
         numbers = sample["instances"][0].numpy() if "instances" in sample else None
         targets: list[VolumeTarget] = []
         skipped: list[dict[str, Any]] = []
