@@ -10,6 +10,7 @@ from monai_synthfm.networks.fetch import sha256_of
 from monai_synthfm.networks.mask_alternatives import start_alternatives
 from monai_synthfm.networks.memory_bank import MemoryBank, SliceMemory, TrackedMasks
 from monai_synthfm.networks.mobile_sam import MobileSam
+from monai_synthfm.networks.mobile_sam2 import MobileSam2
 from monai_synthfm.networks.onnx_encoder import OnnxImageEncoder, use_onnx_encoder
 from monai_synthfm.networks.onnx_export import export_onnx
 from monai_synthfm.networks.promptable import ImageEmbedding, Promptable
@@ -26,6 +27,7 @@ __all__ = [
     "ImageEmbedding",
     "MemoryBank",
     "MobileSam",
+    "MobileSam2",
     "OnnxImageEncoder",
     "Promptable",
     "Sam",

@@ -6,12 +6,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
+from functools import partial
 
 import torch
 from monai.utils import convert_to_dst_type, convert_to_tensor
 from torch import nn
 
 from monai_synthfm.networks.memory_bank import MemoryBank, SliceMemory, TrackedMasks
+from monai_synthfm.networks.preprocessing import MASK_LOGIT
 from monai_synthfm.networks.promptable import ImageEmbedding
 from monai_synthfm.networks.sam2 import Sam2
 from monai_synthfm.prompts.prompts import Prompts
@@ -49,11 +51,21 @@ class ClipTracker(nn.Module):
     A clip is a volume with its slices along the last axis; slices are shown to the network with the first axis as width
     and the second as height, as everywhere. Gradients flow through the memory from every slice to all before it. Slices
     above the prompted one do not see those below and vice versa, which is how volumes are propagated in inference, too.
-    Everything is in ``forward``, so that the module can be wrapped for data-parallel training.
+    All clips of a batch, whatever slice they are prompted on, go both ways at once: in step k the network works on the
+    slices that lie k away from the prompted ones. Everything is in ``forward``, so that the module can be wrapped for
+    data-parallel training.
 
     Args:
         network: tracks and memorizes; its weights are those to be saved.
         detach_memory: cut the gradients between slices: less memory, but the memory encoder is then not trained.
+        correct_prob: probability that in training, in one random step, all objects are prompted again: by what was found
+            and a click where it is wrong. The answer to that is what is found and remembered. It needs ``target``.
+
+    Raises:
+        ValueError: when ``correct_prob`` is no probability.
+
+    Source: SAM 2's training (arXiv 2408.00714, section 4 and appendix); its corrections are given beside the memory, here
+    they are what a user does in inference.
 
     Example:
         >>> from monai_synthfm.networks.sam2_parts import Sam2Size
@@ -64,10 +76,13 @@ class ClipTracker(nn.Module):
         (torch.Size([2, 1, 32, 24, 3]), torch.Size([2, 1, 3]), torch.Size([1, 1, 32, 24, 3]))
     """
 
-    def __init__(self, network: Sam2, detach_memory: bool = False) -> None:
+    def __init__(self, network: Sam2, detach_memory: bool = False, correct_prob: float = 0.0) -> None:
         super().__init__()
+        if not 0.0 <= correct_prob <= 1.0:
+            raise ValueError(f"correct_prob must be in [0, 1], got {correct_prob}.")
         self.network = network
         self.detach_memory = detach_memory
+        self.correct_prob = correct_prob
 
     def forward(
         self,
@@ -77,6 +92,7 @@ class ClipTracker(nn.Module):
         boxes: torch.Tensor | None = None,
         masks: torch.Tensor | None = None,
         prompt_slice: torch.Tensor | None = None,
+        target: torch.Tensor | None = None,
     ) -> ClipMasks | torch.Tensor:
         """Follow the objects prompted on one slice of each clip; with no prompt at all, the object at the centre.
 
@@ -88,6 +104,7 @@ class ClipTracker(nn.Module):
             masks: known masks ``[B, N, Y, X]`` of the prompted slice, above 0 inside. Clips with any True are prompted
                 by them alone, the others by clicks and boxes.
             prompt_slice: ``[B]`` index of the prompted slice; the middle one if None.
+            target: true masks ``[B, N, X, Y, Z]``, for corrections in training.
 
         Returns:
             in training mode :class:`ClipMasks`; else logits ``[B, N, X, Y, Z]`` that are -1024 on slices where the
@@ -99,6 +116,10 @@ class ClipTracker(nn.Module):
         batch, _, width, height, slices = clips.shape
         if prompt_slice is None:
             prompt_slice = torch.full((batch,), (slices - 1) // 2)
+        starts = prompt_slice.cpu()
+        outside = [start for start in starts.tolist() if not 0 <= start < slices]
+        if outside:
+            raise ValueError(f"prompt_slice must be one of the {slices} slices of a clip, got {outside[0]}.")
         if points is None and boxes is None:
             count = 1 if masks is None else masks.shape[1]
             points = clips.new_tensor([(width - 1) / 2, (height - 1) / 2]).expand(batch, count, 1, 2)
@@ -106,70 +127,144 @@ class ClipTracker(nn.Module):
         prompts = Prompts.from_mapping({"points": points, "point_labels": point_labels, "boxes": boxes})
 
         embedding = self.network.encode(clips.permute(0, 4, 1, 3, 2).flatten(0, 1))
-        by_mask = torch.zeros_like(prompt_slice, dtype=torch.bool) if masks is None else masks.flatten(1).any(dim=1)
-        groups: dict[tuple[int, bool], list[int]] = {}
-        for clip, kind in enumerate(zip(prompt_slice.tolist(), by_mask.tolist(), strict=True)):
-            groups.setdefault(kind, []).append(clip)
-        found = []
-        for (start, known), members in groups.items():
-            embeddings = [_pick(embedding, [clip * slices + z for clip in members]) for z in range(slices)]
-            given = masks[members].flatten(0, 1) if known and masks is not None else None
-            found.append(self._track(embeddings, start, _of_clips(prompts, members), given))
-        order = torch.tensor([clip for members in groups.values() for clip in members]).argsort()
-        result = ClipMasks(
-            *(torch.cat([getattr(part, field.name) for part in found])[order] for field in fields(ClipMasks))
-        )
+        drawn = self.training and self.correct_prob > 0 and target is not None
+        corrected = None
+        if drawn and target is not None and float(torch.rand(())) < self.correct_prob:
+            corrected = convert_to_tensor(target, track_meta=False).permute(0, 4, 1, 3, 2).flatten(0, 1) > 0
+        result = self._track(embedding, starts, slices, prompts, masks, corrected)
         if self.training:
             return result
         return convert_to_dst_type(result.logits, image, dtype=result.logits.dtype)[0]
 
     def _track(
-        self, embeddings: list[ImageEmbedding], start: int, prompts: Prompts, masks: torch.Tensor | None
+        self,
+        embedding: ImageEmbedding,
+        starts: torch.Tensor,
+        slices: int,
+        prompts: Prompts,
+        masks: torch.Tensor | None,
+        corrected: torch.Tensor | None,
     ) -> ClipMasks:
-        """Follow the objects of clips that are prompted on the same slice, by masks ``[B N, Y, X]`` or by prompts."""
-        if not 0 <= start < len(embeddings):
-            raise ValueError(f"prompt_slice must be one of the {len(embeddings)} slices of a clip, got {start}.")
-        bank = MemoryBank(len(embeddings))
-        given = {"prompts": prompts} if masks is None else {"masks": masks}
-        tracked = {start: self.network.track(embeddings[start], bank, start, **given)}
-        prompted = bank.with_prompted(self._memorize(embeddings[start], tracked[start], start, is_prompted=True))
-        for step, end in ((1, len(embeddings)), (-1, -1)):
-            bank = prompted
-            for index in range(start + step, end, step):
-                tracked[index] = self.network.track(embeddings[index], bank, index, reverse=step < 0)
-                if index + step != end:
-                    memory = self._memorize(embeddings[index], tracked[index], index, is_prompted=False)
-                    bank = bank.with_tracked(memory, coming=index + step)
-        return self._collect([tracked[index] for index in range(len(embeddings))], embeddings, prompts.num_objects)
+        """Follow the objects of B clips both ways; ``corrected`` are true masks ``[B Z, N, Y, X]`` or None."""
+        batch, objects = len(starts), prompts.num_objects
+        first = torch.arange(batch) * slices + starts
+        begun = _pick(embedding, first)
+        tracked = self._prompted(begun, prompts, masks)
+        found, places = [tracked], [first]
+        memory = self._memorize(begun, tracked, 0, is_prompted=True)
+        # a track is one clip in one direction; all of them count slices from the prompted one on
+        clip, step = torch.arange(batch).repeat(2), torch.tensor([1, -1]).repeat_interleave(batch)
+        bank = MemoryBank(slices).with_prompted(memory.of(_rows(clip, objects, embedding)))
+        longest = int(torch.maximum(starts, slices - 1 - starts).max())
+        again = int(torch.randint(1, longest + 1, ())) if corrected is not None and longest else 0
+        for distance in range(1, longest + 1):
+            slice_index = starts[clip] + step * distance
+            inside = (slice_index >= 0) & (slice_index < slices)
+            if not inside.all():
+                going = inside.nonzero()[:, 0]
+                bank = bank.of(_rows(going, objects, embedding))
+                clip, step, slice_index = clip[going], step[going], slice_index[going]
+            place = clip * slices + slice_index
+            here = _pick(embedding, place)
+            tracked = self.network.track(here, bank, distance)
+            if distance == again and corrected is not None:
+                tracked = self._corrected(here, tracked, corrected[place.to(corrected.device)].flatten(0, 1))
+            found.append(tracked)
+            places.append(place)
+            if distance < longest:
+                memory = self._memorize(here, tracked, distance, is_prompted=distance == again)
+                add = bank.with_prompted if distance == again else partial(bank.with_tracked, coming=distance + 1)
+                bank = add(memory)
+        return self._collect(found, places, embedding, (batch, slices, objects))
 
-    def _collect(self, tracked: list[TrackedMasks], embeddings: list[ImageEmbedding], objects: int) -> ClipMasks:
-        """Stack what is found on the slices, objects by clip."""
-        logits, scores, candidates, iou = [], [], [], []
-        for on, embedding in zip(tracked, embeddings, strict=True):
-            found = on.decoded if self.training else on.logits
-            logits.append(self.network.postprocess(found.unflatten(0, (-1, objects)), embedding))
-            scores.append(on.object_score.unflatten(0, (-1, objects)))
-            # a known mask is the only candidate on its slice
-            candidates.append((on.candidates > 0).expand(-1, NUM_CANDIDATES, -1, -1).unflatten(0, (-1, objects)))
-            iou.append(on.iou.expand(-1, NUM_CANDIDATES).unflatten(0, (-1, objects)))
-        return ClipMasks(
-            torch.stack(logits, dim=-1).transpose(2, 3),
-            torch.stack(scores, dim=-1),
-            torch.stack(candidates, dim=2),
-            torch.stack(iou, dim=2),
-        )
+    def _prompted(self, embedding: ImageEmbedding, prompts: Prompts, masks: torch.Tensor | None) -> TrackedMasks:
+        """Find the objects of B clips on their prompted slices, by masks ``[B, N, Y, X]`` where there are any."""
+        bank = MemoryBank(1)
+        known = torch.zeros(len(embedding.features), dtype=torch.bool)
+        if masks is not None:
+            known = masks.flatten(1).any(dim=1).cpu()
+        parts, members = [], []
+        for by_mask in (True, False):
+            clips = (known == by_mask).nonzero()[:, 0]
+            if len(clips):
+                given = {"masks": masks[clips].flatten(0, 1)} if by_mask and masks is not None else {}
+                asked = given or {"prompts": _of_clips(prompts, clips)}
+                parts.append(self.network.track(_pick(embedding, clips), bank, 0, **asked))
+                members.append(clips)
+        order = torch.cat(members).argsort()
+        return _joined([_candidates(part) for part in parts], _rows(order, prompts.num_objects, embedding))
+
+    def _corrected(self, embedding: ImageEmbedding, tracked: TrackedMasks, target: torch.Tensor) -> TrackedMasks:
+        """Prompt with what was found and a random click where it differs from masks ``[M, Y, X]``."""
+        with torch.no_grad():
+            wanted = self.network.mask_prompt(target, embedding)
+            logits = tracked.logits.detach()[:, None].clamp(-MASK_LOGIT, MASK_LOGIT)
+            wrong = ((logits > 0) != (wanted > 0)).flatten(1)
+            chosen = torch.multinomial(wrong.float() + (~wrong.any(dim=1, keepdim=True)).float(), 1)
+            labels = torch.where(wrong.any(dim=1, keepdim=True), (wanted > 0).flatten(1).gather(1, chosen).long(), -1)
+            factor = [of / size for of, size in zip(embedding.original_size, embedding.input_size, strict=True)]
+            side = wanted.shape[-1]
+            cell = torch.stack([chosen % side, chosen // side], dim=-1).float()
+            stride = self.network.image_size / side
+            points = ((cell + 0.5) * stride - 0.5) * cell.new_tensor(factor[::-1])
+        shape = (len(embedding.features), -1)
+        prompts = Prompts(points.unflatten(0, shape), labels.unflatten(0, shape), None, logits.unflatten(0, shape))
+        return self.network.track(embedding, MemoryBank(1), 0, prompts=prompts)
+
+    def _collect(
+        self,
+        found: list[TrackedMasks],
+        places: list[torch.Tensor],
+        embedding: ImageEmbedding,
+        shape: tuple[int, int, int],
+    ) -> ClipMasks:
+        """Put what is found on slices, by their places in B clips of Z slices with N objects, in the order of the clips."""
+        batch, slices, objects = shape
+        order = _rows(torch.cat(places).argsort(), objects, embedding)
+        on = _joined([_candidates(part) for part in found], order)
+        logits = on.decoded if self.training else on.logits
+        masks = self.network.postprocess(logits.unflatten(0, (-1, objects)), embedding)
+        # B, Z, N, ... to B, N, Z, ...
+        by_object = [
+            value.unflatten(0, (batch, slices, objects)).transpose(1, 2)
+            for value in (masks.flatten(0, 1), on.object_score, on.candidates > 0, on.iou)
+        ]
+        return ClipMasks(by_object[0].permute(0, 1, 4, 3, 2), *by_object[1:])
 
     def _memorize(self, embedding: ImageEmbedding, tracked: TrackedMasks, index: int, is_prompted: bool) -> SliceMemory:
         memory = self.network.memorize(embedding, tracked, index, is_prompted)
-        if not self.detach_memory or memory.features is None:
-            return memory
-        return replace(memory, pointer=memory.pointer.detach(), features=memory.features.detach())
+        return memory.detach() if self.detach_memory else memory
 
 
-def _pick(embedding: ImageEmbedding, images: list[int]) -> ImageEmbedding:
+def _pick(embedding: ImageEmbedding, images: torch.Tensor) -> ImageEmbedding:
+    images = images.to(embedding.features.device)
     finer = tuple(features[images] for features in embedding.high_resolution)
     return replace(embedding, features=embedding.features[images], high_resolution=finer)
 
 
-def _of_clips(prompts: Prompts, clips: list[int]) -> Prompts:
-    return Prompts.from_mapping({name: value[clips] for name, value in vars(prompts).items() if value is not None})
+def _of_clips(prompts: Prompts, clips: torch.Tensor) -> Prompts:
+    return Prompts.from_mapping(
+        {name: value[clips.to(value.device)] for name, value in vars(prompts).items() if value is not None}
+    )
+
+
+def _rows(groups: torch.Tensor, objects: int, embedding: ImageEmbedding) -> torch.Tensor:
+    """Return the indexes of the objects of groups that have so many each."""
+    rows = groups[:, None] * objects + torch.arange(objects)
+    return rows.flatten().to(embedding.features.device)
+
+
+def _candidates(tracked: TrackedMasks) -> TrackedMasks:
+    """Repeat a known mask, the only candidate on its slice."""
+    return replace(
+        tracked,
+        candidates=tracked.candidates.expand(-1, NUM_CANDIDATES, -1, -1),
+        iou=tracked.iou.expand(-1, NUM_CANDIDATES),
+    )
+
+
+def _joined(parts: list[TrackedMasks], order: torch.Tensor) -> TrackedMasks:
+    """Put the objects of several slices together, in a given order."""
+    return TrackedMasks(
+        *(torch.cat([getattr(part, field.name) for part in parts])[order] for field in fields(TrackedMasks))
+    )

@@ -57,15 +57,28 @@ class SliceMemory:
         index: of the slice.
         pointer: ``[M, C]``.
         features: memory map ``[M, C', h, w]``; None when the slice has become too far away for it.
+        mask: logits ``[M, 1, 4 h, 4 w]`` that prompt the next slice, in networks that do so; None when that is done.
     """
 
     index: int
     pointer: torch.Tensor
     features: torch.Tensor | None
+    mask: torch.Tensor | None = None
 
     def to(self, dtype: torch.dtype) -> SliceMemory:
-        """Return the memory with its map, which is nearly all of it, in another floating point type."""
-        return self if self.features is None else replace(self, features=self.features.to(dtype))
+        """Return the memory with its maps, which are nearly all of it, in another floating point type."""
+        maps = {name: getattr(self, name) for name in ("features", "mask")}
+        return replace(self, **{name: value.to(dtype) for name, value in maps.items() if value is not None})
+
+    def detach(self) -> SliceMemory:
+        """Return the memory without the history of its computation."""
+        features = None if self.features is None else self.features.detach()
+        return replace(self, pointer=self.pointer.detach(), features=features)
+
+    def of(self, objects: torch.Tensor) -> SliceMemory:
+        """Return the memory of some of the objects, by their indexes."""
+        maps = {name: getattr(self, name) for name in ("pointer", "features", "mask")}
+        return replace(self, **{name: value[objects] for name, value in maps.items() if value is not None})
 
 
 @dataclass(frozen=True)
@@ -133,8 +146,19 @@ class MemoryBank:
         for old in (*self.recent, memory):
             distance = abs(old.index - coming)
             if distance <= self.pointer_reach:
-                recent.append(old if distance < NUM_MEMORIES else replace(old, features=None))
+                features = old.features if distance < NUM_MEMORIES else None
+                recent.append(replace(old, features=features, mask=old.mask if distance == 1 else None))
         return replace(self, recent=tuple(recent))
+
+    def mask_before(self, index: int, reverse: bool) -> torch.Tensor | None:
+        """Return the mask remembered of the slice that comes just before ``index``, None where none is remembered."""
+        before = index + 1 if reverse else index - 1
+        return next((memory.mask for memory in (*self.recent, *self.prompted) if memory.index == before), None)
+
+    def of(self, objects: torch.Tensor) -> MemoryBank:
+        """Return the memories of some of the objects, by their indexes."""
+        prompted, recent = (tuple(m.of(objects) for m in memories) for memories in (self.prompted, self.recent))
+        return replace(self, prompted=prompted, recent=recent)
 
     def recall(self, index: int, reverse: bool, past_only: bool, max_prompted: int | None = None) -> RecalledMemory:
         """Collect what slice ``index`` looks at.

@@ -44,7 +44,7 @@ class PretrainedPromptable(Promptable):
             path = find_weights(pretrained)
             state, settings = read_weights(path)
             self._check_preprocessing(settings, path)
-            _load_strictly(self, state, path)
+            self._load_whole(self.own_keys(state), path)
             if settings:  # published weights have none, and read whatever prompts there are
                 self.combines_prompts = bool(settings.get("combines_prompts", False))
         if reset_decoder:
@@ -81,6 +81,7 @@ class PretrainedPromptable(Promptable):
         """
         state, settings = read_weights(path)
         self._check_preprocessing(settings, path)
+        state = self.own_keys(state)
         modules = dict(self.named_children())
         parts = [*modules, *(name for name, _ in self.named_parameters(recurse=False))]
         unknown = sorted(key for key in state if key.partition(".")[0] not in parts)
@@ -101,6 +102,14 @@ class PretrainedPromptable(Promptable):
                 )
             with torch.no_grad():
                 parameter.copy_(state[name])
+
+    def own_keys(self, state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """Give published weights the keys that they have in this network: their own, unless a network says otherwise."""
+        return dict(state)
+
+    def _load_whole(self, state: dict[str, torch.Tensor], path: str | Path) -> None:
+        """Load the weights of the whole network strictly."""
+        _load_strictly(self, state, path)
 
     def _check_preprocessing(self, settings: Mapping[str, Any], path: str | Path) -> None:
         wanted, found = settings.get("preprocessing"), getattr(self, "preprocessing", None)

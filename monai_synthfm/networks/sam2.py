@@ -20,17 +20,17 @@ from monai_synthfm.networks.sam2_image import DecodedMasks, Sam2Image
 from monai_synthfm.networks.sam2_parts import (
     MLP,
     SAM2_SIZES,
-    Sam2Size,
+    MemorySize,
     get_1d_sine_pe,
     new_memory_attention,
     new_memory_encoder,
 )
 from monai_synthfm.prompts.prompts import Prompts
 
-__all__ = ["Sam2"]
+__all__ = ["MEMORY_BIAS", "MEMORY_SCALE", "Sam2", "time_slot"]
 
 # Scale and bias of masks in the memory encoder (sam2's configs).
-_MEMORY_SCALE, _MEMORY_BIAS = 20.0, -10.0
+MEMORY_SCALE, MEMORY_BIAS = 20.0, -10.0
 # An unambiguous mask is stable when this share of its area stays as the threshold moves by this logit either way.
 _STABILITY_LOGIT, _STABLE = 0.05, 0.98
 
@@ -79,7 +79,7 @@ class Sam2(Sam2Image):
 
     def __init__(
         self,
-        model: str | Sam2Size = "sam2.1_hiera_tiny",
+        model: str | MemorySize = "sam2.1_hiera_tiny",
         image_size: int = 1024,
         pretrained: str | Path | None = None,
         reset_decoder: bool = False,
@@ -97,8 +97,8 @@ class Sam2(Sam2Image):
             raise ValueError(f"max_conditioning must be at least 2, one on either side, got {max_conditioning}.")
         self.tracking_multimask = checked_multimask(tracking_multimask)
         self.max_conditioning = max_conditioning
-        self.memory_attention = new_memory_attention(size, image_size)
-        self.memory_encoder = new_memory_encoder(size)
+        self.memory_attention = self._new_memory_attention()
+        self.memory_encoder = self._new_memory_encoder()
         self.maskmem_tpos_enc = _random_parameter(NUM_MEMORIES, 1, 1, size.memory_dim)
         # Part of every published state dict, but not of any computation.
         self.no_mem_pos_enc = _random_parameter(1, 1, size.hidden_dim).requires_grad_(False)
@@ -109,6 +109,12 @@ class Sam2(Sam2Image):
             self.obj_ptr_tpos_proj = nn.Linear(size.hidden_dim, size.memory_dim)
             self.no_obj_embed_spatial = _random_parameter(1, size.memory_dim)
         self._initialise(pretrained, reset_decoder, seed, checkpoint, frozen)
+
+    def _new_memory_attention(self) -> nn.Module:
+        return new_memory_attention(self.size, self.image_size)
+
+    def _new_memory_encoder(self) -> nn.Module:
+        return new_memory_encoder(self.size)
 
     def track(
         self,
@@ -147,7 +153,8 @@ class Sam2(Sam2Image):
             recalled = bank.recall(index, reverse, past_only=not self.training, max_prompted=self.max_conditioning)
             features = self._with_memory(embedding, recalled, bank.pointer_reach)
         if prompts is None:
-            tokens, prompted_masks = _no_tokens(len(features), features.device), None
+            tokens = _no_tokens(len(features), features.device)
+            prompted_masks = self._carried_mask(bank, index, reverse)
         else:
             prompts = prompts.batched()
             tokens = _padded(tokens_on(embedding, prompts))
@@ -183,25 +190,34 @@ class Sam2(Sam2Image):
         logits = F.interpolate(tracked.logits[:, None], square, mode="bilinear", align_corners=False)
         masks = (logits > 0).float() if is_prompted and not self.training else logits.sigmoid()
         features = _per_object(embedding.features, len(masks))
-        remembered = self.memory_encoder(features, _MEMORY_SCALE * masks + _MEMORY_BIAS, skip_mask_sigmoid=True)
+        remembered = self.memory_encoder(features, MEMORY_SCALE * masks + MEMORY_BIAS, skip_mask_sigmoid=True)
         maps = remembered["vision_features"]
         if self.size.version == "2.1":
             absent = (~tracked.present).to(maps.dtype)[:, None, None, None]
             maps = maps + absent * self.no_obj_embed_spatial[..., None, None]
         return SliceMemory(index, tracked.pointer, maps)
 
-    def _known(self, embedding: ImageEmbedding, masks: torch.Tensor) -> TrackedMasks:
-        """Take masks ``[M, H, W]`` as the result, and let the decoder find the pointers."""
+    def _carried_mask(self, bank: MemoryBank, index: int, reverse: bool) -> torch.Tensor | None:
+        """Return what a slice without prompts is prompted with: nothing, in SAM 2."""
+        return None
+
+    def _mask_as_prompt(self, masks: torch.Tensor, embedding: ImageEmbedding) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return known masks ``[M, H, W]`` as logits ``[M, 1, h, w]`` and as the prompt that finds their pointers."""
         square = (self.image_size, self.image_size)
-        given = masks.to(embedding.features.device).float()[:, None]
+        given = masks.float()[:, None]
         if given.shape[-2:] != square:
             given = F.interpolate(given, square, mode="bilinear", align_corners=False, antialias=True)
             given = (given >= 0.5).float()
-        tokens = _no_tokens(len(given), given.device)
-        decoded = self._decode_objects(embedding.features, embedding, tokens, self.mask_downsample(given))
-        present = (given > 0).flatten(1).any(dim=1)
+        return self.mask_prompt(given[:, 0] > 0, embedding), self.mask_downsample(given)
+
+    def _known(self, embedding: ImageEmbedding, masks: torch.Tensor) -> TrackedMasks:
+        """Take masks ``[M, H, W]`` as the result, and let the decoder find the pointers."""
+        masks = masks.to(embedding.features.device)
+        logits, prompt = self._mask_as_prompt(masks, embedding)
+        tokens = _no_tokens(len(masks), masks.device)
+        decoded = self._decode_objects(embedding.features, embedding, tokens, prompt)
+        present = (masks > 0).flatten(1).any(dim=1)
         pointer = self._pointer(decoded.tokens[:, 0], decoded.object_score)
-        logits = self.mask_prompt(given[:, 0] > 0, embedding)
         return TrackedMasks(
             decoded=logits[:, 0],
             candidates=logits,
@@ -214,18 +230,16 @@ class Sam2(Sam2Image):
         """Let the features of a slice attend to memories: ``[M, C, h, w]``, one map for each object."""
         tokens, positions = [], []
         for behind, maps in recalled.maps:
-            slot = NUM_MEMORIES - 1 if behind == 0 else behind - 1
             tokens.append(_as_tokens(maps))
-            positions.append(_as_tokens(self.memory_encoder.position_encoding(maps)) + self.maskmem_tpos_enc[slot])
+            positions.append(
+                _as_tokens(self.memory_encoder.position_encoding(maps)) + self.maskmem_tpos_enc[time_slot(behind)]
+            )
         objects = tokens[0].shape[1]
         num_pointer_tokens = 0
         if recalled.pointers:
-            split = self.size.hidden_dim // self.size.memory_dim
-            distances, pointers = zip(*recalled.pointers, strict=True)
-            pointer_tokens = torch.stack(pointers).unflatten(2, (split, -1)).transpose(1, 2).flatten(0, 1)
-            places = self._pointer_positions(pointer_tokens.new_tensor(distances) / reach)
+            pointer_tokens, places = self._pointer_tokens(recalled, reach)
             tokens.append(pointer_tokens)
-            positions.append(places.repeat_interleave(split, dim=0)[:, None].expand(-1, objects, -1))
+            positions.append(places.expand(-1, objects, -1))
             num_pointer_tokens = len(pointer_tokens)
         features = _per_object(embedding.features, objects)
         attended = self.memory_attention(
@@ -236,6 +250,14 @@ class Sam2(Sam2Image):
             num_obj_ptr_tokens=num_pointer_tokens,
         )
         return attended.permute(1, 2, 0).reshape(features.shape)
+
+    def _pointer_tokens(self, recalled: RecalledMemory, reach: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Cut pointers to tokens as wide as memories: ``[P, M, C']`` and their positions ``[P, 1, C']``."""
+        split = self.size.hidden_dim // self.size.memory_dim
+        distances, pointers = zip(*recalled.pointers, strict=True)
+        tokens = torch.stack(pointers).unflatten(2, (split, -1)).transpose(1, 2).flatten(0, 1)
+        places = self._pointer_positions(tokens.new_tensor(distances) / reach)
+        return tokens, places.repeat_interleave(split, dim=0)[:, None]
 
     def _pointer_positions(self, distances: torch.Tensor) -> torch.Tensor:
         """Encode distances ``[P]`` of pointers as ``[P, C']``; SAM 2.0 does not tell them."""
@@ -261,8 +283,13 @@ class Sam2(Sam2Image):
         return torch.where(_is_stable(decoded.logits[:, 0]), token, best), token
 
 
-def _checked_size(model: str | Sam2Size) -> Sam2Size:
-    if isinstance(model, Sam2Size):
+def time_slot(behind: int) -> int:
+    """Number the temporal position of a memory map that lies so many slices behind, 0 for a prompted slice."""
+    return NUM_MEMORIES - 1 if behind == 0 else behind - 1
+
+
+def _checked_size(model: str | MemorySize) -> MemorySize:
+    if isinstance(model, MemorySize):
         return model
     if model not in SAM2_SIZES:
         raise ValueError(f"model must be one of {list(SAM2_SIZES)} or a Sam2Size, got {model!r}.")

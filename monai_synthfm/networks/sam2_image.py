@@ -15,7 +15,14 @@ from monai_synthfm.networks.preprocessing import as_logits, checked_image, squar
 from monai_synthfm.networks.pretrained import PretrainedPromptable
 from monai_synthfm.networks.prompt_tokens import PromptTokens, embed_tokens, flat_masks, tokens_on
 from monai_synthfm.networks.promptable import ImageEmbedding, Multimask
-from monai_synthfm.networks.sam2_parts import Sam2Size, new_image_encoder, new_mask_decoder, new_prompt_encoder
+from monai_synthfm.networks.sam2_parts import (
+    MaskDecoder,
+    MemorySize,
+    Sam2Size,
+    new_image_encoder,
+    new_mask_decoder,
+    new_prompt_encoder,
+)
 from monai_synthfm.prompts.prompts import Prompts
 
 __all__ = ["DecodedMasks", "Sam2Image"]
@@ -56,7 +63,7 @@ class Sam2Image(PretrainedPromptable):
     pixel_mean: torch.Tensor
     pixel_std: torch.Tensor
 
-    def __init__(self, size: Sam2Size, image_size: int, multimask: Multimask, objects_per_pass: int) -> None:
+    def __init__(self, size: MemorySize, image_size: int, multimask: Multimask, objects_per_pass: int) -> None:
         super().__init__(multimask)
         if image_size < _STRIDE or image_size % _STRIDE:
             raise ValueError(f"image_size must be a positive multiple of {_STRIDE} pixels, got {image_size}.")
@@ -65,9 +72,9 @@ class Sam2Image(PretrainedPromptable):
         self.size = size
         self.image_size = image_size
         self.objects_per_pass = objects_per_pass
-        self.image_encoder = new_image_encoder(size)
+        self.image_encoder = self._new_image_encoder()
         self.sam_prompt_encoder = new_prompt_encoder(size, image_size)
-        self.sam_mask_decoder = new_mask_decoder(size)
+        self.sam_mask_decoder = self._new_decoder()
         self.no_mem_embed = nn.Parameter(nn.init.trunc_normal_(torch.zeros(1, 1, size.hidden_dim), std=0.02))
         self.register_buffer("pixel_mean", torch.tensor([0.485, 0.456, 0.406]).view(3, 1, 1), persistent=False)
         self.register_buffer("pixel_std", torch.tensor([0.229, 0.224, 0.225]).view(3, 1, 1), persistent=False)
@@ -77,8 +84,13 @@ class Sam2Image(PretrainedPromptable):
         """The mask decoder."""
         return self.sam_mask_decoder
 
-    def _new_decoder(self) -> nn.Module:
+    def _new_decoder(self) -> MaskDecoder:
         return new_mask_decoder(self.size)
+
+    def _new_image_encoder(self) -> nn.Module:
+        if not isinstance(self.size, Sam2Size):
+            raise ValueError(f"size must have sizes of the image encoder, got {self.size}.")
+        return new_image_encoder(self.size)
 
     def encode(self, image: torch.Tensor) -> ImageEmbedding:
         """Compute the embedding of images ``[B, 1 or 3, H, W]`` in [0, 1] of any size, squashed to a square."""

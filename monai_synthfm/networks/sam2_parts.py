@@ -40,7 +40,10 @@ __all__ = [
     "MLP",
     "PATCH_SIZE",
     "SAM2_SIZES",
+    "CXBlock",
     "MaskDecoder",
+    "MaskDownSampler",
+    "MemorySize",
     "Sam2Size",
     "get_1d_sine_pe",
     "new_image_encoder",
@@ -54,9 +57,29 @@ PATCH_SIZE = 16
 _DROPOUT = 0.1
 
 
+@dataclass(frozen=True, kw_only=True)
+class MemorySize:
+    """Sizes of what SAM 2 has behind its image encoder; the defaults are those of all published ones.
+
+    Args:
+        hidden_dim: channels of the embedding and of the mask decoder, a multiple of 16.
+        memory_dim: channels of memories, a multiple of 4 that divides ``hidden_dim``.
+        memory_layers: layers of the memory attention.
+        mlp_dim: hidden units of the memory attention's and the mask decoder's layers.
+        version: ``"2.0"`` or ``"2.1"``, which also tells the memory how far away pointers are and where an object is
+            hidden.
+    """
+
+    hidden_dim: int = 256
+    memory_dim: int = 64
+    memory_layers: int = 4
+    mlp_dim: int = 2048
+    version: Literal["2.0", "2.1"] = "2.1"
+
+
 @dataclass(frozen=True)
-class Sam2Size:
-    """Sizes of SAM 2; the defaults are common to all published ones.
+class Sam2Size(MemorySize):
+    """Sizes of SAM 2: those of :class:`MemorySize`, by keyword, and of its image encoder.
 
     Args:
         embed_dim: channels of the image encoder's first stage; each of the next three has twice as many.
@@ -66,12 +89,6 @@ class Sam2Size:
             to windows.
         window_pos_embed: height and width of the position embedding that is stretched over the image.
         window_spec: side of the windows of each stage in tokens.
-        hidden_dim: channels of the embedding and of the mask decoder, a multiple of 16.
-        memory_dim: channels of memories, a multiple of 4 that divides ``hidden_dim``.
-        memory_layers: layers of the memory attention.
-        mlp_dim: hidden units of the memory attention's and the mask decoder's layers.
-        version: ``"2.0"`` or ``"2.1"``, which also tells the memory how far away pointers are and where an object is
-            hidden.
 
     Raises:
         ValueError: when a block of the whole image is none or the first of a stage.
@@ -83,11 +100,6 @@ class Sam2Size:
     global_att_blocks: tuple[int, ...]
     window_pos_embed: tuple[int, int]
     window_spec: tuple[int, int, int, int] = (8, 4, 14, 7)
-    hidden_dim: int = 256
-    memory_dim: int = 64
-    memory_layers: int = 4
-    mlp_dim: int = 2048
-    version: Literal["2.0", "2.1"] = "2.1"
 
     def __post_init__(self) -> None:
         depth = sum(self.stages)
@@ -135,7 +147,7 @@ def new_image_encoder(size: Sam2Size) -> ImageEncoder:
     )
 
 
-def new_prompt_encoder(size: Sam2Size, image_size: int) -> PromptEncoder:
+def new_prompt_encoder(size: MemorySize, image_size: int) -> PromptEncoder:
     """Build the encoder of clicks, boxes and low-resolution masks."""
     grid = image_size // PATCH_SIZE
     return PromptEncoder(
@@ -146,7 +158,7 @@ def new_prompt_encoder(size: Sam2Size, image_size: int) -> PromptEncoder:
     )
 
 
-def new_mask_decoder(size: Sam2Size) -> MaskDecoder:
+def new_mask_decoder(size: MemorySize) -> MaskDecoder:
     """Build the decoder of masks, predicted IoU, object score and object tokens."""
     return MaskDecoder(
         num_multimask_outputs=3,
@@ -162,7 +174,7 @@ def new_mask_decoder(size: Sam2Size) -> MaskDecoder:
     )
 
 
-def new_memory_attention(size: Sam2Size, image_size: int) -> MemoryAttention:
+def new_memory_attention(size: MemorySize, image_size: int) -> MemoryAttention:
     """Build the transformer in which a slice's features attend to memories."""
     grid = image_size // PATCH_SIZE
     # Rotation angles for this very grid: those that upstream computes when it meets another grid can no longer be
@@ -189,7 +201,7 @@ def new_memory_attention(size: Sam2Size, image_size: int) -> MemoryAttention:
     return MemoryAttention(d_model=size.hidden_dim, pos_enc_at_input=True, layer=layer, num_layers=size.memory_layers)
 
 
-def new_memory_encoder(size: Sam2Size) -> MemoryEncoder:
+def new_memory_encoder(size: MemorySize) -> MemoryEncoder:
     """Build the fusion of a slice's features with a mask into a memory."""
     return MemoryEncoder(
         in_dim=size.hidden_dim,

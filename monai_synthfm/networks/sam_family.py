@@ -5,22 +5,13 @@
 
 from __future__ import annotations
 
-from typing import get_args
-
 import torch
 from segment_anything.modeling import MaskDecoder, PromptEncoder, TwoWayTransformer
 from torch import nn
-from torch.nn import functional as F
 
 from monai_synthfm.networks.mask_decoding import SharedImage, predict_masks
-from monai_synthfm.networks.preprocessing import (
-    MASK_LOGIT,
-    Preprocessing,
-    as_logits,
-    checked_image,
-    medsam_input,
-    sam_input,
-)
+from monai_synthfm.networks.padded_square import PaddedSquare
+from monai_synthfm.networks.preprocessing import Preprocessing, checked_image
 from monai_synthfm.networks.pretrained import PretrainedPromptable
 from monai_synthfm.networks.prompt_tokens import embed_tokens, flat_masks, tokens_on
 from monai_synthfm.networks.promptable import ImageEmbedding, Multimask
@@ -39,7 +30,7 @@ def checked_image_size(value: int) -> int:
     return value
 
 
-class SamFamily(PretrainedPromptable):
+class SamFamily(PaddedSquare, PretrainedPromptable):
     """An image encoder with SAM's prompt encoder and mask decoder, under segment-anything's state dict keys.
 
     Args:
@@ -56,9 +47,6 @@ class SamFamily(PretrainedPromptable):
         ValueError: when an argument is not as above.
     """
 
-    pixel_mean: torch.Tensor
-    pixel_std: torch.Tensor
-
     def __init__(
         self,
         image_encoder: nn.Module,
@@ -68,12 +56,9 @@ class SamFamily(PretrainedPromptable):
         objects_per_pass: int,
     ) -> None:
         super().__init__(multimask)
-        if preprocessing not in get_args(Preprocessing):
-            raise ValueError(f"preprocessing must be one of {list(get_args(Preprocessing))}, got {preprocessing!r}.")
+        self._set_frame(image_size, preprocessing)
         if objects_per_pass < 1:
             raise ValueError(f"objects_per_pass must be at least 1, got {objects_per_pass}.")
-        self.image_size = image_size
-        self.preprocessing = preprocessing
         self.objects_per_pass = objects_per_pass
         grid = image_size // PATCH_SIZE
         self.image_encoder = image_encoder
@@ -84,17 +69,11 @@ class SamFamily(PretrainedPromptable):
             mask_in_chans=16,
         )
         self.mask_decoder = _new_mask_decoder()
-        self.register_buffer("pixel_mean", torch.tensor([123.675, 116.28, 103.53]).view(3, 1, 1), persistent=False)
-        self.register_buffer("pixel_std", torch.tensor([58.395, 57.12, 57.375]).view(3, 1, 1), persistent=False)
 
     def encode(self, image: torch.Tensor) -> ImageEmbedding:
         """Compute the embedding of images ``[B, 1 or 3, H, W]`` in [0, 1] of any size."""
         image = checked_image(image).to(self.pixel_mean.dtype)
-        if self.preprocessing == "medsam":
-            square, input_size = medsam_input(image, self.image_size)
-        else:
-            contrast = self.preprocessing == "contrast"
-            square, input_size = sam_input(image, self.image_size, self.pixel_mean, self.pixel_std, contrast)
+        square, input_size = self._squared(image)
         trainable = any(parameter.requires_grad for parameter in self.image_encoder.parameters())
         with torch.set_grad_enabled(torch.is_grad_enabled() and trainable):
             features = self.image_encoder(square)
@@ -130,26 +109,6 @@ class SamFamily(PretrainedPromptable):
             torch.cat(logits)[order].unflatten(0, (batch, count)),
             torch.cat(iou)[order].unflatten(0, (batch, count)),
         )
-
-    def postprocess(self, logits: torch.Tensor, embedding: ImageEmbedding) -> torch.Tensor:
-        """Upsample ``[B, N, h, w]`` to the square input, crop the padding, resize to the original image."""
-        square = (self.image_size, self.image_size)
-        logits = F.interpolate(logits, square, mode="bilinear", align_corners=False)
-        logits = logits[..., : embedding.input_size[0], : embedding.input_size[1]]
-        if embedding.input_size == embedding.original_size:
-            return logits
-        return F.interpolate(logits, embedding.original_size, mode="bilinear", align_corners=False)
-
-    def mask_prompt(self, masks: torch.Tensor, embedding: ImageEmbedding) -> torch.Tensor:
-        """Resize ``[N, H, W]`` to the square input with padding outside, then to a quarter: ``[N, 1, h, w]``.
-
-        Booleans become logits of plus and minus 10.
-        """
-        # Antialiasing keeps the share of each coarse pixel that thin structures cover.
-        logits = F.interpolate(as_logits(masks)[:, None], embedding.input_size, mode="bilinear", antialias=True)
-        height, width = embedding.input_size
-        logits = F.pad(logits, (0, self.image_size - width, 0, self.image_size - height), value=-MASK_LOGIT)
-        return F.interpolate(logits, tuple(self.prompt_encoder.mask_input_size), mode="bilinear", antialias=True)
 
     @property
     def decoder(self) -> nn.Module:

@@ -64,10 +64,24 @@ class TinyViT(nn.Module):
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         """Encode normalised square images."""
+        return self.pyramid(image)[2]
+
+    def pyramid(self, image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Encode normalised square images and return what is seen on the way, too.
+
+        Returns:
+            ``[B, 64, S / 4, S / 4]`` after the patch embedding, ``[B, 128, S / 8, S / 8]`` after the first stage, and
+            the embedding.
+        """
         # Channels last in memory: a pixel is a token without a copy, and depthwise convolutions are faster.
         image = image.contiguous(memory_format=torch.channels_last)
-        features: torch.Tensor = self.neck(self.layers(self.patch_embed(image)))
-        return features.contiguous()
+        fine: torch.Tensor = self.patch_embed(image)
+        first, *others = self.layers
+        middle: torch.Tensor = first(fine)
+        features = middle
+        for stage in (*others, self.neck):
+            features = stage(features)
+        return fine, middle, features.contiguous()
 
     def _load_from_state_dict(self, state_dict: dict[str, torch.Tensor], prefix: str, *args: Any) -> None:
         for key in _UNUSED_KEYS:

@@ -1,7 +1,7 @@
 # Copyright (c) monai_synthfm contributors
 # Licensed under the Apache License, Version 2.0 (http://www.apache.org/licenses/LICENSE-2.0).
 # SPDX-License-Identifier: Apache-2.0
-"""The file in which a trained mask decoder is passed on: the decoder alone, in half precision."""
+"""The file in which a trained network is passed on: what was trained alone, in half precision."""
 
 from __future__ import annotations
 
@@ -16,6 +16,9 @@ from monai_synthfm.networks.weights import load_state
 
 __all__ = ["export_decoder"]
 
+_DECODERS = ("mask_decoder.", "sam_mask_decoder.")
+_ENCODERS = ("image_encoder.", "prompt_encoder.", "sam_prompt_encoder.")
+
 
 def export_decoder(
     checkpoint: str | Path | Sequence[str | Path],
@@ -23,10 +26,10 @@ def export_decoder(
     preprocessing: str | None = None,
     combines_prompts: bool = False,
 ) -> str:
-    """Write the mask decoder out of a trained network, as the networks' ``checkpoint`` takes it.
+    """Write the mask decoder and the memory, if it has one, out of a trained network, as ``checkpoint`` takes them.
 
     Args:
-        checkpoint: state dict of SAM, MobileSAM or SAM 2, for example ``model.pt`` of a training; of several the mean
+        checkpoint: state dict of a network of this package, for example ``model.pt`` of a training; of several the mean
             of each weight is taken (stochastic weight averaging, arXiv 1803.05407).
         path: of the new file; it appears whole or not at all.
         preprocessing: of the network that it was trained in; networks of another one then refuse it.
@@ -68,8 +71,7 @@ def export_decoder(
 
 
 def _decoder_of(path: str | Path) -> dict[str, torch.Tensor]:
-    parts = ("mask_decoder.", "sam_mask_decoder.")
-    decoder = {key: value.float() for key, value in load_state(path).items() if key.startswith(parts)}
-    if not decoder:
-        raise ValueError(f"{path}: there is no mask decoder, no key starts with {' or '.join(parts)}.")
-    return decoder
+    state = load_state(path)
+    if not any(key.startswith(_DECODERS) for key in state):
+        raise ValueError(f"{path}: there is no mask decoder, no key starts with {' or '.join(_DECODERS)}.")
+    return {key: value.float() for key, value in state.items() if not key.startswith(_ENCODERS)}
