@@ -27,7 +27,8 @@ class MemoryPropagation(Propagation):
     The prompted slices of an object are segmented by their prompts alone and remembered throughout. From the first of
     them the object is tracked to higher slices and then, from the same slice, to lower ones; on the first slices of the
     way down the nearest slices of the way up are remembered, too. With direction ``backward`` it is tracked to lower
-    slices from the last prompted one. Objects do not see each other.
+    slices from the last prompted one. Objects do not see each other. Networks that were trained to look one way alone
+    (``remembers_across``) remember no slice of the way up on the way down.
 
     An object with a known mask on a slice keeps this mask; with clicks or a box besides, the mask is a prompt like
     these.
@@ -143,7 +144,7 @@ class _Track:
         tracked = network.track(embedding, self.bank, index, reverse=reverse)
         memory = network.memorize(embedding, tracked, index, is_prompted=False).to(dtype)
         self.bank = self.bank.with_tracked(memory, coming=index - 1 if reverse else index + 1)
-        if not reverse:
+        if not reverse and network.remembers_across:
             self.turned = self.turned.with_tracked(memory, coming=self.start - 1)
         return tracked
 

@@ -58,14 +58,15 @@ class ClipTracker(nn.Module):
     Args:
         network: tracks and memorizes; its weights are those to be saved.
         detach_memory: cut the gradients between slices: less memory, but the memory encoder is then not trained.
-        correct_prob: probability that in training, in one random step, all objects are prompted again: by what was found
-            and a click where it is wrong. The answer to that is what is found and remembered. It needs ``target``.
+        correct_prob: probability that in training, in one random step, all objects are prompted again: by what was
+            found and a click where it is wrong. The answer to that is what is found and remembered. It needs
+            ``target``.
 
     Raises:
         ValueError: when ``correct_prob`` is no probability.
 
-    Source: SAM 2's training (arXiv 2408.00714, section 4 and appendix); its corrections are given beside the memory, here
-    they are what a user does in inference.
+    Source: SAM 2's training (arXiv 2408.00714, section 4 and appendix); its corrections are given beside the memory,
+    here they are what a user does in inference.
 
     Example:
         >>> from monai_synthfm.networks.sam2_parts import Sam2Size
@@ -187,9 +188,9 @@ class ClipTracker(nn.Module):
         for by_mask in (True, False):
             clips = (known == by_mask).nonzero()[:, 0]
             if len(clips):
-                given = {"masks": masks[clips].flatten(0, 1)} if by_mask and masks is not None else {}
-                asked = given or {"prompts": _of_clips(prompts, clips)}
-                parts.append(self.network.track(_pick(embedding, clips), bank, 0, **asked))
+                asked = None if by_mask else _of_clips(prompts, clips)
+                given = masks[clips].flatten(0, 1) if by_mask and masks is not None else None
+                parts.append(self.network.track(_pick(embedding, clips), bank, 0, asked, given))
                 members.append(clips)
         order = torch.cat(members).argsort()
         return _joined([_candidates(part) for part in parts], _rows(order, prompts.num_objects, embedding))
@@ -218,7 +219,7 @@ class ClipTracker(nn.Module):
         embedding: ImageEmbedding,
         shape: tuple[int, int, int],
     ) -> ClipMasks:
-        """Put what is found on slices, by their places in B clips of Z slices with N objects, in the order of the clips."""
+        """Put what is found in the order of the clips, given its places in B clips of Z slices, N objects each."""
         batch, slices, objects = shape
         order = _rows(torch.cat(places).argsort(), objects, embedding)
         on = _joined([_candidates(part) for part in found], order)

@@ -56,10 +56,10 @@ class LightMemoryEncoder(nn.Module):
 class LightMemoryAttention(nn.Module):
     """Let the features of slices attend to what is remembered of objects.
 
-    In each layer ``x + A(x, memory)``, then ``x + MLP(x)``, both of the normalised x; before the first layer the features
-    attend to themselves, once for all objects of a slice. Places are told by rotary embeddings of queries and keys, which
-    allows memories of a coarser grid. The last projection of every branch starts at zero, so that an untrained memory
-    leaves the features as they are.
+    In each layer ``x + A(x, memory)``, then ``x + MLP(x)``, both of the normalised x; before the first layer the
+    features attend to themselves, once for all objects of a slice. Rotary embeddings of queries and keys hold their
+    places, which allows memories of a coarser grid. The last projection of every branch starts at zero, so that an
+    untrained memory leaves the features as they are.
 
     Args:
         dim: channels of the features, a multiple of 16.
@@ -148,7 +148,7 @@ class _Attention(nn.Module):
 
 
 def grid_places(size: tuple[int, int], unit: tuple[int, int], device: torch.device | str = "cpu") -> torch.Tensor:
-    """Return the centres of the cells of a grid in units of those of another over the same square: ``[h w, 2]``, y first.
+    """Return the centres ``[h w, 2]``, y first, of the cells of a grid in units of another over the same square.
 
     Example:
         >>> grid_places((1, 2), (2, 4)).tolist()

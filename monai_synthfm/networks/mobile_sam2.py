@@ -28,6 +28,8 @@ _SIZE = MemorySize(memory_layers=2)
 _MEMORY_MLP_DIM = 512
 _COARSER = 2
 _OF_MOBILE_SAM = {"image_encoder", "sam_prompt_encoder", "sam_mask_decoder"}
+# Objects are there until it is learned when they are not.
+_PRESENT = 2.0
 # SAM's keys of what SAM 2 names otherwise.
 _RENAMED = {"prompt_encoder.": "sam_prompt_encoder.", "mask_decoder.": "sam_mask_decoder."}
 _RENAMED_PARTS = {".mlp.lin1.": ".mlp.layers.0.", ".mlp.lin2.": ".mlp.layers.1."}
@@ -37,12 +39,13 @@ class MobileSam2(PaddedSquare, Sam2):
     """MobileSAM's TinyViT and SAM's frame under SAM 2's mask decoder, object score, object pointers and memory bank.
 
     The memory is a :mod:`light <monai_synthfm.networks.light_memory>` one: maps of prompted slices have the grid of the
-    features, those of other slices half of it. A slice without prompts is prompted by the mask of the slice before it, which
-    tells where the object is; the memory tells what it looks like and whether it is still there. Finer features of the
-    encoder, at strides 4 and 8, join the decoder's upscaling. All that a MobileSAM decoder does not have starts
-    so that a prompted slice is segmented as that decoder does.
+    features, those of other slices half of it. A slice without prompts is prompted by the mask of the slice before it,
+    which shows where the object is; the memory holds what it looks like and decides whether it is still there. Finer
+    features of the encoder, at strides 4 and 8, join the decoder's upscaling. What a MobileSAM decoder does not have
+    starts so that a prompted slice is segmented nearly as by that decoder.
 
-    Weights are set in this order: ``pretrained``, ``reset_decoder``, ``checkpoint``; without any of them they are random.
+    Weights are set in this order: ``pretrained``, ``reset_decoder``, ``checkpoint``; without any of them they are
+    random.
     Files of MobileSAM and of its mask decoder are understood; they leave the memory as it is.
 
     Args:
@@ -79,8 +82,10 @@ class MobileSam2(PaddedSquare, Sam2):
         torch.Size([1, 16, 16])
     """
 
+    image_encoder: TinyViT
     memory_attention: LightMemoryAttention
     memory_encoder: LightMemoryEncoder
+    remembers_across = False
 
     def __init__(
         self,
@@ -159,9 +164,8 @@ class MobileSam2(PaddedSquare, Sam2):
         decoder.iou_prediction_head.sigmoid_output = False  # as MobileSAM's
         decoder.conv_s0 = _silent(nn.Conv2d(_FINE_DIM, self.size.hidden_dim // 8, kernel_size=1))
         decoder.conv_s1 = _silent(nn.Conv2d(_MIDDLE_DIM, self.size.hidden_dim // 4, kernel_size=1))
-        # objects are there until it is learned when they are not
         nn.init.zeros_(decoder.obj_score_token.weight)
-        nn.init.constant_(decoder.pred_obj_score_head.layers[-1].bias, 2.0)
+        nn.init.constant_(decoder.pred_obj_score_head.layers[-1].bias, _PRESENT)
         return decoder
 
     def _new_memory_attention(self) -> LightMemoryAttention:
@@ -209,6 +213,6 @@ def _is_new(key: str) -> bool:
 
 
 def _silent(convolution: nn.Conv2d) -> nn.Conv2d:
-    nn.init.zeros_(convolution.weight)
-    nn.init.zeros_(convolution.bias)
+    for parameter in convolution.parameters():
+        nn.init.zeros_(parameter)
     return convolution

@@ -104,7 +104,7 @@ class PretrainedPromptable(Promptable):
                 parameter.copy_(state[name])
 
     def own_keys(self, state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-        """Give published weights the keys that they have in this network: their own, unless a network says otherwise."""
+        """Give published weights the keys that they have in this network, their own unless it says otherwise."""
         return dict(state)
 
     def _load_whole(self, state: dict[str, torch.Tensor], path: str | Path) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -76,6 +77,11 @@ class Sam2(Sam2Image):
         >>> net.track(second, bank, index=1).logits.shape
         torch.Size([1, 16, 16])
     """
+
+    memory_attention: Any
+    memory_encoder: Any
+    # Whether the way down from a prompted slice begins with memories of the way up, as in sam2's predictor.
+    remembers_across = True
 
     def __init__(
         self,

@@ -153,3 +153,51 @@ def test_wrong_arguments_are_refused(tracker: ClipTracker) -> None:
         tracker(torch.rand(1, 1, 20, 20))
     with pytest.raises(ValueError, match="prompt_slice must be one of the 5 slices of a clip, got 5"):
         tracker(clips(1), prompt_slice=torch.tensor([5]))
+
+
+def test_a_correction_clicks_where_the_answer_is_wrong_and_is_remembered(
+    tracker: ClipTracker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tracker.train().correct_prob = 1.0
+    width, height, slices = SHAPE
+    target = torch.zeros(1, 2, *SHAPE)
+    target[:, 0, 4:12, 6:20] = 1
+    target[:, 1, 10:18, 3:9] = 1
+    asked, remembered = [], []
+    track, memorize = tracker.network.track, tracker.network.memorize
+
+    def recording_track(embedding, bank, index, prompts=None, masks=None, reverse=False):
+        asked.append((bank.is_empty, prompts))
+        return track(embedding, bank, index, prompts, masks, reverse)
+
+    def recording_memorize(embedding, tracked, index, is_prompted):
+        remembered.append((index, is_prompted))
+        return memorize(embedding, tracked, index, is_prompted)
+
+    monkeypatch.setattr(tracker.network, "track", recording_track)
+    monkeypatch.setattr(tracker.network, "memorize", recording_memorize)
+    torch.manual_seed(3)  # a step that is not the last
+    tracker(clips(1), **clicks(1), prompt_slice=torch.tensor([0]), target=target)
+    ((_, correction),) = [one for one in asked[1:] if one[0]]
+    found = correction.masks[:, :, 0] > 0
+    for n in range(2):
+        x, y = correction.points[0, n, 0].tolist()
+        inside = bool(correction.point_labels[0, n, 0])
+        around = target[0, n, max(int(x) - 1, 0) : int(x) + 3, max(int(y) - 1, 0) : int(y) + 3, 0]
+        assert (around == inside).any()
+        side = found.shape[-1]
+        cell = [min(int((value + 0.5) * side / size), side - 1) for value, size in ((y, height), (x, width))]
+        assert bool(found[0, n, cell[0], cell[1]]) is not inside
+    assert sum(prompted for _, prompted in remembered) == 2
+    assert slices > 1
+
+
+def test_corrections_are_for_training_with_a_target_alone(tracker: ClipTracker) -> None:
+    tracker.correct_prob = 1.0
+    target = torch.zeros(1, 2, *SHAPE)
+    with torch.no_grad():
+        given = tracker.eval()(clips(1), **clicks(1), prompt_slice=torch.tensor([1]), target=target)
+        tracker.correct_prob = 0.0
+        torch.testing.assert_close(given, tracker(clips(1), **clicks(1), prompt_slice=torch.tensor([1])))
+    with pytest.raises(ValueError, match=r"correct_prob must be in \[0, 1\], got 2"):
+        ClipTracker(tracker.network, correct_prob=2.0)
