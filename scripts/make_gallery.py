@@ -13,7 +13,9 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
+from matplotlib.figure import Figure
 from PIL import Image
 
 from monai_synthfm.data import SynthFM3DDataset, SynthFMDataset
@@ -31,6 +33,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("output", type=Path, help="PNG file to write")
     parser.add_argument("--module", default="both", choices=MODULES)
+    parser.add_argument("--preset", nargs="*", default=list(VOLUME_PRESETS), help="of volumes")
     parser.add_argument("--faint", action="store_true", help="faint anatomies, instances that cannot be seen left out")
     parser.add_argument("--number", type=int, default=32, help="number of samples")
     parser.add_argument("--columns", type=int, default=8, help="samples in a row")
@@ -38,7 +41,15 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--real", type=Path, help="folder of an index.csv: real cases from it come first")
     parser.add_argument("--volumes", action="store_true", help="volumes: a column for each, axial, coronal, sagittal")
+    parser.add_argument(
+        "--slices", type=int, help="volumes of so many slices: two rows for each, the lower one with instances outlined"
+    )
     arguments = parser.parse_args()
+    if arguments.slices:
+        clips = slice_rows(arguments)
+        draw_slices(clips, arguments.output)
+        print(f"wrote {arguments.output}: {len(clips)} volumes, module {arguments.module}")
+        return
     if arguments.volumes:
         views = volume_views(arguments)
         draw_views(views, arguments.output)
@@ -100,6 +111,52 @@ def volume_views(arguments: argparse.Namespace) -> list[tuple[np.ndarray, np.nda
     return volumes
 
 
+def slice_rows(arguments: argparse.Namespace) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Image and labels of consecutive slices of real volumes, if asked for, round the middle of their labels, and of
+    generated ones, preset by preset."""
+    clips = []
+    if arguments.real is not None:
+        scale = MedSAMIntensity()
+        data = IndexedDataset(arguments.real)
+        for case in (data[index] for index in range(len(data))):
+            if case["image"].ndim == 4 and case["image"].shape[-1] >= arguments.slices:
+                image, label = (np.asarray(array[0]) for array in (scale(case["image"]), case["label"]))
+                middle = round(float(np.flatnonzero((label > 0).any(axis=(0, 1))).mean()))
+                first = int(np.clip(middle - arguments.slices // 2, 0, image.shape[-1] - arguments.slices))
+                flips = [axis for axis in (0, 1) if case["image"].affine[axis, axis] > 0]
+                window = slice(first, first + arguments.slices)
+                clips.append(tuple(np.flip(array[..., window], flips) for array in (image, label)))
+    size = (arguments.size, arguments.size, arguments.slices)
+    count = -(-arguments.number // len(arguments.preset))
+    for preset in arguments.preset:
+        generator = RandSynthFM3D(size, arguments.module, preset)
+        dataset = SynthFM3DDataset(count, size, arguments.seed, None, generator)
+        samples = (dataset[index] for index in range(count))
+        clips += [(np.asarray(sample["image"][0]), np.asarray(sample["label"][0])) for sample in samples]
+    return clips
+
+
+def draw_slices(clips: list[tuple[np.ndarray, np.ndarray]], output: Path) -> None:
+    """Draw the slices of volumes side by side, twice: as they are, and with labels outlined."""
+    columns = clips[0][0].shape[2]
+    figure, axes = plt.subplots(2 * len(clips), columns, figsize=(1.6 * columns, 3.2 * len(clips)), squeeze=False)
+    for (image, label), rows in zip(clips, axes.reshape(len(clips), 2, columns), strict=True):
+        for index in range(columns):
+            picture, names = image[..., index].T, label[..., index].T
+            for axis in rows[:, index]:
+                axis.imshow(picture, cmap="gray", vmin=0, vmax=1, interpolation="antialiased")
+                axis.axis("off")
+            outline(rows[1, index], names)
+    save_with_palette(figure, output, dpi=80)
+
+
+def outline(axis: Axes, names: np.ndarray) -> None:
+    """Draw the outlines of a slice's instances in the colours of their numbers."""
+    for name in np.unique(names[names > 0]).astype(int):
+        color = COLORS[1 + (name - 1) % (len(COLORS) - 1)]
+        axis.contour(names == name, [0.5], colors=[color], linewidths=0.6)
+
+
 def draw_views(volumes: list[tuple[np.ndarray, np.ndarray, np.ndarray]], output: Path) -> None:
     """Draw the middle axial, coronal and sagittal slices of volumes, the lower row of each with labels outlined."""
     figure, axes = plt.subplots(6, len(volumes), figsize=(1.3 * len(volumes), 1.3 * 6), squeeze=False)
@@ -113,12 +170,14 @@ def draw_views(volumes: list[tuple[np.ndarray, np.ndarray, np.ndarray]], output:
                 aspect = spacing[rest[1]] / spacing[rest[0]]
                 axis.imshow(picture, cmap="gray", vmin=0, vmax=1, origin=origin, aspect=aspect, interpolation="nearest")
                 axis.axis("off")
-            for name in np.unique(names[names > 0]).astype(int):
-                color = COLORS[1 + (name - 1) % (len(COLORS) - 1)]
-                column[2 * row + 1].contour(names == name, [0.5], colors=[color], linewidths=0.6)
+            outline(column[2 * row + 1], names)
+    save_with_palette(figure, output, dpi=72)
+
+
+def save_with_palette(figure: Figure, output: Path, dpi: int) -> None:
     figure.subplots_adjust(left=0, right=1, bottom=0, top=1, wspace=0.02, hspace=0.02)
     output.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(output, dpi=72)
+    figure.savefig(output, dpi=dpi)
     # noise does not compress: a palette of greys and the outlines' colours takes a third of the space
     greys = np.linspace(0, 1, 256 - len(COLORS))[:, None].repeat(3, axis=1)
     palette = Image.new("P", (1, 1))

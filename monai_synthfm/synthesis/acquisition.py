@@ -13,7 +13,7 @@ import torch.nn.functional as F
 
 from monai_synthfm.synthesis.draws import seeded_generator
 from monai_synthfm.synthesis.params import Params
-from monai_synthfm.synthesis.textures import correlated_noise, fractal_noise
+from monai_synthfm.synthesis.textures import MIN_CELL, correlated_noise, fractal_noise
 from monai_synthfm.synthesis.window import stretch_quantiles
 
 __all__ = ["AcquisitionParams", "FieldOfViewParams", "UltrasoundParams", "acquire", "field_of_view"]
@@ -82,17 +82,20 @@ class AcquisitionParams(Params):
     field: FieldOfViewParams | None
 
 
-def acquire(image: torch.Tensor, params: AcquisitionParams) -> torch.Tensor:
+def acquire(image: torch.Tensor, params: AcquisitionParams, slice_distance: float = 1.0) -> torch.Tensor:
     r"""Turn an image of tissue into what a scanner displays of it.
 
     .. math:: I' = \operatorname{window}(\operatorname{echo}(I \, e^{s n}))^\gamma \text{ inside the field of view}
 
+    Slices of a volume share scanner, shading, gain and window, but each has speckle of its own.
+
     Args:
-        image: ``[H, W]`` float32, 0 or more.
+        image: ``[H, W]``, or slices ``[S, H, W]``, float32, 0 or more.
         params: see ``AcquisitionParams``.
+        slice_distance: distance of the slices in pixels.
 
     Returns:
-        Image ``[H, W]`` float32 in [0, 1].
+        Image of the same shape, float32 in [0, 1].
 
     Source: not given in the paper; our choice. Ultrasound: log-compressed Rayleigh amplitudes (C. B. Burckhardt,
     "Speckle in ultrasound B-mode scans", 1978).
@@ -104,12 +107,13 @@ def acquire(image: torch.Tensor, params: AcquisitionParams) -> torch.Tensor:
     """
     if params.shading is not None:
         strength, scale, seed = params.shading
-        shading = fractal_noise(image.shape, scale, octaves=1, generator=seeded_generator(seed), device=image.device)
+        cells = (max(MIN_CELL, scale / slice_distance), scale, scale)[-image.ndim :]
+        shading = fractal_noise(image.shape, cells, octaves=1, generator=seeded_generator(seed), device=image.device)
         image = image * (strength * shading).exp()
     if params.ultrasound is not None:
         image = _echo(image, params.ultrasound)
-    visible = None if params.field is None else field_of_view(params.field, image.shape, image.device)
-    image = stretch_quantiles(image, params.window, None if visible is None else image[visible]) ** params.gamma
+    visible = None if params.field is None else field_of_view(params.field, image.shape[-2:], image.device)
+    image = stretch_quantiles(image, params.window, None if visible is None else image[..., visible]) ** params.gamma
     if params.field is not None and visible is not None:
         image = image.where(visible, params.field.outside)
     return image
@@ -125,7 +129,7 @@ def field_of_view(params: FieldOfViewParams, size: torch.Size, device: torch.dev
 
 
 def _echo(image: torch.Tensor, params: UltrasoundParams) -> torch.Tensor:
-    distance, angle = _beams(params.apex, image.shape, image.device)
+    distance, angle = _beams(params.apex, image.shape[-2:], image.device)
     nearest = distance.amin()
     gain = (-params.attenuation * (distance - nearest)).exp()
     for beam, half_width, depth, factor in params.shadows:
@@ -143,19 +147,23 @@ def _speckle(
     image: torch.Tensor, distance: torch.Tensor, angle: torch.Tensor, params: UltrasoundParams
 ) -> torch.Tensor:
     """Rayleigh amplitudes of mean 1, correlated along and across the beams and carried from there to the pixels."""
-    side = min(image.shape)
+    side = min(image.shape[-2:])
     low, high = distance.amin(), distance.amax()
     left, right = angle.amin(), angle.amax()
     depth = max(2, math.ceil(float(high - low) * side))
     # as many beams as pixels across the image at its middle depth, so that speckles widen with depth as real ones do
     beams = max(2, math.ceil(float(right - left) * float(low + high) / 2.0 * side))
     generator = seeded_generator(params.seed)
-    waves = [correlated_noise((depth, beams), params.grain, generator=generator, device=image.device) for _ in range(2)]
-    amplitude = torch.hypot(*waves) / math.sqrt(math.pi / 2.0)
     grid = torch.stack(
         [2.0 * (angle - left) / (right - left) - 1.0, 2.0 * (distance - low) / (high - low) - 1.0], dim=-1
     )
-    field = F.grid_sample(amplitude[None, None], grid[None], align_corners=True)[0, 0]
+    field = torch.empty_like(image)
+    for plane in field.view(-1, *grid.shape[:2]):
+        waves = [
+            correlated_noise((depth, beams), params.grain, generator=generator, device=image.device) for _ in range(2)
+        ]
+        amplitude = torch.hypot(*waves) / math.sqrt(math.pi / 2.0)
+        plane.copy_(F.grid_sample(amplitude[None, None], grid[None], align_corners=True)[0, 0])
     return (1.0 + params.speckle * (field - 1.0)).clamp_min(0.02)
 
 

@@ -20,7 +20,14 @@ from monai_synthfm.synthesis.label_maps import LabelMapParams, synthmorph_labels
 from monai_synthfm.synthesis.params import Params
 from monai_synthfm.synthesis.visibility import visible_instances
 
-__all__ = ["BoundaryParams", "SampleParams", "boundary_instances", "synthesize", "synthesize_batch"]
+__all__ = [
+    "BoundaryParams",
+    "SampleParams",
+    "boundary_instances",
+    "consecutive",
+    "synthesize",
+    "synthesize_batch",
+]
 
 
 @dataclass(frozen=True)
@@ -93,7 +100,7 @@ def synthesize(params: SampleParams, device: torch.device | str = "cpu") -> tupl
         labels = visible_instances(image, labels, params.min_visibility)
     if labels.shape != params.spatial_size:
         image, labels = _resample(image, params.spatial_size), _resample_labels(labels, params.spatial_size)
-    return image, _consecutive(labels)
+    return image, consecutive(labels)
 
 
 def synthesize_batch(
@@ -137,7 +144,7 @@ def _resample_labels(labels: torch.Tensor, size: tuple[int, ...]) -> torch.Tenso
     return F.interpolate(labels[None, None].float(), size, mode="nearest-exact")[0, 0].long()
 
 
-def _consecutive(labels: torch.Tensor) -> torch.Tensor:
+def consecutive(labels: torch.Tensor) -> torch.Tensor:
     present = torch.bincount(labels.flatten()) > 0
     present[0] = False
     numbers = present.cumsum(0) * present

@@ -25,8 +25,8 @@ def edge_visibility(image: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Te
     noise raise both, contrast raises only the first.
 
     Args:
-        image: ``[H, W]`` floating point.
-        labels: instances ``[H, W]`` int64, 0 background, 1 ... K.
+        image: ``[H, W]``, or slices ``[S, H, W]`` whose pairs count together, floating point.
+        labels: instances of the same shape, int64, 0 background, 1 ... K.
 
     Returns:
         Edge steps E and inner steps N, ``[K + 1]`` float32 each, 0 where there is no such pair; index 0 is the
@@ -41,13 +41,13 @@ def edge_visibility(image: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Te
         >>> [round(float(step[1]), 2) for step in (edge, inner)]
         [0.48, 0.02]
     """
-    reach = max(2, round(min(labels.shape) / _REACHES_PER_SIDE))
+    reach = max(2, round(min(labels.shape[-2:]) / _REACHES_PER_SIDE))
     window = 2 * (reach // 2) + 1
     smooth = F.avg_pool2d(image[None], window, stride=1, padding=window // 2, count_include_pad=False)[0]
     count = int(labels.max()) + 1
     edge, inner = torch.zeros(2, 2, count, device=labels.device)
-    for axis, size in enumerate(labels.shape):
-        length = size - 2 * reach + 1
+    for axis in (-2, -1):
+        length = labels.shape[axis] - 2 * reach + 1
         step = (smooth.narrow(axis, 2 * reach - 1, length) - smooth.narrow(axis, 0, length)).abs().flatten()
         near, left, right, far = (
             labels.narrow(axis, start, length).flatten() for start in (0, reach - 1, reach, 2 * reach - 1)
@@ -63,8 +63,8 @@ def visible_instances(image: torch.Tensor, labels: torch.Tensor, min_visibility:
     """Keep the instances whose edges stand out, ``E >= min_visibility N`` and E at least five grey levels of 255.
 
     Args:
-        image: ``[H, W]`` in [0, 1].
-        labels: instances ``[H, W]`` int64.
+        image: ``[H, W]`` or slices ``[S, H, W]`` in [0, 1].
+        labels: instances of the same shape, int64.
         min_visibility: smallest ratio of the steps of :func:`edge_visibility`; noise alone has about 1.
 
     Returns:

@@ -18,7 +18,16 @@ from monai_synthfm.synthesis.params import Params
 from monai_synthfm.synthesis.partial_volume import blur_slices, slice_coverage
 from monai_synthfm.synthesis.textures import correlated_noise
 
-__all__ = ["BlurParams", "ClusterParams", "VolumeStructureParams", "WarpParams", "paint_structure", "region_layout"]
+__all__ = [
+    "BlurParams",
+    "ClusterParams",
+    "VolumeStructureParams",
+    "WarpParams",
+    "draw_warp",
+    "paint_clusters",
+    "paint_structure",
+    "region_layout",
+]
 
 
 @dataclass(frozen=True)
@@ -133,10 +142,11 @@ def paint_structure(
         raise ValueError(f"values must hold one intensity for each of the {len(instances)} regions, got {len(values)}.")
     filling = None
     if params.clusters is not None:  # first, since nothing else needs as much memory
-        filling = _paint_clusters(params.clusters, values[cavity + 1 :], params.blur, device)
+        filling = paint_clusters(params.clusters, values[cavity + 1 :], params.blur, device)
     image = torch.full(params.spatial_size, float(values[0]), device=device)
     regions = torch.zeros(params.spatial_size, dtype=torch.int16, device=device)
-    warp = _draw_warp(params.warp, params.spatial_size, device)
+    width, height, depth = params.spatial_size
+    warp = draw_warp(params.warp, (width, height, depth + 1), 2, device)
     bulge = max(abs(float(bound)) for bound in warp.aminmax())
     sigmas = torch.tensor(params.blur.of_slices(params.spatial_size[2]), dtype=torch.float32, device=device)
     if params.body is not None:
@@ -156,10 +166,12 @@ def paint_structure(
     return image, regions
 
 
-def _draw_warp(params: WarpParams, spatial_size: tuple[int, int, int], device: torch.device | str) -> torch.Tensor:
-    width, height, depth = spatial_size
+def draw_warp(
+    params: WarpParams, size: Sequence[int], components: int, device: torch.device | str = "cpu"
+) -> torch.Tensor:
+    """Return a displacement ``[components, *size]`` of nodes in the units of its standard deviation."""
     generator = seeded_generator(params.seed)
-    warp = torch.empty(2, width, height, depth + 1, device=device)
+    warp = torch.empty(components, *size, device=device)
     for component in warp:
         noise = correlated_noise(component.shape, params.sigma, generator=generator, device=device)
         torch.mul(noise, params.std, out=component)
@@ -192,7 +204,7 @@ def _paint_organ(
             labels.masked_fill_(share > 0.5, number + layer)
 
 
-def _paint_clusters(
+def paint_clusters(
     params: ClusterParams, values: Sequence[float], blur: BlurParams, device: torch.device | str
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Return the mean over the sub-slices of each slice, and the clusters (0 = gap) in its middle sub-slice."""

@@ -11,9 +11,18 @@ import numpy as np
 import torch
 from scipy import ndimage
 
+from monai_synthfm.synthesis.acquisition import AcquisitionParams
 from monai_synthfm.synthesis.one_thread import one_thread
 from monai_synthfm.synthesis.params import Params
-from monai_synthfm.synthesis.volume_appearance import VolumeAppearanceParams, render_volume, visible_pixels
+from monai_synthfm.synthesis.sample import consecutive
+from monai_synthfm.synthesis.visibility import visible_instances
+from monai_synthfm.synthesis.volume_anatomy import VolumeAnatomyParams, anatomy_owners, paint_anatomy
+from monai_synthfm.synthesis.volume_appearance import (
+    VolumeAppearanceParams,
+    render_volume,
+    scan_slices,
+    visible_pixels,
+)
 from monai_synthfm.synthesis.volume_structures import VolumeStructureParams, paint_structure, region_layout
 
 __all__ = ["VolumeParams", "connected_targets", "synthesize_volume"]
@@ -25,17 +34,21 @@ class VolumeParams(Params):
 
     Args:
         spacing: size of a voxel in mm; slices lie along the last axis.
-        structure: body, clusters and organs.
+        structure: body, clusters and organs, or an anatomy.
         appearance: intensities and scanner.
         min_voxels: pieces of organs and clusters with fewer are no targets.
         min_slices: nor those in fewer slices.
+        acquisition: scanner of an anatomy; None for other structures, whose scanner stands in ``appearance``.
+        min_visibility: of the instances of an anatomy, see :func:`.visibility.visible_instances`; 0 keeps all.
     """
 
     spacing: tuple[float, float, float]
-    structure: VolumeStructureParams
+    structure: VolumeStructureParams | VolumeAnatomyParams
     appearance: VolumeAppearanceParams
     min_voxels: int
     min_slices: int
+    acquisition: AcquisitionParams | None = None
+    min_visibility: float = 0.0
 
 
 @one_thread()
@@ -50,15 +63,31 @@ def synthesize_volume(params: VolumeParams, device: torch.device | str = "cpu") 
         Image ``[W, H, slices]`` float32 in [0, 1] and instances ``[W, H, slices]`` int64, 1 ... K without gaps in the
         numbering, each a connected piece with one number through all its slices.
 
+    Raises:
+        ValueError: when an anatomy has no acquisition.
+
     Source: SynthFM-3D; see ``evolution``, ``volume_structures`` and ``volume_appearance`` for what is the paper's.
     """
-    tissue, regions = paint_structure(params.structure, params.appearance.values, device)
-    image = render_volume(tissue, regions, params.appearance)
+    structure, appearance = params.structure, params.appearance
+    if isinstance(structure, VolumeAnatomyParams):
+        if params.acquisition is None:
+            raise ValueError("acquisition must be given for an anatomy, got None.")
+        tissue, regions = paint_anatomy(structure, appearance.values, device)
+        distance = params.spacing[2] / params.spacing[0]
+        image = scan_slices(tissue, regions, appearance, params.acquisition, distance)
+        owners, field = anatomy_owners(structure), params.acquisition.field
+    else:
+        tissue, regions = paint_structure(structure, appearance.values, device)
+        image = render_volume(tissue, regions, appearance)
+        owners, field = region_layout(structure)[1], appearance.field
     del tissue
-    regions *= visible_pixels(params.appearance.field, image.shape, image.device)[..., None]
-    owners = np.array(region_layout(params.structure)[1], dtype=np.int16)[regions.cpu().numpy()]
-    labels = connected_targets(owners, params.min_voxels, params.min_slices)
-    return image, torch.from_numpy(labels).to(device)
+    regions *= visible_pixels(field, image.shape, image.device)[..., None]
+    pieces = np.array(owners, dtype=np.int16)[regions.cpu().numpy()]
+    labels = torch.from_numpy(connected_targets(pieces, params.min_voxels, params.min_slices)).to(device)
+    if params.min_visibility:
+        slices = visible_instances(image.permute(2, 1, 0), labels.permute(2, 1, 0), params.min_visibility)
+        labels = consecutive(slices.permute(2, 1, 0).contiguous())
+    return image, labels
 
 
 def connected_targets(owners: np.ndarray, min_voxels: int, min_slices: int) -> np.ndarray:

@@ -21,6 +21,7 @@ from monai_synthfm.transforms.noise import (
 from monai_synthfm.transforms.prompts import RandPrompts, RandPromptsd
 from monai_synthfm.transforms.shapes import RandBezierShapes
 from monai_synthfm.transforms.synthfm import RandSynthFM, RandSynthFMd
+from monai_synthfm.transforms.volume_anatomy import RandVolumeAnatomy
 from monai_synthfm.transforms.volume_appearance import RandVolumeAppearance
 from monai_synthfm.transforms.volume_structures import RandVolumeStructure
 from monai_synthfm.transforms.volumes import RandSynthFM3D, RandSynthFM3Dd
@@ -47,6 +48,7 @@ __all__ = [
     "RandSynthFMIntensityd",
     "RandSynthFMd",
     "RandSynthMorphLabels",
+    "RandVolumeAnatomy",
     "RandVolumeAppearance",
     "RandVolumeStructure",
 ]

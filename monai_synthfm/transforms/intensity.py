@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 import torch
@@ -36,6 +36,17 @@ _FAINT_LIMIT = 0.06  # smallest upper end of their contrasts
 _NOISY_CONTRAST = 0.25  # upper end from which on they are as noisy as others
 _STRONG_PROB = 0.15  # of a part of them that has the contrast of others: bone, air
 _BODY = (0.15, 0.7)  # intensity of their bodies on black ground
+
+
+class PartLike(Protocol):
+    """What intensities need to know of a part, in two or three dimensions."""
+
+    @property
+    def parent(self) -> int: ...
+    @property
+    def label(self) -> int: ...
+    @property
+    def like(self) -> int: ...
 
 
 class RandSynthFMIntensity(RandGenerator):
@@ -137,13 +148,23 @@ class RandSynthFMIntensity(RandGenerator):
     def randomize_anatomy(self, spatial_size: Sequence[int], anatomy: AnatomyParams) -> None:
         """Draw the appearance of an anatomy: each part differs from what it lies in, or is like an
         earlier one, and a wall differs from its part."""
+        tissue = anatomy.tissue
+        cells = (tissue.parent, tissue.label_map.num_labels) if tissue else (0, 0)
+        values, quiet = self.draw_part_values(anatomy.parts, *cells)
+        self._finish(spatial_size, values, values[0] == 0.0, quiet)
+
+    def draw_part_values(
+        self, parts: Sequence[PartLike], tissue_parent: int, num_cells: int
+    ) -> tuple[tuple[float, ...], float]:
+        """Draw the intensities of ground, parts, their walls and the cells of the tissue in one of them; and how much
+        less texture and noise than others such an image should have."""
         ground = float(self.R.uniform(*self.background)) * (self.R.rand() < 0.6)
         faint = self.R.rand() < self.faint_prob if self.faint_prob else False
         contrast = self._draw_faint_contrast() if faint else self.contrast
-        if faint and any(part.label and part.parent == 0 for part in anatomy.parts):
+        if faint and any(part.label and part.parent == 0 for part in parts):
             ground = float(self.R.uniform(*_BODY))  # organs lie on it
         insides = [ground]
-        for part in anatomy.parts:
+        for part in parts:
             if part.like:
                 insides.append(insides[part.like])
             elif faint and ground == 0.0 and part.parent == 0 and part.label == 0:
@@ -152,11 +173,9 @@ class RandSynthFMIntensity(RandGenerator):
                 strong = faint and self.R.rand() < _STRONG_PROB
                 insides.append(self._draw_beside(insides[part.parent], self.contrast if strong else contrast))
         walls = [self._draw_beside(value, contrast, brighter=0.75) for value in insides[1:]]
-        tissue = anatomy.tissue
-        num_cells = tissue.label_map.num_labels if tissue else 0
-        cells = [self._draw_beside(insides[tissue.parent if tissue else 0], contrast) for _ in range(num_cells)]
+        cells = [self._draw_beside(insides[tissue_parent], contrast) for _ in range(num_cells)]
         quiet = min(1.0, contrast[1] / _NOISY_CONTRAST) if faint else 1.0
-        self._finish(spatial_size, (*insides, *walls, *cells), ground == 0.0, quiet)
+        return (*insides, *walls, *cells), quiet
 
     def _draw_faint_contrast(self) -> tuple[float, float]:
         """A range of contrasts of which the upper end is random, too."""

@@ -12,16 +12,21 @@ from monai.transforms import Randomizable
 
 from monai_synthfm.synthesis.acquisition import FieldOfViewParams
 from monai_synthfm.synthesis.appearance import NoiseParams
+from monai_synthfm.synthesis.volume_anatomy import VolumeAnatomyParams
 from monai_synthfm.synthesis.volume_appearance import (
     BiasParams,
     TextureLayerParams,
     VolumeAppearanceParams,
 )
 from monai_synthfm.synthesis.volume_structures import VolumeStructureParams, region_layout
+from monai_synthfm.transforms.acquisition import RandAcquisition
 from monai_synthfm.transforms.generator import check_probability, check_range, draw_log_uniform, draw_seed
+from monai_synthfm.transforms.intensity import RandSynthFMIntensity
 from monai_synthfm.transforms.volume_presets import TissueRange, VolumePreset
 
 __all__ = ["RandVolumeAppearance"]
+
+_WIDE_SHARE = 400.0 / 2000.0  # of the soft-tissue window of the presets in the wide one
 
 
 class RandVolumeAppearance(Randomizable):
@@ -34,6 +39,14 @@ class RandVolumeAppearance(Randomizable):
         texture_scales: ranges of the correlation length of each scale of the texture in mm, drawn log-uniformly.
         texture_prob: probability that a scale is present.
         alike_prob: probability that all clusters of a volume share one intensity where gaps separate them.
+        palette_prob: probability that the parts of an anatomy have the intensities of the preset's tissues rather than
+            random contrasts to what they lie in.
+        spread: range of the factor by which organs of the commonest kind differ less from each other, drawn
+            log-uniformly.
+        wide_prob: probability that an anatomy in CT is shown in a window of 2000 Hounsfield units instead of 400.
+        intensity: draws the random contrasts; ``RandSynthFMIntensity(faint_prob=0.4)`` if None.
+        acquisition: scanner of anatomies; ``RandAcquisition(field_prob=0.7)`` if None. The preset decides whether it
+            makes ultrasound and shading.
     """
 
     def __init__(
@@ -41,11 +54,30 @@ class RandVolumeAppearance(Randomizable):
         texture_scales: Sequence[Sequence[float]] = ((6.0, 25.0), (1.5, 5.0), (0.3, 1.2)),
         texture_prob: float = 0.7,
         alike_prob: float = 0.4,
+        palette_prob: float = 0.6,
+        spread: Sequence[float] = (0.15, 1.0),
+        wide_prob: float = 0.2,
+        intensity: RandSynthFMIntensity | None = None,
+        acquisition: RandAcquisition | None = None,
     ) -> None:
         self.texture_scales = [check_range("texture_scales", scales, low=1e-3) for scales in texture_scales]
         self.texture_prob = check_probability("texture_prob", texture_prob)
         self.alike_prob = check_probability("alike_prob", alike_prob)
+        self.palette_prob = check_probability("palette_prob", palette_prob)
+        self.spread = check_range("spread", spread, low=1e-3, high=1.0)
+        self.wide_prob = check_probability("wide_prob", wide_prob)
+        self.intensity = intensity or RandSynthFMIntensity(faint_prob=0.4)
+        self.acquisition = acquisition or RandAcquisition(field_prob=0.7)
         self.params: VolumeAppearanceParams
+        self.set_random_state(state=self.R)
+
+    def set_random_state(
+        self, seed: int | None = None, state: np.random.RandomState | None = None
+    ) -> RandVolumeAppearance:
+        super().set_random_state(seed, state)
+        for generator in (self.intensity, self.acquisition):
+            generator.set_random_state(state=self.R)
+        return self
 
     def randomize(
         self,
@@ -56,13 +88,7 @@ class RandVolumeAppearance(Randomizable):
     ) -> None:
         """Draw the appearance of a structure whose organs are of the kinds ``tissues``."""
         values = self._draw_values(preset, structure, tissues)
-        textures = []
-        for scales in self.texture_scales:
-            if self.R.rand() < self.texture_prob:
-                scale = draw_log_uniform(self.R, scales)
-                amplitudes = self.R.uniform(*preset.texture, size=len(values)) * self.R.choice([-1.0, 1.0], len(values))
-                sigma = (scale / spacing[0], scale / spacing[1], scale / spacing[2])
-                textures.append(TextureLayerParams(sigma, tuple(amplitudes.tolist()), draw_seed(self.R)))
+        textures = self._draw_textures(preset, len(values), spacing)
         strength = float(self.R.uniform(*preset.bias))
         noise = NoiseParams(
             kind=preset.noises[self.R.randint(len(preset.noises))],
@@ -72,12 +98,90 @@ class RandVolumeAppearance(Randomizable):
         )
         self.params = VolumeAppearanceParams(
             values=values,
-            textures=tuple(textures),
+            textures=textures,
             bias=BiasParams(strength, 3, draw_seed(self.R)) if strength > 0.0 else None,
             noises=(noise,),
             field=self._draw_fan(*structure.spatial_size[:2]) if self.R.rand() < preset.fan_prob else None,
             windowed=preset.windowed,
         )
+
+    def randomize_anatomy(
+        self,
+        preset: VolumePreset,
+        anatomy: VolumeAnatomyParams,
+        tissues: Sequence[TissueRange | None],
+        spacing: Sequence[float],
+    ) -> None:
+        """Draw the appearance of an anatomy whose parts are of the kinds ``tissues``; ``acquisition.params``
+        then hold its scanner."""
+        tissue = anatomy.tissue
+        cells = (tissue.parent, tissue.clusters.label_map.num_labels) if tissue else (0, 0)
+        if self.R.rand() < self.palette_prob:
+            values, quiet = self._draw_palette(preset, anatomy, tissues, *cells)
+        else:
+            values, quiet = self.intensity.draw_part_values(anatomy.parts, *cells)
+        if not preset.windowed and self.R.rand() < self.wide_prob:
+            values = tuple(_wide_window(value) for value in values)
+            quiet *= _WIDE_SHARE
+        strength = quiet * draw_log_uniform(self.R, preset.noise)
+        kinds = [kind for kind in preset.noises if kind != "speckle"]  # the scanner of ultrasound has its own
+        noises = (
+            tuple(
+                NoiseParams(kind, strength, 0.0, draw_seed(self.R))
+                for kind in kinds[: 1 + self.R.randint(len(kinds))][-1:]
+            )
+            if kinds
+            else ()
+        )
+        textures = self._draw_textures(preset, len(values), spacing, quiet)
+        self.params = VolumeAppearanceParams(values, textures, None, noises, None, preset.windowed)
+        width, height, _ = anatomy.spatial_size
+        self.acquisition.ultrasound_prob = preset.ultrasound_prob
+        self.acquisition.shading_prob = preset.shading_prob
+        self.acquisition.randomize((height, width))
+
+    def _draw_palette(
+        self,
+        preset: VolumePreset,
+        anatomy: VolumeAnatomyParams,
+        tissues: Sequence[TissueRange | None],
+        tissue_parent: int,
+        num_cells: int,
+    ) -> tuple[tuple[float, ...], float]:
+        """Intensities of the preset's tissues, organs of the first kind nearer to each other in some volumes."""
+        spread = draw_log_uniform(self.R, self.spread)
+        middle = float(self.R.uniform(*preset.tissues[0].core))
+        insides = [
+            float(
+                self.R.uniform(*(preset.outside if preset.body_prob and anatomy.parts[0].label == 0 else preset.cavity))
+            )
+        ]
+        walls = []
+        for part, tissue in zip(anatomy.parts, tissues, strict=True):
+            if tissue is None:
+                shift = draw_log_uniform(self.R, (0.06, 0.45)) * max(spread, 0.35) * self.R.choice([-1.0, 1.0])
+                value = max(0.0, insides[part.parent] + shift)
+                edge = max(0.0, value + shift * float(self.R.uniform(-1.0, 1.0)))
+            else:
+                value, edge = float(self.R.uniform(*tissue.core)), float(self.R.uniform(*tissue.wall))
+                if tissue is preset.tissues[0]:
+                    value = middle + spread * (value - middle)
+            insides.append(insides[part.like] if part.like else value)
+            walls.append(walls[part.like - 1] if part.like else edge)
+        cells = [middle + spread * (float(self.R.uniform(*preset.cluster)) - middle) for _ in range(num_cells)]
+        return (*insides, *walls, *cells), max(0.25, spread)
+
+    def _draw_textures(
+        self, preset: VolumePreset, count: int, spacing: Sequence[float], quiet: float = 1.0
+    ) -> tuple[TextureLayerParams, ...]:
+        textures = []
+        for scales in self.texture_scales:
+            if self.R.rand() < self.texture_prob:
+                scale = draw_log_uniform(self.R, scales)
+                amplitudes = self.R.uniform(*preset.texture, size=count) * self.R.choice([-quiet, quiet], count)
+                sigma = (scale / spacing[0], scale / spacing[1], scale / spacing[2])
+                textures.append(TextureLayerParams(sigma, tuple(amplitudes.tolist()), draw_seed(self.R)))
+        return tuple(textures)
 
     def _draw_values(
         self, preset: VolumePreset, structure: VolumeStructureParams, tissues: Sequence[TissueRange]
@@ -106,3 +210,8 @@ class RandVolumeAppearance(Randomizable):
         half = float(self.R.uniform(0.45, 0.8))
         far = near + float(extent[1] * self.R.uniform(0.8, 1.0))
         return FieldOfViewParams("fan", apex, (near, far), (-half, half), 0.0)
+
+
+def _wide_window(value: float) -> float:
+    """Intensity in a window from -1000 to 1000 HU of one in the window from -160 to 240 HU, where air is below all."""
+    return 0.0 if value <= 0.02 else _WIDE_SHARE * value + 0.42

@@ -67,6 +67,8 @@ class VolumePreset:
         blur: standard deviation of the in-plane blur in pixels, in the sharpest slice.
         blur_range: what it gains over the depth of the volume, in pixels.
         fan_prob: probability that the fan of an ultrasound probe bounds the image.
+        ultrasound_prob: probability that the scanner of an anatomy shows echoes.
+        shading_prob: probability that it shades the image.
         windowed: whether percentiles define black and white, as for MR, or intensities do, as for CT.
     """
 
@@ -87,6 +89,8 @@ class VolumePreset:
     blur: Range
     blur_range: Range
     fan_prob: float
+    ultrasound_prob: float
+    shading_prob: float
     windowed: bool
 
 
@@ -118,6 +122,8 @@ VOLUME_PRESETS: dict[str, VolumePreset] = {
         blur=(0.3, 0.8),
         blur_range=(0.0, 0.3),
         fan_prob=0.0,
+        ultrasound_prob=0.0,
+        shading_prob=0.0,
         windowed=False,
     ),
     "mr": VolumePreset(
@@ -145,6 +151,8 @@ VOLUME_PRESETS: dict[str, VolumePreset] = {
         blur=(0.3, 1.0),
         blur_range=(0.0, 0.3),
         fan_prob=0.0,
+        ultrasound_prob=0.0,
+        shading_prob=0.8,
         windowed=True,
     ),
     "us": VolumePreset(
@@ -170,6 +178,8 @@ VOLUME_PRESETS: dict[str, VolumePreset] = {
         blur=(0.5, 1.5),
         blur_range=(0.0, 1.0),
         fan_prob=0.7,
+        ultrasound_prob=1.0,
+        shading_prob=0.3,
         windowed=True,
     ),
 }

@@ -1,7 +1,7 @@
 # Copyright (c) monai_synthfm contributors
 # Licensed under the Apache License, Version 2.0 (http://www.apache.org/licenses/LICENSE-2.0).
 # SPDX-License-Identifier: Apache-2.0
-"""Random SynthFM-3D samples: volumes of evolving organs, of SynthMorph clusters, or both."""
+"""Random SynthFM-3D samples: volumes of evolving organs, of SynthMorph clusters, both, or anatomies."""
 
 from __future__ import annotations
 
@@ -14,9 +14,17 @@ from monai.data import MetaTensor
 
 from monai_synthfm.synthesis.params import Params
 from monai_synthfm.synthesis.volumes import VolumeParams, synthesize_volume
-from monai_synthfm.transforms.generator import META_KEY, RandGenerator, RandGeneratord, check_range, draw_log_uniform
+from monai_synthfm.transforms.generator import (
+    META_KEY,
+    RandGenerator,
+    RandGeneratord,
+    check_probability,
+    check_range,
+    draw_log_uniform,
+)
+from monai_synthfm.transforms.volume_anatomy import RandVolumeAnatomy
 from monai_synthfm.transforms.volume_appearance import RandVolumeAppearance
-from monai_synthfm.transforms.volume_presets import VOLUME_PRESETS
+from monai_synthfm.transforms.volume_presets import VOLUME_PRESETS, VolumePreset
 from monai_synthfm.transforms.volume_structures import RandVolumeStructure
 
 __all__ = ["VOLUME_MODULES", "RandSynthFM3D", "RandSynthFM3DD", "RandSynthFM3DDict", "RandSynthFM3Dd"]
@@ -25,7 +33,10 @@ VOLUME_MODULES: dict[str, tuple[tuple[bool, bool], ...]] = {
     "shape": ((True, False),),
     "boundary": ((False, True),),
     "both": ((True, False), (False, True), (True, True)),
-}  # whether organs and clusters are drawn; one of the pairs for each sample
+    "anatomy": (),
+    "all": ((True, False), (False, True), (True, True)),
+}  # whether organs and clusters are drawn; one of the pairs for each sample that is no anatomy
+_PIXELS_OF_PRESETS = 256  # side of the slices that the presets' pixels are meant for
 
 
 class RandSynthFM3D(RandGenerator):
@@ -36,15 +47,21 @@ class RandSynthFM3D(RandGenerator):
 
     Args:
         spatial_size: width, height and number of slices.
-        module: "shape" (evolving organs), "boundary" (SynthMorph clusters), or "both", which draws organs, clusters, or
-            organs in front of clusters for each sample.
+        module: "shape" (evolving organs), "boundary" (SynthMorph clusters), "both", which draws organs, clusters, or
+            organs in front of clusters for each sample, "anatomy" (bodies, bones, organs with parts of their own, seen
+            by a random scanner), or "all".
         preset: "ct", "mr" or "us", or "any", which draws one of them for each sample.
-        in_plane: range of the pixel size in mm; the preset's if None.
+        in_plane: range of the pixel size in mm; the preset's if None, which for anatomies is that of slices of 256
+            pixels: larger ones show the same in more detail.
         through_plane: range of the distance and thickness of slices in mm; the preset's if None.
         min_voxels: pieces of organs and clusters with fewer voxels are not labelled.
         min_slices: nor those in fewer slices.
         structure: generator of tissue; ``RandVolumeStructure(spatial_size)`` if None.
         appearance: generator of intensities; ``RandVolumeAppearance()`` if None.
+        anatomy: generator of anatomies; ``RandVolumeAnatomy(spatial_size)`` if None.
+        anatomy_prob: probability of an anatomy with ``module="all"``.
+        min_visibility: anatomies' instances that stand out less are no targets, see
+            :func:`monai_synthfm.synthesis.visibility.visible_instances`; 0 keeps all.
         device: where to compute.
 
     Returns:
@@ -53,7 +70,8 @@ class RandSynthFM3D(RandGenerator):
         patient's left, back and head. ``image.meta["synthfm"]`` holds the parameters as JSON text.
 
     Raises:
-        ValueError: when ``module`` or ``preset`` is unknown, a range is wrong, or ``structure`` has another size.
+        ValueError: when ``module`` or ``preset`` is unknown, a range is wrong, ``min_visibility`` is negative, or
+            ``structure`` or ``anatomy`` has another size.
 
     Example:
         >>> generator = RandSynthFM3D((48, 48, 8), preset="mr").set_random_state(seed=0)
@@ -76,6 +94,9 @@ class RandSynthFM3D(RandGenerator):
         min_slices: int = 2,
         structure: RandVolumeStructure | None = None,
         appearance: RandVolumeAppearance | None = None,
+        anatomy: RandVolumeAnatomy | None = None,
+        anatomy_prob: float = 0.6,
+        min_visibility: float = 1.2,
         device: torch.device | str = "cpu",
     ) -> None:
         super().__init__(device)
@@ -94,12 +115,20 @@ class RandSynthFM3D(RandGenerator):
         if self.spatial_size != tuple(spatial_size):
             raise ValueError(f"spatial_size {tuple(spatial_size)} is not the structure's {self.spatial_size}.")
         self.appearance = appearance or RandVolumeAppearance()
+        self.anatomy = anatomy or RandVolumeAnatomy(spatial_size)
+        if self.anatomy.spatial_size != self.spatial_size:
+            raise ValueError(f"spatial_size {self.spatial_size} is not the anatomy's {self.anatomy.spatial_size}.")
+        anatomy_prob = check_probability("anatomy_prob", anatomy_prob)
+        self.anatomy_prob = {"anatomy": 1.0, "all": anatomy_prob}.get(module, 0.0)
+        if min_visibility < 0.0:
+            raise ValueError(f"min_visibility must be at least 0, got {min_visibility}.")
+        self.min_visibility = float(min_visibility)
         self.set_random_state(state=self.R)
 
     def set_random_state(self, seed: int | None = None, state: np.random.RandomState | None = None) -> RandSynthFM3D:
         super().set_random_state(seed, state)
-        self.structure.set_random_state(state=self.R)
-        self.appearance.set_random_state(state=self.R)
+        for generator in (self.structure, self.appearance, self.anatomy):
+            generator.set_random_state(state=self.R)
         return self
 
     def randomize(self, data: Any = None) -> None:
@@ -107,13 +136,33 @@ class RandSynthFM3D(RandGenerator):
         names = list(VOLUME_PRESETS) if self.preset == "any" else [self.preset]
         preset = VOLUME_PRESETS[names[self.R.randint(len(names))]]
         pixel = draw_log_uniform(self.R, self.in_plane or preset.in_plane)
+        anatomy = bool(self.anatomy_prob) and self.R.rand() < self.anatomy_prob
+        if anatomy and self.in_plane is None:
+            pixel *= _PIXELS_OF_PRESETS / min(self.spatial_size[:2])
         spacing = (pixel, pixel, draw_log_uniform(self.R, self.through_plane or preset.through_plane))
+        if anatomy:
+            self._randomize_anatomy(preset, spacing)
+            return
         choices = VOLUME_MODULES[self.module]
         organs, clusters = choices[self.R.randint(len(choices))]
         self.structure.randomize(preset, spacing, organs, clusters)
         self.appearance.randomize(preset, self.structure.params, self.structure.tissues, spacing)
         self.params = VolumeParams(
             spacing, self.structure.params, self.appearance.params, self.min_voxels, self.min_slices
+        )
+
+    def _randomize_anatomy(self, preset: VolumePreset, spacing: tuple[float, float, float]) -> None:
+        anatomy, appearance = self.anatomy, self.appearance
+        anatomy.randomize(preset, spacing)
+        appearance.randomize_anatomy(preset, anatomy.params, anatomy.tissues, spacing)
+        self.params = VolumeParams(
+            spacing,
+            anatomy.params,
+            appearance.params,
+            self.min_voxels,
+            self.min_slices,
+            appearance.acquisition.params,
+            self.min_visibility,
         )
 
     def replay(self, params: Params | str | Mapping[str, Any]) -> tuple[MetaTensor, MetaTensor]:

@@ -114,7 +114,7 @@ def test_global_seeds_do_not_matter() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"module": "all"}, "module must be one of shape, boundary, both, got 'all'"),
+        ({"module": "every"}, "module must be one of shape, boundary, both, anatomy, all, got 'every'"),
         ({"preset": "pet"}, "preset must be one of ct, mr, us or any, got 'pet'"),
         ({"spatial_size": (8, 8)}, r"spatial_size must be \(width, height, slices\)"),
         ({"in_plane": (2.0, 1.0)}, "in_plane must be"),

@@ -1,0 +1,358 @@
+# Copyright (c) monai_synthfm contributors
+# Licensed under the Apache License, Version 2.0 (http://www.apache.org/licenses/LICENSE-2.0).
+# SPDX-License-Identifier: Apache-2.0
+"""Anatomies of volumes: nested solids with walls, painted with partial volume, still or moving."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from monai_synthfm.synthesis.draws import seeded_generator
+from monai_synthfm.synthesis.params import Params
+from monai_synthfm.synthesis.partial_volume import slice_coverage
+from monai_synthfm.synthesis.solids import BlobParams, TreeParams, depth_of, join_depths, solid_bounds
+from monai_synthfm.synthesis.textures import correlated_noise
+from monai_synthfm.synthesis.volume_structures import BlurParams, ClusterParams, WarpParams, draw_warp, paint_clusters
+
+__all__ = [
+    "MotionParams",
+    "MottleParams",
+    "SolidPartParams",
+    "VolumeAnatomyParams",
+    "VolumeTissueParams",
+    "anatomy_owners",
+    "paint_anatomy",
+]
+
+_NODES = 64  # of the grid on the shorter side of a slice on which smooth solids are computed
+_NODES_PER_RADIUS = 2.5  # thin solids need a finer grid
+_SEEN_SHARE = 0.5
+
+
+@dataclass(frozen=True)
+class MottleParams(Params):
+    """Patches where a smooth noise exceeds a threshold: what differs within an organ.
+
+    Args:
+        scale: correlation length of the noise as a fraction of the side.
+        threshold: in standard deviations.
+        seed: of the noise.
+    """
+
+    scale: float
+    threshold: float
+    seed: int
+
+
+@dataclass(frozen=True)
+class SolidPartParams(Params):
+    """One part of an anatomy; lengths are fractions of the shorter side.
+
+    Args:
+        solids: united to one surface; or patches that fill the parent.
+        parent: number (1, 2, ...) of the earlier part that it does not leave, 0 = the whole volume.
+        radius: smallest that its grid must show.
+        waves: (size, correlation length, seed) of the bumps on its surface, or None.
+        wall: thickness of the wall, 0 = none.
+        gaps: how much of the wall is missing, 0 = nothing, and the seed of the gaps.
+        label: instance that it belongs to, 0 = background.
+        wall_label: instance that its wall belongs to.
+        like: number of the earlier part of the same tissue, 0 = of its own.
+    """
+
+    solids: tuple[BlobParams | TreeParams | MottleParams, ...]
+    parent: int
+    radius: float
+    waves: tuple[float, float, int] | None
+    wall: float
+    gaps: tuple[float, int]
+    label: int
+    wall_label: int
+    like: int = 0
+
+
+@dataclass(frozen=True)
+class VolumeTissueParams(Params):
+    """A mosaic of cells that touch each other, in a part and below the parts after it.
+
+    Args:
+        parent: number (1, 2, ...) of the part that is filled, 0 = the whole volume.
+        clusters: the cells; each connected piece of a label is an instance.
+    """
+
+    parent: int
+    clusters: ClusterParams
+
+
+@dataclass(frozen=True)
+class MotionParams(Params):
+    """A heart that beats in front of a probe that hardly moves: the slices are one place at one time after another.
+
+    Args:
+        center: (x, y) that walls move to and from.
+        spread: standard deviation of the region that moves.
+        strength: largest relative change of the distance from the centre.
+        period: of the beat in slices.
+        phase: in radians.
+        sway: how far the plane moves through the anatomy.
+        place: z of the plane.
+    """
+
+    center: tuple[float, float]
+    spread: float
+    strength: float
+    period: float
+    phase: float
+    sway: float
+    place: float
+
+
+@dataclass(frozen=True)
+class VolumeAnatomyParams(Params):
+    """What ``paint_anatomy`` needs.
+
+    Args:
+        spatial_size: width, height and number of slices.
+        step: thickness and distance of the slices as a fraction of the shorter side.
+        parts: each after its parent, later over earlier ones.
+        tissue: mosaic that fills one of them, or None.
+        warp: displacement common to all parts, in pixels of a slice.
+        blur: of all edges.
+        motion: of the parts where the slices are moments, or None.
+    """
+
+    spatial_size: tuple[int, int, int]
+    step: float
+    parts: tuple[SolidPartParams, ...]
+    tissue: VolumeTissueParams | None
+    warp: WarpParams
+    blur: BlurParams
+    motion: MotionParams | None
+
+
+def anatomy_owners(params: VolumeAnatomyParams) -> tuple[int, ...]:
+    """Return for each region the instance that it belongs to, 0 = none.
+
+    Regions are numbered as in :func:`monai_synthfm.synthesis.anatomy.draw_anatomy`: the ground, the insides of the P
+    parts, their walls, and the cells of the tissue.
+    """
+    owners = [0, *(part.label for part in params.parts), *(part.wall_label for part in params.parts)]
+    if params.tissue is not None:
+        first = max(owners) + 1
+        owners += range(first, first + params.tissue.clusters.label_map.num_labels)
+    return tuple(owners)
+
+
+def paint_anatomy(
+    params: VolumeAnatomyParams, values: Sequence[float], device: torch.device | str = "cpu"
+) -> tuple[torch.Tensor, torch.Tensor]:
+    r"""Paint the parts in their order, each within its parent and with partial volume at its surface.
+
+    .. math:: I \leftarrow I + \alpha_p \, \alpha_i \, (v_i - I)
+
+    with α_i the share of a voxel that lies inside part i and α_p that of its parent.
+
+    Args:
+        params: see ``VolumeAnatomyParams``.
+        values: intensity of every region.
+        device: where to compute.
+
+    Returns:
+        Image ``[W, H, slices]`` float32 and the region that fills most of each voxel ``[W, H, slices]`` int16.
+
+    Raises:
+        ValueError: when there is not one value for each region.
+
+    Source: not given in the paper; our choice, the anatomies of images in three dimensions.
+
+    Example:
+        >>> ball = BlobParams((0.5, 0.5, 0.25), (0.3, 0.3, 0.2), (0.0, 0.0, 0.0), 2.0, 2.0, 0.0, 0.0)
+        >>> part = SolidPartParams((ball,), 0, 0.2, None, 0.0, (0.0, 0), 1, 1)
+        >>> still, sharp = WarpParams(0.0, (8.0, 8.0, 8.0), 0), BlurParams(0.0, 0.0, 0.0)
+        >>> params = VolumeAnatomyParams((32, 32, 8), 1 / 16, (part,), None, still, sharp, None)
+        >>> image, _ = paint_anatomy(params, (0, 1, 0))
+        >>> [bool(image[16, 16, z] > 0.5) for z in range(8)]
+        [False, True, True, True, True, True, True, False]
+    """
+    count = len(params.parts)
+    expected = len(anatomy_owners(params))
+    if len(values) != expected:
+        raise ValueError(f"values must hold one intensity for each of the {expected} regions, got {len(values)}.")
+    image = torch.full(params.spatial_size, float(values[0]), device=device)
+    regions = torch.zeros(params.spatial_size, dtype=torch.int16, device=device)
+    grid = _Grid(params, device)
+    sigmas = torch.tensor(params.blur.of_slices(params.spatial_size[2]), dtype=torch.float32, device=device)
+    shares: dict[int, tuple[Box, torch.Tensor]] = {}
+    held = {part.parent for part in params.parts} | ({params.tissue.parent} if params.tissue else set())
+    _paint_tissue(params, 0, image, regions, None, values)
+    for number, part in enumerate(params.parts, start=1):
+        field = grid.depths(part, shares.get(part.parent, (None, None))[0], 3.0 * float(sigmas.max()) + 1.0)
+        if field is None or (part.parent and part.parent not in shares):
+            continue
+        box, outer, inner = field
+        within = None
+        if part.parent:
+            around, parent_share = shares[part.parent]
+            within = parent_share[
+                tuple(slice(b.start - a.start, b.stop - a.start) for a, b in zip(around, box, strict=True))
+            ]
+        pixels, names = image[box], regions[box]
+        for depths, region in ((outer, count + number if inner is not None else number), (inner, number)):
+            if depths is not None:
+                share = slice_coverage(depths, sigmas[box[2]])
+                if within is not None:
+                    share.mul_(within)
+                pixels.lerp_(pixels.new_tensor(float(values[region])), share)
+                names.masked_fill_(share > _SEEN_SHARE, region)
+        if number in held:
+            shares[number] = box, share
+            _paint_tissue(params, number, pixels, names, (box, share), values)
+    return image, regions
+
+
+Box = tuple[slice, slice, slice]
+
+
+def _paint_tissue(
+    params: VolumeAnatomyParams,
+    parent: int,
+    pixels: torch.Tensor,
+    names: torch.Tensor,
+    inside: tuple[Box, torch.Tensor] | None,
+    values: Sequence[float],
+) -> None:
+    tissue = params.tissue
+    if tissue is None or tissue.parent != parent:
+        return
+    first = 2 * len(params.parts) + 1
+    filling, cells = paint_clusters(tissue.clusters, (0.0, *values[first:]), params.blur, pixels.device)
+    cells.add_(first - 1)
+    if inside is None:
+        pixels.copy_(filling)
+        names.copy_(cells)
+    else:
+        box, share = inside
+        pixels.lerp_(filling[box], share)
+        torch.where(share > _SEEN_SHARE, cells[box], names, out=names)
+
+
+class _Grid:
+    """Where the nodes of a coarse grid lie in the anatomy, on the faces between slices."""
+
+    def __init__(self, params: VolumeAnatomyParams, device: torch.device | str) -> None:
+        width, height, depth = params.spatial_size
+        self.size = params.spatial_size
+        self.side = min(width, height)
+        self.step = params.step
+        self.stride = 2 ** max(0, int(np.log2(max(1.0, self.side / _NODES))))
+        x, y = (
+            (torch.arange(-(-(size - 1) // self.stride) + 1, device=device) * self.stride + 0.5) / self.side
+            for size in (width, height)
+        )
+        faces = torch.arange(depth + 1, device=device, dtype=torch.float32)
+        motion = params.motion
+        angle = None if motion is None else faces * (2.0 * np.pi / motion.period) + motion.phase
+        z = (
+            faces * params.step
+            if motion is None or angle is None
+            else motion.place + motion.sway * torch.sin(angle / 2.0)
+        )
+        still = torch.stack(torch.meshgrid(x, y, z, indexing="ij"))
+        points = still.clone()
+        if motion is not None and angle is not None:
+            away = [still[axis] - motion.center[axis] for axis in (0, 1)]
+            near = torch.exp((away[0].square() + away[1].square()) * (-0.5 / motion.spread**2))
+            for axis in (0, 1):
+                points[axis] += away[axis] * near * (motion.strength * torch.sin(angle))
+        if params.warp.std > 0.0:
+            sigma = (params.warp.sigma[0] / self.stride, params.warp.sigma[1] / self.stride, params.warp.sigma[2])
+            warp = draw_warp(
+                WarpParams(params.warp.std / self.side, sigma, params.warp.seed), still.shape[1:], 3, device
+            )
+            points += warp
+        self.points = points
+        self.bulge = [float(shift) for shift in (points - still).abs().amax(dim=(1, 2, 3))]
+        self.z = (float(z.min()), float(z.max())) if motion is not None else None
+
+    def depths(
+        self, part: SolidPartParams, around: Box | None, reach: float
+    ) -> tuple[Box, torch.Tensor, torch.Tensor | None] | None:
+        """The box of a part, its depths in pixels on the faces of the box, and those of what its wall leaves."""
+        box = self._box(part, around, reach)
+        if box is None:
+            return None
+        nodes = tuple(slice(b.start // self.stride, -(-(b.stop - 1) // self.stride) + 1) for b in box[:2])
+        points = self.points[:, nodes[0], nodes[1], box[2].start : box[2].stop + 1]
+        finer = 1
+        while finer < self.stride and self.stride / finer > part.radius * self.side / _NODES_PER_RADIUS:
+            finer *= 2
+        if finer > 1:
+            points = torch.stack([_enlarge(component, finer) for component in points])
+        stride = self.stride // finer
+        depths = [
+            self._mottle(solid, points.shape[1:], stride, points.device)
+            if isinstance(solid, MottleParams)
+            else depth_of(solid, points, (reach + 2 * stride) / self.side)
+            for solid in part.solids
+        ]
+        depth = join_depths(depths, 0.5 * part.radius)
+        if part.waves is not None:
+            size, scale, seed = part.waves
+            depth = depth.add_(self._noise(scale, seed, depth.shape, stride, depth.device), alpha=size)
+        inner = None
+        if part.wall > 0.0:
+            missing, seed = part.gaps
+            wall = torch.full_like(depth, part.wall)
+            if missing > 0.0:
+                noise = self._noise(max(4.0 * part.wall, part.radius), seed, depth.shape, stride, depth.device)
+                wall.mul_((1.0 + 2.0 * (noise + 1.5 - 3.0 * missing)).clamp_(0.0, 1.0))
+            inner = depth - wall
+        start = [b.start - n.start * self.stride for b, n in zip(box[:2], nodes, strict=True)]
+        cut = tuple(slice(s, s + b.stop - b.start) for s, b in zip(start, box[:2], strict=True))
+        full = [None if d is None else _enlarge(d, stride)[cut].mul_(self.side) for d in (depth, inner)]
+        return box, full[0], full[1]
+
+    def _box(self, part: SolidPartParams, around: Box | None, reach: float) -> Box | None:
+        limits = around or tuple(slice(0, size) for size in self.size)
+        solids = [solid for solid in part.solids if not isinstance(solid, MottleParams)]
+        if not solids:
+            return limits
+        bounds = np.stack([solid_bounds(solid) for solid in solids])
+        swell = (2.0 * part.waves[0] if part.waves else 0.0) + 0.15 * part.radius
+        low, high = bounds[:, 0].min(axis=0) - swell - self.bulge, bounds[:, 1].max(axis=0) + swell + self.bulge
+        box = []
+        for axis in (0, 1):
+            first = int(np.floor(np.clip(low[axis] * self.side - reach, -1, 1e6)))
+            last = int(np.ceil(np.clip(high[axis] * self.side + reach, -1, 1e6)))
+            box.append(slice(max(first, limits[axis].start), min(last, limits[axis].stop)))
+        if self.z is None:
+            first, last = (np.clip(bound[2] / self.step, -1, 1e6) for bound in (low, high))
+            box.append(slice(max(int(first), limits[2].start), min(int(last) + 1, limits[2].stop)))
+        else:
+            seen = low[2] <= self.z[1] and high[2] >= self.z[0]
+            box.append(limits[2] if seen else slice(0, 0))
+        return None if any(b.stop <= b.start for b in box) else (box[0], box[1], box[2])
+
+    def _mottle(self, mottle: MottleParams, size: Sequence[int], stride: int, device: torch.device) -> torch.Tensor:
+        noise = self._noise(mottle.scale, mottle.seed, size, stride, device)
+        # the slope of such a noise is 1 / (√2 scale) in each direction
+        return noise.sub_(mottle.threshold).mul_(1.414 * mottle.scale)
+
+    def _noise(self, scale: float, seed: int, size: Sequence[int], stride: int, device: torch.device) -> torch.Tensor:
+        across = scale * self.side / stride
+        sigma = (across, across, scale / self.step if self.z is None else 4.0 * size[2])
+        return correlated_noise(size, sigma, generator=seeded_generator(seed), device=device)
+
+
+def _enlarge(field: torch.Tensor, factor: int) -> torch.Tensor:
+    """Linear interpolation between the nodes ``[w, h, faces]`` of a grid; faces lie next to each other in memory."""
+    if factor == 1:
+        return field
+    size = [(nodes - 1) * factor + 1 for nodes in field.shape[:2]]
+    stacked = field.permute(2, 0, 1)[None]
+    return F.interpolate(stacked, size, mode="bilinear", align_corners=True)[0].permute(1, 2, 0)
