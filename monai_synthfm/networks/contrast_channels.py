@@ -69,8 +69,9 @@ def equalized(image: torch.Tensor, clip: float = 8.0) -> torch.Tensor:
     """
     position = image * (_BINS - 1)
     lower = position.floor().clamp(0, _BINS - 2).long()
-    share = torch.stack([torch.bincount(bins, minlength=_BINS) for bins in position.round().long().flatten(1)])
-    share = share.to(image.dtype) / position[0].numel()
+    first = _BINS * torch.arange(len(image), device=image.device)[:, None]
+    counts = torch.bincount((position.round().long().flatten(1) + first).flatten(), minlength=_BINS * len(image))
+    share = counts.view(len(image), _BINS).to(image.dtype) / position[0].numel()
     limit = clip / _BINS
     for _ in range(_CLIPPING_ROUNDS):
         spare = (share - limit).clamp_min(0.0).sum(dim=1, keepdim=True)
