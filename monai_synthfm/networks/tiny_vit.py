@@ -188,7 +188,7 @@ class _Mlp(nn.Module):
         self.fc2 = nn.Linear(dim * _EXPANSION, dim)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        if _is_traced():
+        if _in_one_piece(x):
             return self._mix(x)
         tokens = x.flatten(0, -2).split(_STRIP // self.fc1.out_features)
         return torch.cat([self._mix(part) for part in tokens]).view(x.shape)
@@ -234,7 +234,7 @@ def _by_rows(block: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor, str
         stride: of the block.
         widest: channels that the largest intermediate result has per position of ``x``.
     """
-    if _is_traced():
+    if _in_one_piece(x):
         return block(x)
     rows = max(_STRIP // (x.shape[0] * widest * x.shape[3] * stride), 1)
     parts = []
@@ -246,6 +246,7 @@ def _by_rows(block: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor, str
     return torch.cat(parts, dim=2)
 
 
-def _is_traced() -> bool:
-    """Tell whether all intermediate results are kept for gradients, or operations recorded for another runtime."""
-    return torch.is_grad_enabled() or torch.compiler.is_compiling()
+def _in_one_piece(x: torch.Tensor) -> bool:
+    """Tell whether strips gain nothing: on accelerators, which want large pieces, where all intermediate results are kept
+    for gradients, and where operations are recorded for another runtime."""
+    return x.device.type != "cpu" or torch.is_grad_enabled() or torch.compiler.is_compiling()

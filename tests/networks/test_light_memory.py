@@ -10,7 +10,7 @@ import math
 import pytest
 import torch
 
-from monai_synthfm.networks.light_memory import LightMemoryAttention, LightMemoryEncoder, grid_places, rotate
+from monai_synthfm.networks.light_memory import LightMemoryAttention, LightMemoryEncoder, grid_places, rotate, rotation
 
 
 def test_the_centres_of_coarser_cells_lie_between_those_of_the_finer_ones() -> None:
@@ -22,7 +22,7 @@ def test_the_centres_of_coarser_cells_lie_between_those_of_the_finer_ones() -> N
 
 def test_rotation_is_the_product_with_a_complex_number_of_length_one() -> None:
     tokens, places = torch.randn(2, 1, 5, 8, dtype=torch.float64), torch.rand(4, 2, dtype=torch.float64) * 9
-    turned = rotate(tokens, places)
+    turned = rotate(tokens, rotation(places, 8))
     for token in range(4):
         for channel in range(4):
             angle = float(places[token, channel // 2]) * 10000.0 ** (-(channel % 2) / 2)
@@ -36,7 +36,7 @@ def test_rotation_is_the_product_with_a_complex_number_of_length_one() -> None:
 def test_products_of_rotated_tokens_depend_on_the_difference_of_their_places_alone() -> None:
     tokens = torch.randn(1, 1, 2, 16, dtype=torch.float64)
     places, moved = torch.tensor([[1.0, 4.0], [3.0, 2.0]]), torch.tensor([[6.0, 11.0], [8.0, 9.0]])
-    first, second = (rotate(tokens, where.double())[0, 0] for where in (places, moved))
+    first, second = (rotate(tokens, rotation(where.double(), 16))[0, 0] for where in (places, moved))
     torch.testing.assert_close(first[0] @ first[1], second[0] @ second[1], rtol=1e-5, atol=1e-6)
 
 
