@@ -12,6 +12,7 @@ from monai.data import MetaTensor
 
 from monai_synthfm.data.datasets.dicom import dicom_spacing, read_dicom_stack, series_files
 from monai_synthfm.data.datasets.faults import FaultError
+from monai_synthfm.data.datasets.itk_files import ITK
 from monai_synthfm.data.datasets.pictures import grey_picture, picture_tensor, read_itk_picture, read_png
 from monai_synthfm.data.datasets.volumes import (
     NIFTI,
@@ -35,9 +36,8 @@ __all__ = [
     "volume_spacing",
 ]
 
-_ITK = (".mha", ".mhd", ".nrrd", ".nhdr")
 _PILLOW = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
-FORMATS = (*NIFTI, *_ITK, *_PILLOW)
+FORMATS = (*NIFTI, *ITK, *_PILLOW)
 
 
 def file_format(path: str | Path) -> str:
@@ -54,7 +54,7 @@ def file_format(path: str | Path) -> str:
     name = Path(path).name.lower()
     if name.endswith(NIFTI):
         return "nifti"
-    if name.endswith(_ITK):
+    if name.endswith(ITK):
         return "itk"
     if name.endswith(_PILLOW):
         return "pillow"
