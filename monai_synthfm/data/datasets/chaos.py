@@ -52,7 +52,8 @@ class ChaosDataset(LabelledDataset):
       applied.
     - Greys of MR labels are accepted in the bands of the official tools (63, 126, 189, 252); 126 is the right kidney.
       CT labels are one-bit files.
-    - Test labels were never released; only ``Train_Sets`` is read.
+    - Test labels were never released; only patients with labels are read. The folder of the patients is found by what
+      they hold (``1/DICOM_anon`` and ``1/Ground`` for CT), whatever it or ``Train_Sets`` above it is called.
 
     Args:
         root: folder of the download.
@@ -78,16 +79,26 @@ class ChaosDataset(LabelledDataset):
         super().__init__(root, **options)
 
     def find_root(self, root: Path) -> Path:
-        """Find the folder ``Train_Sets``."""
+        """Find the folder of the patients, such as ``Train_Sets/CT``."""
+        modality = self.modality.upper()
 
         def is_root(folder: Path) -> bool:
-            return folder.name == "Train_Sets" and ((folder / "CT").is_dir() or (folder / "MR").is_dir())
+            return self._has_patients(folder) or self._has_patients(folder / modality)
 
-        return find_root(root, is_root, "the folder Train_Sets of CHAOS with CT or MR")
+        _, images, labels = SEQUENCES[self.sequences[0]]
+        found = find_root(
+            root, is_root, f"{modality} patients of CHAOS ({modality}/1/{images} and {modality}/1/{labels})"
+        )
+        return found if self._has_patients(found) else found / modality
+
+    def _has_patients(self, folder: Path) -> bool:
+        parts = [SEQUENCES[name][1:] for name in self.sequences]
+        patients = subfolders(folder, r"\d+") if folder.is_dir() else []
+        return any(all((patient / part).is_dir() for part in pair) for patient in patients for pair in parts)
 
     def scan(self) -> Iterator[Case | Fault]:
         """List the volumes, one for each patient and sequence."""
-        for folder in subfolders(self.root / self.modality.upper(), r"\d+"):
+        for folder in subfolders(self.root, r"\d+"):
             patient = f"{self.modality.upper()}_{int(folder.name)}"
             for sequence in self.sequences:
                 case_id = patient if sequence == "ct" else f"{patient}_{sequence}"
