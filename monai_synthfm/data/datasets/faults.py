@@ -5,14 +5,18 @@
 
 from __future__ import annotations
 
+import gzip
 import math
 import os
 import re
+import zlib
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-__all__ = ["Fault", "FaultError", "Finding", "unreadable"]
+__all__ = ["Fault", "FaultError", "Finding", "check_compressed", "unreadable"]
+
+_CHUNK = 1 << 22
 
 
 @dataclass(frozen=True)
@@ -100,6 +104,21 @@ def unreadable(file: str | Path, what: str, error: Exception) -> FaultError:
     reason = lines[-1] if lines else type(error).__name__
     reason = re.sub(r"\(0x[0-9a-f]+\)", "", reason.replace(str(path), path.name)).rstrip(".")
     return FaultError("unreadable", file, f"{what} ({reason})")
+
+
+def check_compressed(file: str | Path) -> None:
+    """
+    Read a gzip file to its end, where the checksum of its content stands; readers of images stop before.
+
+    Raises:
+        FaultError: when the file is cut short, or its content is not what was compressed.
+    """
+    try:
+        with gzip.open(file) as stream:
+            while stream.read(_CHUNK):
+                pass
+    except (OSError, EOFError, zlib.error) as error:
+        raise unreadable(file, "damaged since it was compressed", error) from error
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ Volumes come as [1, X, Y, Z] with axes that run as closely as possible to the pa
 
 from __future__ import annotations
 
+import re
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
@@ -87,7 +88,7 @@ def read_nifti(path: str | Path) -> MetaTensor:
     except FileNotFoundError as error:
         raise FaultError("missing_image", path, "no such file") from error
     except ValueError as error:
-        raise FaultError("unreadable", path, str(error)) from error
+        raise FaultError("unreadable", path, str(error).removeprefix(f"image {path}: ").rstrip(".")) from error
     return canonical_volume(stored[0].numpy(), stored.affine.numpy(), path)
 
 
@@ -184,5 +185,5 @@ def spacing_in_ras(spacing: Sequence[float], direction: Sequence[float]) -> list
 
 
 def last_line(error: Exception) -> str:
-    """Return what is worth reading of an error of ITK."""
-    return str(error).strip().splitlines()[-1].strip()
+    """Return what is worth reading of an error of ITK, without addresses in memory."""
+    return re.sub(r"\(0x[0-9a-f]+\)", "", str(error).strip().splitlines()[-1].strip())
