@@ -193,7 +193,7 @@ class FolderDataset(LabelledDataset):
         for layout, found in zip(layouts, (images, labels), strict=True):
             if not found:
                 there = contents(next((folder for folder, _ in layout.folders()), layout.start))
-                message = f"no name fits {layout.pattern!r} with a known ending ({', '.join(FORMATS)}), found {there}"
+                message = f"no name with a known ending ({', '.join(FORMATS)}) fits {layout.pattern!r}, found {there}"
                 raise FaultError("empty", layout.start, message)
         if images.keys().isdisjoint(labels):
             names = (", ".join([repr(key) for key in found][:3]) for found in (images, labels))

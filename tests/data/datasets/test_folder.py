@@ -263,7 +263,9 @@ def test_a_folder_of_unknown_files_says_what_it_holds_and_others_are_told_in_not
     assert (notice.code, notice.notice) == ("unused", True)
     assert notice.message.endswith("with a known ending: IM0001, c2.npy, notes.txt")
     (tmp_path / "images" / "c1.png").unlink()
-    with pytest.raises(ValueError, match=r"empty: .*images: no name fits 'images/\*'.*found IM0001, c1\.json"):
+    with pytest.raises(
+        ValueError, match=r"empty: .*images: no name with a known .* fits 'images/\*', found IM0001, c1\.json"
+    ):
         FolderDataset(tmp_path, {"lung": 255}, dimensions=2)
 
 
