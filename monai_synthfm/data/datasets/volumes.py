@@ -73,7 +73,7 @@ def whole_labels(voxels: np.ndarray, file: str | Path) -> np.ndarray:
     rounded = np.rint(voxels)
     if not np.isfinite(voxels).all() or np.abs(rounded - voxels).max(initial=0) > 1e-3:
         odd = np.unique(voxels[~np.isclose(voxels, rounded, rtol=0, atol=1e-3) | ~np.isfinite(voxels)])[:5].tolist()
-        raise FaultError("unexpected_label", file, f"expected whole numbers as label values, found {odd}")
+        raise FaultError("unexpected_label", file, f"label values are not whole numbers, such as {odd}")
     if rounded.size and (rounded.min() < 0 or rounded.max() > 32767):
         raise FaultError(
             "unexpected_label", file, f"label values lie in {rounded.min():g}..{rounded.max():g}, expected 0..32767"
