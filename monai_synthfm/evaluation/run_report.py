@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import json
+import logging
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,6 +20,8 @@ from monai_synthfm.evaluation.runner import EvaluationRunner
 from monai_synthfm.evaluation.tables import published
 
 __all__ = ["RunReport"]
+
+logger = logging.getLogger(__name__)
 
 
 class RunReport:
@@ -48,15 +52,41 @@ class RunReport:
 
         Returns:
             The path of the page.
+
+        Raises:
+            ValueError: when there are no rows; with the reasons why cases were left out.
         """
         provenance = Provenance(
             weights=[{"model": model.name, **runner.pinned(f"model {model.name}")} for model in runner.models],
             configs={"protocol": json.dumps(runner.pinned("protocol"), indent=1)},
-            settings={f"cases of {dataset.name}": len(dataset.data) for dataset in runner.datasets},
+            settings={
+                **{f"cases of {dataset.name}": len(dataset.data) for dataset in runner.datasets},
+                **_never_evaluated(runner, rows),
+            },
             skips=runner.skipped(),
         )
+        if rows.empty:
+            reasons = Counter(record["code"] for record in provenance.skips)
+            told = ", ".join(f"{count} x {code}" for code, count in reasons.most_common()) or "no case at all"
+            raise ValueError(
+                f"{runner.output_dir}: no target was evaluated, so there is nothing to report ({told}); "
+                "skipped.json there says why for each case."
+            )
         replay = RowReplay(runner.datasets, runner.models, runner.protocol) if self.gallery else None
         page = write_report(runner.output_dir / "report", rows, self.title, provenance, self.paper_tables, replay)
         for model in runner.models:
             model.release()
         return page
+
+
+def _never_evaluated(runner: EvaluationRunner, rows: pd.DataFrame) -> dict[str, str]:
+    """Name the structures that were asked for and have no row, which no table of scores would show."""
+    missing = {}
+    for dataset in runner.datasets:
+        asked = dict.fromkeys(name for case in dataset.data for name in case["structures"])
+        seen = set(rows.structure[rows.dataset == dataset.name])
+        names = ", ".join(name for name in asked if name not in seen)
+        if names:
+            missing[f"structures of {dataset.name} without any row"] = names
+            logger.warning("%s: no row of %s, in any of %d cases", dataset.name, names, len(dataset.data))
+    return missing

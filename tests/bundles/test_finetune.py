@@ -8,9 +8,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from monai.bundle import ConfigParser, ConfigWorkflow
+from PIL import Image
 
 from tests.bundles.test_evaluate import REPLICAS
 from tests.bundles.test_train import SMALL, TINY_SAM, weights
@@ -38,7 +40,7 @@ def workflow(bundle_dir: Path, name: str, root: Path, output_dir: Path, **overri
 
 @pytest.mark.parametrize("name", REPLICAS)
 def test_every_replica_trains_a_decoder(bundle_dir: Path, tmp_path: Path, name: str) -> None:
-    options = {"max_epochs": 1, "source#on_fault": "skip", "plane": "auto" if name == "development" else "axial"}
+    options = {"max_epochs": 1, "on_fault": "skip", "plane": "auto" if name == "development" else "axial"}
     config = workflow(bundle_dir, name, REPLICAS[name](tmp_path), tmp_path / "run", **options)
     before = {key: value.clone() for key, value in config.network_def.state_dict().items()}
     train, held = config.parser.get_parsed_content("parts")
@@ -93,3 +95,25 @@ def test_a_decoder_is_drawn_anew_only_when_none_is_given(
     parser["checkpoint"] = checkpoint
     parser.parse()
     assert parser.get_parsed_content("reset_decoder") is from_scratch
+
+
+def test_pairs_of_ones_own_train_with_the_options_of_their_config(bundle_dir: Path, tmp_path: Path) -> None:
+    for number in range(3):
+        for part in ("imaging", "segmentation"):
+            path = tmp_path / f"case_{number}" / f"{part}.png"
+            path.parent.mkdir(exist_ok=True)
+            Image.fromarray(np.full((9, 12), number, np.uint8)).save(path)
+    parser = ConfigParser()
+    names = ("train.yaml", "finetune.yaml", "datasets/folder.yaml")
+    parser.read_config([str(bundle_dir / "configs" / name) for name in names])
+    options = {"images": "*/imaging", "labels": "*/segmentation", "dimensions": 2, "structures": {"all": 2}}
+    for key, value in {**options, "dataset_dir": str(tmp_path), "other_values": True, "modality": "us"}.items():
+        parser[key] = value
+    source = parser.get_parsed_content("source")
+    assert [case["case_id"] for case in source.data] == ["case_0", "case_1", "case_2"]
+    assert [sample["present"]["all"] for sample in source] == [False, False, True]
+    assert source[0]["modality"] == "us"
+    (tmp_path / "case_1" / "segmentation.png").unlink()
+    parser["on_fault"] = "skip"
+    parser.parse()
+    assert len(parser.get_parsed_content("source")) == 2

@@ -63,7 +63,11 @@ def test_the_report_is_told_models_settings_data_and_what_was_left_out(
     assert {name: json.loads(text) for name, text in told.configs.items()} == {
         "protocol": json.loads(json.dumps(PROTOCOL.describe()))
     }
-    assert told.settings == {"cases of pictures": 3, "cases of more": 1}
+    assert told.settings == {
+        "cases of pictures": 3,
+        "cases of more": 1,
+        "structures of pictures without any row": "small",
+    }
     # even cases have no small disc
     assert sorted((skip["dataset"], skip["case_id"], skip["code"]) for skip in told.skips) == [
         ("more", "case0", "excluded"),
@@ -71,6 +75,32 @@ def test_the_report_is_told_models_settings_data_and_what_was_left_out(
         ("pictures", "case1", "unreadable"),
         ("pictures", "case2", "absent"),
     ]
+
+
+def test_structures_without_a_row_are_named(
+    tmp_path: Path, written: Mapping[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    dataset = Pictures(2)
+    for case in dataset.data:
+        case["structures"] = {**case["structures"], "nowhere": 9}
+    runner(tmp_path, datasets=[dataset], report=RunReport("Discs", gallery=False)).run()
+    assert written["provenance"].settings["structures of pictures without any row"] == "nowhere"
+    assert "pictures: no row of nowhere, in any of 2 cases" in caplog.text
+
+
+def test_a_run_without_a_row_says_why_cases_were_left_out(tmp_path: Path) -> None:
+    job = runner(
+        tmp_path,
+        datasets=[Pictures(2, broken=("case0", "case1"))],
+        on_fault="skip",
+        report=RunReport("Discs", gallery=False),
+    )
+    with pytest.raises(
+        ValueError, match=r"no target was evaluated, .* \(2 x unreadable\); skipped\.json there says why"
+    ):
+        job.run()
+    assert len(json.loads((tmp_path / "skipped.json").read_text())) == 2
+    assert not (tmp_path / "report").exists()
 
 
 @pytest.mark.parametrize("gallery", [False, True])

@@ -71,14 +71,17 @@ class AlfiDataset(LabelledDataset):
     def scan(self) -> Iterator[Case | Fault]:
         """List the frames that have masks, sequence by sequence."""
         for sequence in subfolders(self.root, _SEQUENCE):
-            images = _frames(sequence / "Images", "I_")
-            masks = _frames(sequence / "Masks", "M_")
+            twice: dict[str, FaultError] = {}
+            images = _frames(sequence / "Images", "I_", twice)
+            masks = _frames(sequence / "Masks", "M_", twice)
             if not images or not masks:
                 code = "missing_label" if images else "missing_image"
                 yield self.fault(code, sequence, "expected frames in Images and Masks", sequence.name, "test")
                 continue
             for frame in [*images, *(frame for frame in masks if frame not in images)]:
-                if frame not in images:
+                if frame in twice:
+                    yield self.fault_of(twice[frame], frame, "test")
+                elif frame not in images:
                     yield self.fault("missing_image", masks[frame], "a mask without an image", frame, "test")
                 elif frame not in masks:
                     # How many frames have no mask is not known; the count of all masks tells whether any is missing.
@@ -138,5 +141,8 @@ def _cut_off(objects: np.ndarray, min_area: int) -> np.ndarray:
     return np.isin(objects, np.setdiff1d(np.intersect1d(border, small), [0]))
 
 
-def _frames(folder: Path, prefix: str) -> dict[str, Path]:
-    return {stem.removeprefix(prefix): path for stem, path in files_by_stem(folder, (".png",)).items()}
+def _frames(folder: Path, prefix: str, twice: dict[str, FaultError]) -> dict[str, Path]:
+    same: dict[str, FaultError] = {}
+    found = {stem.removeprefix(prefix): path for stem, path in files_by_stem(folder, (".png",), twice=same).items()}
+    twice |= {stem.removeprefix(prefix): fault for stem, fault in same.items()}
+    return found

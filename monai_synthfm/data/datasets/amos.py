@@ -14,7 +14,7 @@ from monai.data import MetaTensor
 
 from monai_synthfm.data.datasets.anatomy import sides_of_the_body
 from monai_synthfm.data.datasets.base import Case, LabelledDataset
-from monai_synthfm.data.datasets.faults import Fault, Finding
+from monai_synthfm.data.datasets.faults import Fault, FaultError, Finding
 from monai_synthfm.data.datasets.files import entries, files_by_stem, find_root, read_rows
 from monai_synthfm.data.datasets.volumes import NIFTI, nifti_spacing, read_nifti, read_nifti_labels
 
@@ -103,16 +103,23 @@ class AmosDataset(LabelledDataset):
         """List the volumes of the modality."""
         sexes = self._sexes()
         for split, (images_folder, labels_folders) in _SPLITS.items():
-            images = files_by_stem(self.root / images_folder, NIFTI, drop="_0000")
+            twice: dict[str, FaultError] = {}
+            images = files_by_stem(self.root / images_folder, NIFTI, drop="_0000", twice=twice)
             labels: dict[str, Path] = {}
             for folder in reversed(labels_folders):
-                found = files_by_stem(self.root / folder, NIFTI)
+                found = files_by_stem(self.root / folder, NIFTI, twice=twice)
                 labels |= found if folder == labels_folders[0] else {k: v for k, v in found.items() if k in images}
             for stem in [*images, *(stem for stem in labels if stem not in images)]:
-                yield from self._scan_one(stem, split, images.get(stem), labels.get(stem), sexes)
+                yield from self._scan_one(stem, split, images.get(stem), labels.get(stem), sexes, twice.get(stem))
 
     def _scan_one(
-        self, stem: str, split: str, image: Path | None, label: Path | None, sexes: dict[int, str]
+        self,
+        stem: str,
+        split: str,
+        image: Path | None,
+        label: Path | None,
+        sexes: dict[int, str],
+        twice: FaultError | None,
     ) -> Iterator[Case | Fault]:
         file = image or label or self.root
         match = re.fullmatch(r"amos_(\d+)", stem)
@@ -125,7 +132,9 @@ class AmosDataset(LabelledDataset):
                 message = f"numbers 1-{_LAST_CT} are CT and {_LAST_CT + 2}-{_LAST_MR} MR; {number} is neither"
                 yield self.fault("unknown_modality", file, message, stem, split)
         elif (number > _LAST_CT) == (self.modality == "mr"):
-            if image is None:
+            if twice is not None:
+                yield self.fault_of(twice, stem, split)
+            elif image is None:
                 yield self.fault("missing_image", file, "a label without an image", stem, split)
             elif label is None:
                 yield self.fault("missing_label", file, "an image without a label", stem, split)

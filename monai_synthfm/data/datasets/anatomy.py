@@ -5,7 +5,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 
@@ -14,7 +15,7 @@ from monai_synthfm.data.datasets.faults import Finding
 
 __all__ = ["sides_of_the_body", "structure_position"]
 
-_RIGHT_OF = (("kidney_right", "kidney_left"), ("liver", "spleen"))
+_SIDE = re.compile(r"(?<![a-z])(left|right)(?![a-z])")
 
 
 def structure_position(sample: Case, name: str) -> np.ndarray:
@@ -26,12 +27,22 @@ def structure_position(sample: Case, name: str) -> np.ndarray:
 
 def sides_of_the_body(sample: Case) -> Iterator[Finding]:
     """
-    Measure whether the right kidney lies to the right of the left one, and the liver of the spleen.
+    Measure whether structures called right lie to the right of the same called left, and the liver of the spleen.
 
     In RAS+ coordinates x grows to the patient's right. A few patients have their organs the other way round (situs
     inversus); such a finding is then true and the case may stay.
     """
-    for right, left in _RIGHT_OF:
+    for right, left in _right_of(sample["structures"]):
         if sample["present"].get(right) and sample["present"].get(left):
             gap = structure_position(sample, right)[0] - structure_position(sample, left)[0]
             yield Finding(f"distance by which {right} lies to the right of {left}, mm", float(gap), low=0.0)
+
+
+def _right_of(names: Iterable[str]) -> Iterator[tuple[str, str]]:
+    plain = {name.lower(): name for name in names}
+    for lower, name in plain.items():
+        other = _SIDE.sub("left", lower)
+        if other != lower and other in plain:
+            yield name, plain[other]
+    if "liver" in plain and "spleen" in plain:
+        yield plain["liver"], plain["spleen"]

@@ -195,12 +195,16 @@ class LabelledDataset(Dataset, ABC):
         """Make a fault of this dataset, see :class:`Fault`."""
         return Fault(self.name, case_id, split, code, str(file), message, **more)
 
+    def fault_of(self, error: FaultError, case_id: str, split: str | None) -> Fault:
+        """Make a fault from the error of a file."""
+        return self.fault(error.code, error.file, error.message, case_id, split)
+
     def try_case(self, make: Callable[[], Case], case_id: str, split: str) -> Case | Fault:
         """Make a case, or a fault from the error of doing so."""
         try:
             return make()
         except FaultError as error:
-            return self.fault(error.code, error.file, error.message, case_id, split)
+            return self.fault_of(error, case_id, split)
 
     def _transform(self, index: int) -> Any:
         # Not through MONAI's apply_transform, which would hide what is wrong with a file behind a RuntimeError.

@@ -17,9 +17,9 @@ from monai.data import MetaTensor
 
 from monai_synthfm.data.datasets.base import Case, LabelledDataset, structure_mask
 from monai_synthfm.data.datasets.faults import Fault, FaultError, Finding
-from monai_synthfm.data.datasets.files import entries, find_root, subfolders
+from monai_synthfm.data.datasets.files import entries, file_of_stem, find_root, subfolders
 from monai_synthfm.data.datasets.pictures import grey_picture, read_itk_picture
-from monai_synthfm.data.datasets.volumes import nifti_spacing, read_nifti_array, whole_labels
+from monai_synthfm.data.datasets.volumes import NIFTI, nifti_spacing, read_nifti_array, whole_labels
 
 __all__ = ["CamusDataset"]
 
@@ -29,7 +29,6 @@ _VIEWS = ("2CH", "4CH")
 _INSTANTS = ("ED", "ES")
 _FALLBACK = (("training", 400), ("validation", 450), ("test", 500))
 _LISTS = {"training": "training", "validation": "validation", "test": "testing"}
-_SUFFIXES = (".nii.gz", ".nii", ".mhd")
 
 
 class CamusDataset(LabelledDataset):
@@ -73,6 +72,7 @@ class CamusDataset(LabelledDataset):
         per_patient = len(_VIEWS) * (len(_INSTANTS) if frames == "single" else 1)
         folder = self.find_root(Path(root))
         self.is_metaimage = (folder / "training").is_dir()
+        self._endings = (".mhd",) if self.is_metaimage else NIFTI
         if self.is_metaimage and frames == "half_sequence":
             raise FaultError("missing_label", folder, "sequences of the MetaImage release have no labels")
         patients = {"training": 450} if self.is_metaimage else {"training": 400, "validation": 50, "test": 50}
@@ -86,7 +86,8 @@ class CamusDataset(LabelledDataset):
             inside = any(_has_patients(folder / name) for name in _INNER)
             return folder.name != "testing" and (inside or _has_patients(folder))
 
-        found = find_root(root, is_root, "folders patient0001, patient0002, ... of CAMUS")
+        # the folder's own name tells what it is, and not that of a link to it
+        found = find_root(root.resolve(), is_root, "folders patient0001, patient0002, ... of CAMUS")
         return found.parent if found.name in _INNER else found
 
     def scan(self) -> Iterator[Case | Fault]:
@@ -152,7 +153,8 @@ class CamusDataset(LabelledDataset):
 
     def _case_of(self, folder: Path, view: str, part: str, split: str) -> Case:
         stem = f"{folder.name}_{view}_{part}"
-        image, label = _file_of(folder, stem, "missing_image"), _file_of(folder, f"{stem}_gt", "missing_label")
+        image = file_of_stem(folder, stem, self._endings, "missing_image")
+        label = file_of_stem(folder, f"{stem}_gt", self._endings, "missing_label")
         info = _read_info(folder / f"Info_{view}.cfg")
         reverse = part == "half_sequence" and int(info["ED"]) > int(info["ES"])
         spacing = read_itk_picture(image)[1] if self.is_metaimage else nifti_spacing(image, as_stored=True)[1::-1]
@@ -207,13 +209,6 @@ def _has_patients(folder: Path) -> bool:
 
 def _lookup(lists: Mapping[str, Path]) -> Callable[[str], str | None]:
     return {name: split for split, path in lists.items() for name in path.read_text().split()}.get
-
-
-def _file_of(folder: Path, stem: str, code: str) -> Path:
-    found = [folder / f"{stem}{suffix}" for suffix in _SUFFIXES if (folder / f"{stem}{suffix}").is_file()]
-    if not found:
-        raise FaultError(code, folder / stem, f"no such file with an ending of {_SUFFIXES}")
-    return found[0]
 
 
 def _read_info(path: Path) -> dict[str, str]:

@@ -11,13 +11,13 @@ from typing import Any
 
 import numpy as np
 from monai.data import MetaTensor
-from scipy import ndimage
 
 from monai_synthfm.data.datasets.anatomy import sides_of_the_body
 from monai_synthfm.data.datasets.base import Case, LabelledDataset, structure_mask
 from monai_synthfm.data.datasets.dicom import dicom_number, dicom_spacing, read_dicom_stack
 from monai_synthfm.data.datasets.faults import Fault, FaultError, Finding
 from monai_synthfm.data.datasets.files import files_by_stem, find_root, subfolders
+from monai_synthfm.data.datasets.mirrored import mirrored_labels
 from monai_synthfm.data.datasets.pictures import read_png
 from monai_synthfm.data.datasets.volumes import canonical_volume
 
@@ -52,7 +52,8 @@ class ChaosDataset(LabelledDataset):
       applied.
     - Greys of MR labels are accepted in the bands of the official tools (63, 126, 189, 252); 126 is the right kidney.
       CT labels are one-bit files.
-    - Test labels were never released; only ``Train_Sets`` is read.
+    - Test labels were never released; only patients with labels are read. The folder of the patients is found by what
+      they hold (``1/DICOM_anon`` and ``1/Ground`` for CT), whatever it or ``Train_Sets`` above it is called.
 
     Args:
         root: folder of the download.
@@ -78,16 +79,26 @@ class ChaosDataset(LabelledDataset):
         super().__init__(root, **options)
 
     def find_root(self, root: Path) -> Path:
-        """Find the folder ``Train_Sets``."""
+        """Find the folder of the patients, such as ``Train_Sets/CT``."""
+        modality = self.modality.upper()
 
         def is_root(folder: Path) -> bool:
-            return folder.name == "Train_Sets" and ((folder / "CT").is_dir() or (folder / "MR").is_dir())
+            return self._has_patients(folder) or self._has_patients(folder / modality)
 
-        return find_root(root, is_root, "the folder Train_Sets of CHAOS with CT or MR")
+        _, images, labels = SEQUENCES[self.sequences[0]]
+        found = find_root(
+            root, is_root, f"{modality} patients of CHAOS ({modality}/1/{images} and {modality}/1/{labels})"
+        )
+        return found if self._has_patients(found) else found / modality
+
+    def _has_patients(self, folder: Path) -> bool:
+        parts = [SEQUENCES[name][1:] for name in self.sequences]
+        patients = subfolders(folder, r"\d+") if folder.is_dir() else []
+        return any(all((patient / part).is_dir() for part in pair) for patient in patients for pair in parts)
 
     def scan(self) -> Iterator[Case | Fault]:
         """List the volumes, one for each patient and sequence."""
-        for folder in subfolders(self.root / self.modality.upper(), r"\d+"):
+        for folder in subfolders(self.root, r"\d+"):
             patient = f"{self.modality.upper()}_{int(folder.name)}"
             for sequence in self.sequences:
                 case_id = patient if sequence == "ct" else f"{patient}_{sequence}"
@@ -127,7 +138,7 @@ class ChaosDataset(LabelledDataset):
         return label
 
     def inspect(self, sample: Case) -> Iterator[Finding]:
-        """Check left and right, the HU of the liver, the edges of organs, and the echo times of the two phases."""
+        """Check left and right, the HU of the liver, the borders of organs, and the echo times of the two phases."""
         yield from sides_of_the_body(sample)
         image, label = sample["image"][0].numpy(), sample["label"][0].numpy()
         if not label.any():
@@ -136,9 +147,7 @@ class ChaosDataset(LabelledDataset):
             liver = image[structure_mask(sample, "liver")]
             yield Finding("mean HU of the liver", float(liver.mean()), low=60, high=200)
             yield Finding("standard deviation of HU in the liver", float(liver.std()), high=120)
-        for turned, axis in (("in reversed order", 2), ("upside down", 1)):
-            ratio = _edge_contrast(image, label) / max(_edge_contrast(image, np.flip(label, axis)), 1e-6)
-            yield Finding(f"image gradient along labels over that along labels {turned}", ratio, low=1.0)
+        yield from mirrored_labels(image, label, {"in the order of slices": 2, "front to back": 1})
         if sample["sequence"].startswith("t1"):
             phases = Path(sample["image"].meta["filename_or_obj"]).parent
             inner, outer = (_echo_time(phases / phase) for phase in ("InPhase", "OutPhase"))
@@ -161,14 +170,6 @@ def _pair(folder: Path, sequence: str) -> tuple[list[Path], list[Path]]:
         odd = sorted(set(labels) - set(images))[0]
         raise FaultError("pairing", labels[odd], f"no slice of this name in {images_folder}")
     return list(images.values()), list(labels.values())
-
-
-def _edge_contrast(image: np.ndarray, label: np.ndarray) -> float:
-    gradient = np.hypot(*np.gradient(image, axis=(0, 1)))
-    cross = np.zeros((3, 3, 1), dtype=bool)
-    cross[1], cross[:, 1] = True, True
-    edges = [(label == value) & ~ndimage.binary_erosion(label == value, cross) for value in np.unique(label[label > 0])]
-    return float(gradient[np.any(edges, axis=0)].mean())
 
 
 def _echo_time(folder: Path) -> float | None:

@@ -15,7 +15,7 @@ import numpy as np
 from tqdm import tqdm
 
 from monai_synthfm.data.datasets.base import LabelledDataset
-from monai_synthfm.data.datasets.faults import Fault, FaultError, Finding
+from monai_synthfm.data.datasets.faults import Fault, FaultError, Finding, check_compressed
 from monai_synthfm.data.datasets.registry import open_dataset
 from monai_synthfm.data.staging import staged_files
 
@@ -45,6 +45,9 @@ def examine(dataset: LabelledDataset, progress: bool = False) -> dict[str, Any]:
     for case in tqdm(dataset.data, desc=f"checking {dataset.name}", unit="case", disable=not progress):
         case_id, split = case["case_id"], case["split"]
         try:
+            for file in _files(case):
+                if file.lower().endswith(".gz"):
+                    check_compressed(file)
             sample = dataset.load(case)
             findings[case_id] = list(dataset.inspect(sample))
         except FaultError as error:
@@ -140,6 +143,14 @@ def describe_report(report: Mapping[str, Any]) -> str:
             lines.append(f"  ... and {len(report[kind]) - _SHOWN} more {kind}")
     lines.append(f"{report['status']}, {'sane' if report['sane'] else str(len(report['faults'])) + ' faults'}")
     return "\n".join(lines)
+
+
+def _files(case: Mapping[str, Any]) -> list[str]:
+    files: list[str] = []
+    for key in ("image", "label"):
+        value = case[key]
+        files += [value] if isinstance(value, str) else value.values() if isinstance(value, Mapping) else value
+    return files
 
 
 def _report(

@@ -5,12 +5,18 @@
 
 from __future__ import annotations
 
+import gzip
 import math
+import os
+import re
+import zlib
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-__all__ = ["Fault", "FaultError", "Finding"]
+__all__ = ["Fault", "FaultError", "Finding", "check_compressed", "unreadable"]
+
+_CHUNK = 1 << 22
 
 
 @dataclass(frozen=True)
@@ -67,6 +73,52 @@ class FaultError(ValueError):
 
     def __str__(self) -> str:
         return f"{self.code}: {self.file}: {self.message}"
+
+
+def unreadable(file: str | Path, what: str, error: Exception) -> FaultError:
+    """
+    Make the fault of a file that could not be read, in one sentence, out of what a library said.
+
+    Links to files that are not there, missing and empty files, and folders are told as such.
+
+    Args:
+        file: the file.
+        what: what it is not, or what could not be done.
+        error: the library's; its last line is kept, without the file's folder and addresses in memory.
+
+    Example:
+        >>> str(unreadable("/nowhere/ct.mha", "not a MetaImage", RuntimeError("bad header")))
+        'missing_file: /nowhere/ct.mha: no such file'
+    """
+    path = Path(file)
+    if path.is_symlink() and not path.exists():
+        return FaultError("missing_file", file, f"a link to {os.readlink(path)}, which is not there; fetch it first")
+    if not path.exists():
+        return FaultError("missing_file", file, "no such file")
+    if path.is_dir():
+        return FaultError("unreadable", file, "expected a file, found a folder")
+    if not path.stat().st_size:
+        return FaultError("unreadable", file, "an empty file (0 bytes)")
+    # ITK ends with what the system said last, which may be about another file
+    lines = [line.strip() for line in str(error).splitlines() if line.strip() and not line.startswith("Reason:")]
+    reason = lines[-1] if lines else type(error).__name__
+    reason = re.sub(r"\(0x[0-9a-f]+\)", "", reason.replace(str(path), path.name)).rstrip(".")
+    return FaultError("unreadable", file, f"{what} ({reason})")
+
+
+def check_compressed(file: str | Path) -> None:
+    """
+    Read a gzip file to its end, where the checksum of its content stands; readers of images stop before.
+
+    Raises:
+        FaultError: when the file is cut short, or its content is not what was compressed.
+    """
+    try:
+        with gzip.open(file) as stream:
+            while stream.read(_CHUNK):
+                pass
+    except (OSError, EOFError, zlib.error) as error:
+        raise unreadable(file, "damaged since it was compressed", error) from error
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
@@ -14,7 +15,7 @@ from monai.data import MetaTensor
 
 from monai_synthfm.data.datasets.base import Case, LabelledDataset, structure_mask
 from monai_synthfm.data.datasets.faults import Fault, FaultError, Finding
-from monai_synthfm.data.datasets.files import entries, files_by_stem, find_root, read_rows, subfolders
+from monai_synthfm.data.datasets.files import files_by_stem, find_root, read_rows, subfolders
 from monai_synthfm.data.datasets.pictures import grey_picture, picture_tensor, read_itk_picture, read_png
 from monai_synthfm.data.datasets.volumes import whole_labels
 
@@ -75,12 +76,16 @@ class FetalHeadDataset(_FetalHead):
 
     def scan(self) -> Iterator[Case | Fault]:
         """List the images."""
-        images, labels = (files_by_stem(self.root / name, (".mha",)) for name in ("image_mha", "label_mha"))
+        twice: dict[str, FaultError] = {}
+        folders = (self.root / name for name in ("image_mha", "label_mha"))
+        images, labels = (files_by_stem(folder, (".mha",), twice=twice) for folder in folders)
         if len(images) > _SIZES[self.name]:
             message = f"{len(images)} images, but {self.name} has {_SIZES[self.name]}: is this another release?"
             yield self.fault("count_mismatch", self.root / "image_mha", message, split="training")
         for stem in [*images, *(stem for stem in labels if stem not in images)]:
-            if stem not in images:
+            if stem in twice:
+                yield self.fault_of(twice[stem], stem, "training")
+            elif stem not in images:
                 yield self.fault("missing_image", labels[stem], "a label without an image", stem, "training")
             elif stem not in labels:
                 yield self.fault("missing_label", images[stem], "an image without a label", stem, "training")
@@ -142,27 +147,33 @@ class JnuIfmDataset(_FetalHead):
 
     def _scan_video(self, video: Path, table: Path) -> Iterator[Case | Fault]:
         listed = set()
+        twice: dict[str, FaultError] = {}
+        images, labels = (files_by_stem(video / name, (".png",), twice=twice) for name in ("image", "mask"))
         for row in read_rows(table):
             frame, code = (row.get(key, "") for key in ("frame_id", "frame_label"))
             if not code.isdigit() or int(code) not in self._CLASSES or not frame:
                 raise FaultError("no_metadata", table, f"expected frame_id and frame_label 3 to 6, found {row}")
-            stem = frame.removesuffix(".png")
+            stem = re.sub(r"\.png$", "", frame, flags=re.IGNORECASE)
             stem = stem if stem.startswith(f"{video.name}_") else f"{video.name}_{stem}"
             listed.add(stem)
-            image, label = video / "image" / f"{stem}.png", video / "mask" / f"{stem}_mask.png"
+            same = twice.get(stem) or twice.get(f"{stem}_mask")
             if not self._CLASSES[int(code)]:
                 continue
-            if not image.is_file():
-                yield self.fault("missing_image", image, "listed in frame_label.csv", stem, "training")
-            elif not label.is_file():
-                yield self.fault("missing_label", label, "frame_label.csv says it shows something", stem, "training")
+            if same is not None:
+                yield self.fault_of(same, stem, "training")
+            elif stem not in images:
+                file = video / "image" / f"{stem}.png"
+                yield self.fault("missing_image", file, "listed in frame_label.csv", stem, "training")
+            elif f"{stem}_mask" not in labels:
+                file = video / "mask" / f"{stem}_mask.png"
+                yield self.fault("missing_label", file, "frame_label.csv says it shows something", stem, "training")
             else:
                 more = {"patient_id": video.name, "frame_class": int(code)}
-                yield self.case(stem, "training", str(image), str(label), **more)
-        for path in entries(video / "image"):
-            if path.suffix == ".png" and path.stem not in listed:
+                yield self.case(stem, "training", str(images[stem]), str(labels[f"{stem}_mask"]), **more)
+        for stem, path in images.items():
+            if stem not in listed:
                 message = "not listed in frame_label.csv"
-                yield self.fault("no_metadata", path, message, path.stem, "training", notice=True)
+                yield self.fault("no_metadata", path, message, stem, "training", notice=True)
 
     def read(self, case: Case) -> tuple[MetaTensor, MetaTensor]:
         """Read the frame, and its label map with the values of the related sets."""

@@ -13,10 +13,20 @@ from pathlib import Path
 
 from monai_synthfm.data.datasets.faults import FaultError
 
-__all__ = ["entries", "files_by_stem", "find_root", "natural_key", "read_rows", "subfolders"]
+__all__ = [
+    "contents",
+    "entries",
+    "file_of_stem",
+    "files_by_stem",
+    "find_root",
+    "natural_key",
+    "read_rows",
+    "subfolders",
+]
 
 _JUNK = {"__MACOSX", "Thumbs.db", "desktop.ini"}
 _DEPTH = 4
+_SHOWN = 6
 
 
 def natural_key(name: str | Path) -> tuple[tuple[int, int, str], ...]:
@@ -42,17 +52,39 @@ def subfolders(folder: str | Path, pattern: str = "") -> list[Path]:
     return [path for path in entries(folder) if path.is_dir() and (not pattern or re.fullmatch(pattern, path.name))]
 
 
-def files_by_stem(folder: str | Path, suffixes: tuple[str, ...], drop: str = "") -> dict[str, Path]:
+def contents(folder: str | Path) -> str:
+    """
+    Say in a few words what a folder holds, for error messages.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     empty = contents(folder)
+        ...     for number in range(9):
+        ...         (Path(folder) / f"case_{number}").mkdir()
+        ...     empty, contents(folder)
+        ('nothing', 'case_0/, case_1/, case_2/, case_3/, case_4/, case_5/ and 3 more')
+    """
+    names = [f"{path.name}/" if path.is_dir() else path.name for path in entries(folder)]
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return ", ".join(names[:_SHOWN]) + more if names else "nothing"
+
+
+def files_by_stem(
+    folder: str | Path, suffixes: tuple[str, ...], drop: str = "", twice: dict[str, FaultError] | None = None
+) -> dict[str, Path]:
     """
     Map the stems of the files of a folder to the files, in natural order; a missing folder has none.
 
     Args:
         folder: where to look.
-        suffixes: endings of the names, such as ``(".nii.gz", ".nii")``; they are not part of the stem.
+        suffixes: endings of the names, such as ``(".nii.gz", ".nii")``, in small or capital letters; they are not part
+            of the stem.
         drop: ending that is taken off the stem as well; files without it are kept.
+        twice: takes the faults of stems that several files have, of which the first is kept.
 
     Raises:
-        FaultError: when two files have one stem.
+        FaultError: when two files have one stem and ``twice`` is None.
     """
     found: dict[str, Path] = {}
     if not Path(folder).is_dir():
@@ -62,10 +94,40 @@ def files_by_stem(folder: str | Path, suffixes: tuple[str, ...], drop: str = "")
         if suffix is None or path.is_dir():
             continue
         stem = path.name[: -len(suffix)].removesuffix(drop)
-        if stem in found:
-            raise FaultError("duplicate", path, f"the same case as {found[stem].name}; keep one of them")
-        found[stem] = path
+        if stem not in found:
+            found[stem] = path
+            continue
+        fault = FaultError("duplicate", path, f"the same case as {found[stem].name}; keep one of them")
+        if twice is None:
+            raise fault
+        twice[stem] = fault
     return found
+
+
+def file_of_stem(folder: str | Path, stem: str, suffixes: tuple[str, ...], code: str) -> Path:
+    """
+    Find the one file of a folder that has a stem, whichever of the endings it has, in small or capital letters.
+
+    Args:
+        folder: where to look.
+        stem: name without the ending.
+        suffixes: endings, such as ``(".nii.gz", ".nii")``.
+        code: of the fault when there is none, such as ``missing_image``.
+
+    Raises:
+        FaultError: when there is no such file, or several.
+    """
+    names = {f"{stem}{suffix}" for suffix in suffixes}
+    found = [
+        path
+        for path in (entries(folder) if Path(folder).is_dir() else [])
+        if path.name[: len(stem)] + path.name[len(stem) :].lower() in names and not path.is_dir()
+    ]
+    if not found:
+        raise FaultError(code, Path(folder) / f"{stem}{suffixes[0]}", f"no such file, nor with {suffixes[1:]}")
+    if len(found) > 1:
+        raise FaultError("duplicate", found[1], f"the same case as {found[0].name}; keep one of them")
+    return found[0]
 
 
 def find_root(root: str | Path, is_root: Callable[[Path], bool], marker: str) -> Path:
@@ -81,12 +143,13 @@ def find_root(root: str | Path, is_root: Callable[[Path], bool], marker: str) ->
         The folder nearest to ``root``.
 
     Raises:
-        FileNotFoundError: when ``root`` is no folder, or no folder in it is the dataset's.
+        FileNotFoundError: when ``root`` is no folder, or no folder in it is the dataset's; with what was found there.
         FaultError: when several folders on one level are.
     """
     root = Path(os.path.abspath(root))
     if not root.is_dir():
-        raise FileNotFoundError(f"root {root}: no such folder.")
+        found_there = "a file; unpack it and name the folder" if root.is_file() else "no such folder"
+        raise FileNotFoundError(f"root {root}: {found_there}.")
     for level in _levels(root):
         found = [folder for folder in level if is_root(folder)]
         if len(found) > 1:
@@ -94,7 +157,9 @@ def find_root(root: str | Path, is_root: Callable[[Path], bool], marker: str) ->
             raise FaultError("ambiguous", root, f"several folders hold {marker}: {names}; name one of them")
         if found:
             return found[0]
-    raise FileNotFoundError(f"root {root}: expected {marker} in it or at most {_DEPTH} levels below, found none.")
+    raise FileNotFoundError(
+        f"root {root}: expected {marker} in it or at most {_DEPTH} levels below, found {contents(root)}."
+    )
 
 
 def read_rows(path: str | Path, delimiter: str = ",") -> list[dict[str, str]]:

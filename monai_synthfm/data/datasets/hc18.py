@@ -58,20 +58,24 @@ class Hc18Dataset(LabelledDataset):
         """Find the folder that holds annotations, such as ``training_set``."""
 
         def is_root(folder: Path) -> bool:
-            return any(path.name.endswith(f"HC{_SUFFIX}.png") for path in entries(folder))
+            return any(re.search(rf"HC{_SUFFIX}\.png$", path.name, re.IGNORECASE) for path in entries(folder))
 
         return find_root(root, is_root, "annotations of HC18 (000_HC_Annotation.png)")
 
     def scan(self) -> Iterator[Case | Fault]:
         """List the images."""
         rows = self._rows()
-        files = files_by_stem(self.root, (".png",))
+        twice: dict[str, FaultError] = {}
+        files = files_by_stem(self.root, (".png",), twice=twice)
         labels = {stem.removesuffix(_SUFFIX): path for stem, path in files.items() if stem.endswith(_SUFFIX)}
         images = {stem: path for stem, path in files.items() if not stem.endswith(_SUFFIX)}
         for stem in [*images, *(stem for stem in labels if stem not in images)]:
             file = images.get(stem) or labels[stem]
             key = _key(stem)
-            if key is None:
+            same = twice.get(stem) or twice.get(f"{stem}{_SUFFIX}")
+            if same is not None:
+                yield self.fault_of(same, stem, "training")
+            elif key is None:
                 yield self.fault("unexpected_name", file, "expected <number>_HC.png", stem, "training")
             elif stem not in images:
                 yield self.fault("missing_image", file, "an annotation without an image", stem, "training")
@@ -106,7 +110,9 @@ class Hc18Dataset(LabelledDataset):
             yield Finding("Dice of the ellipse and the filled outline", float(dice), low=0.99)
 
     def _rows(self) -> dict[tuple[int, int], tuple[float, float]]:
-        path = next((place for place in (self.root / _TABLE, self.root.parent / _TABLE) if place.is_file()), None)
+        # a folder that was linked to lies beside its table elsewhere
+        places = (self.root, self.root.parent, self.root.resolve().parent)
+        path = next((place / _TABLE for place in places if (place / _TABLE).is_file()), None)
         if path is None:
             raise FaultError("no_metadata", self.root / _TABLE, "no such table there or in the folder above")
         found = {}

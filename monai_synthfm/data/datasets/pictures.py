@@ -17,7 +17,8 @@ import torch
 from monai.data import MetaTensor
 from PIL import Image, UnidentifiedImageError
 
-from monai_synthfm.data.datasets.faults import FaultError
+from monai_synthfm.data.datasets.faults import FaultError, unreadable
+from monai_synthfm.data.datasets.itk_files import itk_image
 
 __all__ = ["grey_picture", "picture_tensor", "read_itk_picture", "read_png"]
 
@@ -37,8 +38,6 @@ def read_png(path: str | Path, palette: bool = False) -> np.ndarray:
     Raises:
         FaultError: when the file is missing, is no image, has several pages, or is cut short.
     """
-    if not Path(path).is_file():
-        raise FaultError("missing_file", path, "no such file")
     try:
         with Image.open(path) as image:
             pages = getattr(image, "n_frames", 1)
@@ -47,7 +46,7 @@ def read_png(path: str | Path, palette: bool = False) -> np.ndarray:
             plain = "RGB" if plain == "P" and palette else plain
             values = np.asarray(image if plain == image.mode else image.convert(plain))
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
-        raise FaultError("unreadable", path, f"not a whole image file ({error})") from error
+        raise unreadable(path, "not a whole image file", error) from error
     if pages != 1:
         raise FaultError("shape_mismatch", path, f"expected a single image, found {pages} pages")
     return values.astype(np.uint8) if values.dtype == bool else values
@@ -64,12 +63,7 @@ def read_itk_picture(path: str | Path) -> tuple[np.ndarray, list[float]]:
     Raises:
         FaultError: when the file is missing or cut short, or is a volume.
     """
-    if not Path(path).is_file():
-        raise FaultError("missing_file", path, "no such file")
-    try:
-        image = SimpleITK.ReadImage(str(path))
-    except RuntimeError as error:
-        raise FaultError("unreadable", path, f"ITK cannot read it ({str(error).strip().splitlines()[-1]})") from error
+    image = itk_image(path)
     values = SimpleITK.GetArrayFromImage(image)
     if image.GetDimension() == 3:
         if values.shape[0] not in (1, 3) or values.ndim != 3:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -55,7 +56,7 @@ def open_dataset(name: str, root: str | Path, **options: Any) -> LabelledDataset
         options: arguments of the dataset's class, such as ``section`` and ``transform``.
 
     Raises:
-        ValueError: when there is no dataset of this name.
+        ValueError: when there is no dataset of this name, no folder is given, or the dataset has no such option.
 
     Example:
         >>> open_dataset("amos", ".")
@@ -65,4 +66,17 @@ def open_dataset(name: str, root: str | Path, **options: Any) -> LabelledDataset
     """
     if name not in DATASETS:
         raise ValueError(f"dataset name {name!r} is not one of {', '.join(sorted(DATASETS))}.")
+    if not str(root or "").strip():
+        raise ValueError(f"dataset {name}: its folder is not given (dataset_dir), got {root!r}.")
+    known = _options(DATASETS[name])
+    unknown = [option for option in options if option not in known]
+    if unknown:
+        raise ValueError(f"dataset {name} has no option {unknown[0]!r}; it has {', '.join(known)}.")
     return DATASETS[name](root, **options)
+
+
+def _options(make: Callable[..., LabelledDataset]) -> list[str]:
+    kind, fixed = (make.func, make.keywords) if isinstance(make, partial) else (make, {})
+    classes = (kind, LabelledDataset)
+    names = [name for each in classes for name in inspect.signature(each).parameters]
+    return [name for name in dict.fromkeys(names) if name not in ("root", "options", *fixed)]

@@ -16,13 +16,13 @@ from monai.data import MetaTensor
 from monai_synthfm.data.datasets.anatomy import sides_of_the_body
 from monai_synthfm.data.datasets.base import Case, LabelledDataset, structure_mask
 from monai_synthfm.data.datasets.faults import Fault, FaultError, Finding
-from monai_synthfm.data.datasets.files import files_by_stem, find_root, natural_key, read_rows, subfolders
+from monai_synthfm.data.datasets.files import file_of_stem, files_by_stem, find_root, natural_key, read_rows, subfolders
 from monai_synthfm.data.datasets.volumes import NIFTI, nifti_spacing, read_nifti, read_nifti_labels
 
 __all__ = ["TotalSegmentatorDataset"]
 
 _SUBJECT = r"s\d+"
-_IMAGES = {"ct": "ct.nii.gz", "mr": "mri.nii.gz"}
+_IMAGES = {"ct": "ct", "mr": "mri"}
 _ORGANS = ("aorta", "gallbladder", "kidney_left", "kidney_right", "liver", "pancreas", "prostate", "spleen")
 _SPLITS = {"train": "training", "val": "validation", "test": "test"}
 _SIZES = {"ct": {"training": 1082, "validation": 57, "test": 89}, "mr": {"training": 561, "test": 55}}
@@ -63,7 +63,8 @@ class TotalSegmentatorDataset(LabelledDataset):
         self.name = f"totalsegmentator_{modality}"
         self.expected = _SIZES[modality]
         folder = self.find_root(Path(root))
-        names = {name for subject in subfolders(folder, _SUBJECT) for name in _masks(subject)}
+        # what is there twice is a fault of one subject, told when subjects are listed
+        names = {name for subject in subfolders(folder, _SUBJECT) for name in _masks(subject, {})}
         ordered = [name for name in _ORGANS if name in names] + sorted(names - set(_ORGANS), key=natural_key)
         self.table = {name: value for value, name in enumerate(ordered, start=1)}
         absent = [name for name in _ORGANS if name not in names]
@@ -79,9 +80,9 @@ class TotalSegmentatorDataset(LabelledDataset):
         image = _IMAGES[self.modality]
 
         def is_root(folder: Path) -> bool:
-            return any((subject / image).is_file() for subject in subfolders(folder, _SUBJECT))
+            return any(image in files_by_stem(subject, NIFTI, twice={}) for subject in subfolders(folder, _SUBJECT))
 
-        return find_root(root, is_root, f"subjects of TotalSegmentator (s0011/{image})")
+        return find_root(root, is_root, f"subjects of TotalSegmentator (s0011/{image}.nii.gz)")
 
     def scan(self) -> Iterator[Case | Fault]:
         """List the subjects."""
@@ -102,20 +103,21 @@ class TotalSegmentatorDataset(LabelledDataset):
                 )
                 yield self.fault("no_metadata", folders[subject], message, subject)
             else:
-                yield self._scan_one(folders[subject], split)
 
-    def _scan_one(self, folder: Path, split: str) -> Case | Fault:
-        image, masks = folder / _IMAGES[self.modality], _masks(folder)
+                def make(folder: Path = folders[subject], split: str = split) -> Case:
+                    return self._case_of(folder, split)
+
+                yield self.try_case(make, subject, split)
+
+    def _case_of(self, folder: Path, split: str) -> Case:
+        masks = _masks(folder)
         missing = [name for name in self.structures if name not in masks]
-        if not image.is_file():
-            return self.fault("missing_image", image, "no such file", folder.name, split)
+        image = file_of_stem(folder, _IMAGES[self.modality], NIFTI, "missing_image")
         if missing:
             message = f"no masks of {missing[:3]}{' and more' if len(missing) > 3 else ''}"
-            return self.fault("missing_label", folder / "segmentations", message, folder.name, split)
+            raise FaultError("missing_label", folder / "segmentations", message)
         label = {name: str(masks[name]) for name in self.structures}
-        return self.try_case(
-            lambda: self.case(folder.name, split, str(image), label, spacing=nifti_spacing(image)), folder.name, split
-        )
+        return self.case(folder.name, split, str(image), label, spacing=nifti_spacing(image))
 
     def read(self, case: Case) -> tuple[MetaTensor, MetaTensor]:
         """Read the volume and the masks of the chosen structures."""
@@ -151,8 +153,8 @@ class TotalSegmentatorDataset(LabelledDataset):
         return f"all {len(masks)} masks of this subject are empty"
 
 
-def _masks(subject: Path) -> dict[str, Path]:
-    return files_by_stem(subject / "segmentations", NIFTI)
+def _masks(subject: Path, twice: dict[str, FaultError] | None = None) -> dict[str, Path]:
+    return files_by_stem(subject / "segmentations", NIFTI, twice=twice)
 
 
 def _read_mask(path: str, image: MetaTensor) -> torch.Tensor:

@@ -10,6 +10,7 @@ Volumes come as [1, X, Y, Z] with axes that run as closely as possible to the pa
 
 from __future__ import annotations
 
+import re
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,7 +24,8 @@ from nibabel.filebasedimages import ImageFileError
 from nibabel.orientations import apply_orientation, inv_ornt_aff, io_orientation
 from nibabel.spatialimages import HeaderDataError
 
-from monai_synthfm.data.datasets.faults import FaultError
+from monai_synthfm.data.datasets.faults import FaultError, unreadable
+from monai_synthfm.data.datasets.itk_files import itk_header, itk_image
 from monai_synthfm.data.nifti import load_volume
 
 __all__ = [
@@ -70,9 +72,12 @@ def whole_labels(voxels: np.ndarray, file: str | Path) -> np.ndarray:
     """Return labels as int16; they may be stored as floating point numbers, but must be whole."""
     rounded = np.rint(voxels)
     if not np.isfinite(voxels).all() or np.abs(rounded - voxels).max(initial=0) > 1e-3:
-        raise FaultError("unexpected_label", file, "label values are not whole numbers")
+        odd = np.unique(voxels[~np.isclose(voxels, rounded, rtol=0, atol=1e-3) | ~np.isfinite(voxels)])[:5].tolist()
+        raise FaultError("unexpected_label", file, f"label values are not whole numbers, such as {odd}")
     if rounded.size and (rounded.min() < 0 or rounded.max() > 32767):
-        raise FaultError("unexpected_label", file, f"label values lie in {rounded.min():g}..{rounded.max():g}")
+        raise FaultError(
+            "unexpected_label", file, f"label values lie in {rounded.min():g}..{rounded.max():g}, expected 0..32767"
+        )
     return rounded.astype(np.int16)
 
 
@@ -83,19 +88,17 @@ def read_nifti(path: str | Path) -> MetaTensor:
     except FileNotFoundError as error:
         raise FaultError("missing_image", path, "no such file") from error
     except ValueError as error:
-        raise FaultError("unreadable", path, str(error)) from error
+        raise FaultError("unreadable", path, str(error).removeprefix(f"image {path}: ").rstrip(".")) from error
     return canonical_volume(stored[0].numpy(), stored.affine.numpy(), path)
 
 
 def read_nifti_array(path: str | Path) -> tuple[np.ndarray, np.ndarray]:
     """Read the array of a NIfTI file as stored, and its affine [4, 4]."""
-    if not Path(path).is_file():
-        raise FaultError("missing_file", path, "no such file")
     try:
         image = nib.load(path)
         voxels = np.asanyarray(image.dataobj)
     except _ERRORS as error:
-        raise FaultError("unreadable", path, f"not a whole NIfTI file ({error})") from error
+        raise unreadable(path, "not a whole NIfTI file", error) from error
     if voxels.dtype.fields is not None:
         raise FaultError("unreadable", path, f"expected one number for each voxel, found {voxels.dtype.names}")
     return voxels, image.affine
@@ -128,7 +131,7 @@ def nifti_spacing(path: str | Path, as_stored: bool = False) -> list[float]:
             return [round(float(size), 6) for size in image.header.get_zooms()]
         order = np.argsort(io_orientation(image.affine)[:, 0])
     except (*_ERRORS, np.linalg.LinAlgError) as error:
-        raise FaultError("unreadable", path, f"not a readable NIfTI header ({error})") from error
+        raise unreadable(path, "not a readable NIfTI header", error) from error
     return [round(float(size), 6) for size in np.linalg.norm(image.affine[:3, :3], axis=0)[order]]
 
 
@@ -143,10 +146,7 @@ def read_itk_volume(path: str | Path, labels: bool = False) -> MetaTensor:
     Raises:
         FaultError: when it cannot be read, or is no scalar volume.
     """
-    try:
-        image = SimpleITK.ReadImage(str(path))
-    except RuntimeError as error:
-        raise FaultError("unreadable", path, f"ITK cannot read it ({last_line(error)})") from error
+    image = itk_image(path)
     voxels = SimpleITK.GetArrayFromImage(image)
     if image.GetDimension() != 3 or voxels.ndim != 3:
         raise FaultError("shape_mismatch", path, f"expected a scalar volume, found an array of shape {voxels.shape}")
@@ -160,12 +160,7 @@ def read_itk_volume(path: str | Path, labels: bool = False) -> MetaTensor:
 
 def itk_spacing(path: str | Path) -> list[float]:
     """Read the spacing in mm along the axes of the volume in RAS+ order, from the header alone."""
-    reader = SimpleITK.ImageFileReader()
-    reader.SetFileName(str(path))
-    try:
-        reader.ReadImageInformation()
-    except RuntimeError as error:
-        raise FaultError("unreadable", path, f"ITK cannot read it ({last_line(error)})") from error
+    reader = itk_header(path)
     if reader.GetDimension() != 3:
         raise FaultError("shape_mismatch", path, f"expected a volume, found an image of size {reader.GetSize()}")
     return spacing_in_ras(reader.GetSpacing(), reader.GetDirection())
@@ -190,5 +185,5 @@ def spacing_in_ras(spacing: Sequence[float], direction: Sequence[float]) -> list
 
 
 def last_line(error: Exception) -> str:
-    """Return what is worth reading of an error of ITK."""
-    return str(error).strip().splitlines()[-1].strip()
+    """Return what is worth reading of an error of ITK, without addresses in memory."""
+    return re.sub(r"\(0x[0-9a-f]+\)", "", str(error).strip().splitlines()[-1].strip())

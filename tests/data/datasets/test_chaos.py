@@ -40,7 +40,7 @@ def test_ct_and_mr_patients_of_one_number_are_different_people(tmp_path: Path, r
     assert [case["case_id"] for case in ct.data] == ["CT_1", "CT_16"]
     assert [case["case_id"] for case in mr.data[:3]] == ["MR_1_t1_in", "MR_1_t1_out", "MR_1_t2"]
     assert {case["patient_id"] for case in mr.data} == {"MR_1", "MR_2"}
-    assert ChaosDataset(root, ("ct",)).root == root
+    assert ChaosDataset(root, ("ct",)).root == root / "CT"
 
 
 def test_ct_is_in_hounsfield_units_with_its_own_masks_though_names_run_against_z(root: Path) -> None:
@@ -71,9 +71,9 @@ def test_replica_is_sane_and_partial(root: Path, name: str) -> None:
     assert report["sane"], report["faults"]
     assert report["dataset"] == name
     assert (report["status"], report["found"]) == ("partial", {"training": 4 if name == "chaos_mr" else 2})
-    ratios = [summary["min"] for key, summary in report["findings"].items() if "gradient" in key]
-    assert len(ratios) == 2
-    assert min(ratios) > 1.2
+    gains = [summary["min"] for key, summary in report["findings"].items() if "mirrored" in key]
+    assert len(gains) == 2
+    assert min(gains) > 0.1
     if name == "chaos_ct":
         assert 110 < report["findings"]["mean HU of the liver"]["min"] < 130
 
@@ -94,6 +94,20 @@ def test_names_without_zeros_are_paired_as_numbers(root: Path) -> None:
     found = ChaosDataset(root, ("ct",))[0]
     for key in ("image", "label"):
         np.testing.assert_array_equal(found[key].numpy(), expected[key].numpy())
+
+
+@pytest.mark.parametrize("given", [".", "CHAOS", "CHAOS/CT", "CHAOS/Tumour CT"])
+def test_the_folder_of_the_patients_is_known_by_what_it_holds(tmp_path: Path, root: Path, given: str) -> None:
+    root.rename(tmp_path / "CHAOS")
+    if given.endswith("Tumour CT"):
+        (tmp_path / "CHAOS" / "CT").rename(tmp_path / given)
+    assert [case["case_id"] for case in ChaosDataset(tmp_path / given, ("ct",)).data] == ["CT_1", "CT_16"]
+
+
+def test_a_download_without_the_modality_says_what_it_holds(tmp_path: Path, root: Path) -> None:
+    shutil.rmtree(root / "MR")
+    with pytest.raises(FileNotFoundError, match=r"expected MR patients of CHAOS \(MR/1/T1DUAL/.*found CT/\.$"):
+        ChaosDataset(root, ("t1_in", "t2"))
 
 
 @pytest.mark.parametrize("sequences", [("ct", "t2"), ("flair",), "ct", ()])

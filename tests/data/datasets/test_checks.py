@@ -69,3 +69,12 @@ def test_bundle_command_ends_with_the_right_exit_code(tmp_path: Path, bundle_dir
     assert second.returncode == 1, second.stderr
     assert "amos_0008: missing_label" in second.stdout
     assert not json.loads((tmp_path / "out" / "check_amos_ct.json").read_text())["sane"]
+
+
+def test_content_that_changed_since_it_was_compressed_is_a_fault(tmp_path: Path) -> None:
+    root = write_amos(tmp_path)
+    path = root / "labelsTr" / "amos_0001.nii.gz"
+    path.write_bytes(path.read_bytes()[:-8] + b"\1\2\3\4" + path.read_bytes()[-4:])
+    (fault,) = check_data("amos_ct", tmp_path, progress=False)["faults"]
+    assert (fault["code"], fault["case_id"], fault["file"]) == ("unreadable", "amos_0001", str(path))
+    assert fault["message"].startswith("damaged since it was compressed (CRC check failed")

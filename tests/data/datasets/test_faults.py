@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from monai_synthfm.data.datasets.faults import Fault, FaultError, Finding
+from monai_synthfm.data.datasets.faults import Fault, FaultError, Finding, unreadable
 
 FAULT = Fault("chaos_mr", "mr12", "training", "shape_mismatch", "mr12/ground.png", "5 x 5 pixels, expected 6 x 6")
 
@@ -72,3 +72,28 @@ def test_a_range_is_open_unless_told_and_never_holds_what_is_no_number() -> None
     assert str(Finding("share of dark voxels", 0.123456, high=0.5)) == (
         "share of dark voxels is 0.1235, expected -inf to 0.5"
     )
+
+
+def test_what_a_file_is_says_more_than_what_a_library_made_of_it(tmp_path: Path) -> None:
+    error = RuntimeError("no image")
+    path = tmp_path / "a.mha"
+    assert unreadable(path, "not whole", error).message == "no such file"
+    path.symlink_to("/annex/7")
+    assert unreadable(path, "not whole", error).message == "a link to /annex/7, which is not there; fetch it first"
+    path.unlink()
+    path.touch()
+    assert unreadable(path, "not whole", error).message == "an empty file (0 bytes)"
+    path.unlink()
+    path.mkdir()
+    assert unreadable(path, "not whole", error).message == "expected a file, found a folder"
+
+
+def test_the_last_line_of_a_library_is_kept_without_folders_addresses_and_what_the_system_said(tmp_path: Path) -> None:
+    path = tmp_path / "a.mha"
+    path.write_bytes(b"text")
+    error = RuntimeError(
+        f"Exception in f.cxx:\nITK ERROR: MetaImageIO(0x12ab): cannot read {path}.\nReason: No such file\n"
+    )
+    fault = unreadable(path, "not whole", error)
+    assert (fault.code, fault.message) == ("unreadable", "not whole (ITK ERROR: MetaImageIO: cannot read a.mha)")
+    assert unreadable(path, "not whole", EOFError()).message == "not whole (EOFError)"

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from monai_synthfm.data.datasets.faults import FaultError
-from monai_synthfm.data.datasets.files import entries, files_by_stem, find_root, natural_key, read_rows
+from monai_synthfm.data.datasets.files import entries, file_of_stem, files_by_stem, find_root, natural_key, read_rows
 
 
 @given(st.lists(st.integers(0, 10**6), unique=True), st.integers(1, 9))
@@ -38,6 +38,22 @@ def test_stems_lose_the_ending_and_the_suffix_and_must_be_unique(tmp_path: Path)
     (tmp_path / "a.nii.gz").touch()
     with pytest.raises(FaultError, match="the same case as a"):
         files_by_stem(tmp_path, (".nii.gz", ".nii"))
+    twice: dict[str, FaultError] = {}
+    assert list(files_by_stem(tmp_path, (".nii.gz", ".nii"), twice=twice)) == ["a", "b_0000"]
+    assert list(twice) == ["a"]
+
+
+def test_one_file_of_a_stem_is_found_by_any_ending_in_any_case(tmp_path: Path) -> None:
+    for name in ("ct.NII.GZ", "CT_1.nii", "ct.txt", "ct_seg.nii"):
+        (tmp_path / name).touch()
+    assert file_of_stem(tmp_path, "ct", (".nii.gz", ".nii"), "missing_image").name == "ct.NII.GZ"
+    with pytest.raises(FaultError, match=r"^missing_label: .*mr\.nii\.gz: no such file, nor with \('\.nii',\)$"):
+        file_of_stem(tmp_path, "mr", (".nii.gz", ".nii"), "missing_label")
+    (tmp_path / "ct.nii").touch()
+    with pytest.raises(FaultError, match=r"^duplicate: .*the same case as ct\.NII\.GZ"):
+        file_of_stem(tmp_path, "ct", (".nii.gz", ".nii"), "missing_image")
+    with pytest.raises(FaultError, match="missing_image"):
+        file_of_stem(tmp_path / "nowhere", "ct", (".nii",), "missing_image")
 
 
 def test_root_is_the_nearest_of_four_levels(tmp_path: Path) -> None:

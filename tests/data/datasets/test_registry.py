@@ -124,3 +124,12 @@ def test_roots_are_found_from_above_and_relative_to_the_working_directory(
     for folder, given in ((root.parent, "."), (root, "."), (root.parent, root.name)):
         monkeypatch.chdir(folder)
         assert [case["case_id"] for case in open_dataset(name, given).data] == expected
+
+
+def test_a_missing_folder_and_unknown_options_are_refused_by_name(replica: tuple[str, Path]) -> None:
+    name, root = replica
+    for given in (None, "", " "):
+        with pytest.raises(ValueError, match=f"dataset {name}: its folder is not given"):
+            open_dataset(name, given)
+    with pytest.raises(ValueError, match=f"dataset {name} has no option 'sektion'; it has .*section, transform"):
+        open_dataset(name, root, sektion="test")
