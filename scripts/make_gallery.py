@@ -128,9 +128,9 @@ def slice_rows(arguments: argparse.Namespace) -> list[tuple[np.ndarray, np.ndarr
                 clips.append(tuple(np.flip(array[..., window], flips) for array in (image, label)))
     size = (arguments.size, arguments.size, arguments.slices)
     count = -(-arguments.number // len(arguments.preset))
-    for preset in arguments.preset:
+    for seed, preset in enumerate(arguments.preset, start=arguments.seed):
         generator = RandSynthFM3D(size, arguments.module, preset)
-        dataset = SynthFM3DDataset(count, size, arguments.seed, None, generator)
+        dataset = SynthFM3DDataset(count, size, seed, None, generator)
         samples = (dataset[index] for index in range(count))
         clips += [(np.asarray(sample["image"][0]), np.asarray(sample["label"][0])) for sample in samples]
     return clips

@@ -99,8 +99,7 @@ class MotionParams(Params):
         strength: largest relative change of the distance from the centre.
         period: of the beat in slices.
         phase: in radians.
-        sway: how far the plane moves through the anatomy.
-        place: z of the plane.
+        sway: how far the plane, at z = 0, moves through the anatomy to either side.
     """
 
     center: tuple[float, float]
@@ -109,7 +108,6 @@ class MotionParams(Params):
     period: float
     phase: float
     sway: float
-    place: float
 
 
 @dataclass(frozen=True)
@@ -257,11 +255,7 @@ class _Grid:
         faces = torch.arange(depth + 1, device=device, dtype=torch.float32)
         motion = params.motion
         angle = None if motion is None else faces * (2.0 * np.pi / motion.period) + motion.phase
-        z = (
-            faces * params.step
-            if motion is None or angle is None
-            else motion.place + motion.sway * torch.sin(angle / 2.0)
-        )
+        z = faces * params.step if motion is None or angle is None else motion.sway * torch.sin(angle / 2.0)
         still = torch.stack(torch.meshgrid(x, y, z, indexing="ij"))
         points = still.clone()
         if motion is not None and angle is not None:
@@ -314,11 +308,11 @@ class _Grid:
             inner = depth - wall
         start = [b.start - n.start * self.stride for b, n in zip(box[:2], nodes, strict=True)]
         cut = tuple(slice(s, s + b.stop - b.start) for s, b in zip(start, box[:2], strict=True))
-        full = [None if d is None else _enlarge(d, stride)[cut].mul_(self.side) for d in (depth, inner)]
-        return box, full[0], full[1]
+        outer = _enlarge(depth, stride)[cut].mul_(self.side)
+        return box, outer, None if inner is None else _enlarge(inner, stride)[cut].mul_(self.side)
 
     def _box(self, part: SolidPartParams, around: Box | None, reach: float) -> Box | None:
-        limits = around or tuple(slice(0, size) for size in self.size)
+        limits = around or (slice(0, self.size[0]), slice(0, self.size[1]), slice(0, self.size[2]))
         solids = [solid for solid in part.solids if not isinstance(solid, MottleParams)]
         if not solids:
             return limits

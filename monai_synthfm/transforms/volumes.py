@@ -161,7 +161,7 @@ class RandSynthFM3D(RandGenerator):
             appearance.params,
             self.min_voxels,
             self.min_slices,
-            appearance.acquisition.params,
+            appearance.scanner,
             self.min_visibility,
         )
 
