@@ -123,9 +123,9 @@ def slice_rows(arguments: argparse.Namespace) -> list[tuple[np.ndarray, np.ndarr
                 image, label = (np.asarray(array[0]) for array in (scale(case["image"]), case["label"]))
                 middle = round(float(np.flatnonzero((label > 0).any(axis=(0, 1))).mean()))
                 first = int(np.clip(middle - arguments.slices // 2, 0, image.shape[-1] - arguments.slices))
-                flips = [axis for axis in (0, 1) if case["image"].affine[axis, axis] > 0]
+                flips = tuple(axis for axis in (0, 1) if case["image"].affine[axis, axis] > 0)
                 window = slice(first, first + arguments.slices)
-                clips.append(tuple(np.flip(array[..., window], flips) for array in (image, label)))
+                clips.append((np.flip(image[..., window], flips), np.flip(label[..., window], flips)))
     size = (arguments.size, arguments.size, arguments.slices)
     count = -(-arguments.number // len(arguments.preset))
     for seed, preset in enumerate(arguments.preset, start=arguments.seed):
