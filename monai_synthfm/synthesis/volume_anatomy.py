@@ -305,10 +305,12 @@ class _Grid:
         if finer > 1:
             points = torch.stack([_enlarge(component, finer) for component in points])
         stride = self.stride // finer
+        # right at least on the next face outside, from which depths are interpolated
+        far = max((reach + 2 * stride) / self.side, self.step * faces.step / _HALVES)
         depths = [
             self._mottle(solid, points, stride, faces.step)
             if isinstance(solid, MottleParams)
-            else depth_of(solid, points, (reach + 2 * stride) / self.side)
+            else depth_of(solid, points, far)
             for solid in part.solids
         ]
         depth = join_depths(depths, 0.5 * part.radius)
@@ -320,7 +322,7 @@ class _Grid:
             missing, seed = part.gaps
             wall = torch.full_like(depth, part.wall)
             if missing > 0.0:
-                noise = self._noise(max(4.0 * part.wall, part.radius), seed, depth, stride, faces.step)
+                noise = self._noise(max(2.0 * part.wall, 0.5 * part.radius), seed, depth, stride, faces.step)
                 wall.mul_((1.0 + 2.0 * (noise + 1.5 - 3.0 * missing)).clamp_(0.0, 1.0))
             inner = depth - wall
         start = [b.start - n.start * self.stride for b, n in zip(box[:2], nodes, strict=True)]

@@ -159,7 +159,8 @@ class RandVolumeAppearance(Randomizable):
         for part, tissue in zip(anatomy.parts, tissues, strict=True):
             if tissue is None:
                 shift = draw_log_uniform(self.R, (0.06, 0.45)) * max(spread, 0.35) * self.R.choice([-1.0, 1.0])
-                value = max(0.0, insides[part.parent] + shift)
+                within = insides[part.parent]
+                value = within - shift if within + shift < 0.0 else within + shift
                 edge = max(0.0, value + shift * float(self.R.uniform(-1.0, 1.0)))
             else:
                 value, edge = float(self.R.uniform(*tissue.core)), float(self.R.uniform(*tissue.wall))
