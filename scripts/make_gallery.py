@@ -123,14 +123,14 @@ def slice_rows(arguments: argparse.Namespace) -> list[tuple[np.ndarray, np.ndarr
                 image, label = (np.asarray(array[0]) for array in (scale(case["image"]), case["label"]))
                 middle = round(float(np.flatnonzero((label > 0).any(axis=(0, 1))).mean()))
                 first = int(np.clip(middle - arguments.slices // 2, 0, image.shape[-1] - arguments.slices))
-                flips = [axis for axis in (0, 1) if case["image"].affine[axis, axis] > 0]
+                flips = tuple(axis for axis in (0, 1) if case["image"].affine[axis, axis] > 0)
                 window = slice(first, first + arguments.slices)
-                clips.append(tuple(np.flip(array[..., window], flips) for array in (image, label)))
+                clips.append((np.flip(image[..., window], flips), np.flip(label[..., window], flips)))
     size = (arguments.size, arguments.size, arguments.slices)
     count = -(-arguments.number // len(arguments.preset))
-    for preset in arguments.preset:
+    for seed, preset in enumerate(arguments.preset, start=arguments.seed):
         generator = RandSynthFM3D(size, arguments.module, preset)
-        dataset = SynthFM3DDataset(count, size, arguments.seed, None, generator)
+        dataset = SynthFM3DDataset(count, size, seed, None, generator)
         samples = (dataset[index] for index in range(count))
         clips += [(np.asarray(sample["image"][0]), np.asarray(sample["label"][0])) for sample in samples]
     return clips

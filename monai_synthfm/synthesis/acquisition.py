@@ -73,6 +73,7 @@ class AcquisitionParams(Params):
         window: (low, high) quantiles of the image that become 0 and 1; what lies beyond saturates.
         gamma: exponent of the display curve.
         field: of view, or None for the whole image.
+        levels: intensities that become 0 and 1 instead of those at the quantiles, as in a fixed window of CT; or None.
     """
 
     shading: tuple[float, float, int] | None
@@ -80,6 +81,7 @@ class AcquisitionParams(Params):
     window: tuple[float, float]
     gamma: float
     field: FieldOfViewParams | None
+    levels: tuple[float, float] | None = None
 
 
 def acquire(image: torch.Tensor, params: AcquisitionParams, slice_distance: float = 1.0) -> torch.Tensor:
@@ -113,7 +115,12 @@ def acquire(image: torch.Tensor, params: AcquisitionParams, slice_distance: floa
     if params.ultrasound is not None:
         image = _echo(image, params.ultrasound)
     visible = None if params.field is None else field_of_view(params.field, image.shape[-2:], image.device)
-    image = stretch_quantiles(image, params.window, None if visible is None else image[..., visible]) ** params.gamma
+    if params.levels is not None:
+        low, high = params.levels
+        image = ((image - low) / (high - low)).clamp(0.0, 1.0)
+    else:
+        image = stretch_quantiles(image, params.window, None if visible is None else image[..., visible])
+    image = image**params.gamma
     if params.field is not None and visible is not None:
         image = image.where(visible, params.field.outside)
     return image

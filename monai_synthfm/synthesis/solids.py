@@ -72,12 +72,13 @@ def solid_bounds(solid: BlobParams | TreeParams) -> np.ndarray:
         nodes = np.asarray(solid.nodes)
         return np.stack([(nodes[:, :3] - nodes[:, 3:]).min(axis=0), (nodes[:, :3] + nodes[:, 3:]).max(axis=0)])
     widest = 1.0 + abs(solid.taper)
-    half = np.asarray(solid.axes) * (widest + abs(solid.bend), widest, 1.0)
-    # how far a ball of one norm reaches is the dual norm
-    u, v, w = (np.abs(_rotation(solid)) * half).T
+    axes = _rotation(solid) * solid.axes
+    # how far a ball of one norm reaches is the dual norm; the bend shifts its ends along the first axis
+    u, v, w = np.abs(axes.T) * [[widest], [widest], [1.0]]
     across, along = (exponent / (exponent - 1.0) for exponent in (solid.exponent, solid.cap))
     reach = ((u**across + v**across) ** (along / across) + w**along) ** (1.0 / along)
-    return np.asarray(solid.center) + np.stack([-reach, reach])
+    shift = solid.bend * axes[:, 0]
+    return np.asarray(solid.center) + np.stack([np.minimum(shift, 0.0) - reach, np.maximum(shift, 0.0) + reach])
 
 
 def depth_of(solid: BlobParams | TreeParams, points: torch.Tensor, reach: float) -> torch.Tensor:

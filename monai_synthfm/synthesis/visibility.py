@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 
-__all__ = ["edge_visibility", "visible_instances"]
+__all__ = ["edge_visibility", "stands_out", "visible_instances"]
 
 _REACHES_PER_SIDE = 90  # three pixels to either side of an edge in an image of 256
 _MIN_STEP = 0.02  # five of 255 grey levels
@@ -59,18 +59,39 @@ def edge_visibility(image: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Te
     return edge[0] / edge[1].clamp_min(1.0), inner[0] / inner[1].clamp_min(1.0)
 
 
-def visible_instances(image: torch.Tensor, labels: torch.Tensor, min_visibility: float) -> torch.Tensor:
-    """Keep the instances whose edges stand out, ``E >= min_visibility N`` and E at least five grey levels of 255.
+def stands_out(image: torch.Tensor, labels: torch.Tensor, min_visibility: float) -> torch.Tensor:
+    """Tell which instances can be seen, ``E >= min_visibility N`` and E at least five grey levels of 255.
 
     Args:
         image: ``[H, W]`` or slices ``[S, H, W]`` in [0, 1].
-        labels: instances of the same shape, int64.
+        labels: instances of the same shape, integers.
         min_visibility: smallest ratio of the steps of :func:`edge_visibility`; noise alone has about 1.
 
     Returns:
-        The instances that can be seen, with their numbers; 0 instead of the others.
+        Booleans ``[K + 1]``; index 0 is the background.
 
     Source: not given in the paper; our choice: a target that nobody can see teaches to guess.
+
+    Example:
+        >>> labels = torch.zeros(32, 64, dtype=torch.long)
+        >>> labels[8:24, 8:24], labels[8:24, 40:56] = 1, 2
+        >>> stands_out(0.5 + 0.2 * (labels == 2), labels, 1.5)[1:].tolist()
+        [False, True]
+    """
+    edge, inner = edge_visibility(image, labels)
+    return (edge >= min_visibility * inner) & (edge >= _MIN_STEP)
+
+
+def visible_instances(image: torch.Tensor, labels: torch.Tensor, min_visibility: float) -> torch.Tensor:
+    """Keep the instances that :func:`stands_out` finds.
+
+    Args:
+        image: ``[H, W]`` in [0, 1].
+        labels: instances ``[H, W]`` int64.
+        min_visibility: see :func:`stands_out`.
+
+    Returns:
+        The instances that can be seen, with their numbers; 0 instead of the others.
 
     Example:
         >>> labels = torch.zeros(32, 64, dtype=torch.long)
@@ -78,6 +99,5 @@ def visible_instances(image: torch.Tensor, labels: torch.Tensor, min_visibility:
         >>> visible_instances(0.5 + 0.2 * (labels == 2), labels, 1.5).unique().tolist()
         [0, 2]
     """
-    edge, inner = edge_visibility(image, labels)
-    seen = (edge >= min_visibility * inner) & (edge >= _MIN_STEP)
+    seen = stands_out(image, labels, min_visibility)
     return labels * seen.index_select(0, labels.flatten()).view(labels.shape)

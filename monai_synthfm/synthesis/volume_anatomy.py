@@ -31,6 +31,8 @@ __all__ = [
 
 _NODES = 64  # of the grid on the shorter side of a slice on which smooth solids are computed
 _NODES_PER_RADIUS = 2.5  # thin solids need a finer grid
+_THIN = 0.75  # of the thickness of a slice: smaller radii need a face in its middle, or would fall between two
+_HALVES = 2
 _SEEN_SHARE = 0.5
 
 
@@ -99,8 +101,7 @@ class MotionParams(Params):
         strength: largest relative change of the distance from the centre.
         period: of the beat in slices.
         phase: in radians.
-        sway: how far the plane moves through the anatomy.
-        place: z of the plane.
+        sway: how far the plane, at z = 0, moves through the anatomy to either side.
     """
 
     center: tuple[float, float]
@@ -109,7 +110,6 @@ class MotionParams(Params):
     period: float
     phase: float
     sway: float
-    place: float
 
 
 @dataclass(frozen=True)
@@ -204,7 +204,7 @@ def paint_anatomy(
         pixels, names = image[box], regions[box]
         for depths, region in ((outer, count + number if inner is not None else number), (inner, number)):
             if depths is not None:
-                share = slice_coverage(depths, sigmas[box[2]])
+                share = _coverage(depths, sigmas[box[2]])
                 if within is not None:
                     share.mul_(within)
                 pixels.lerp_(pixels.new_tensor(float(values[region])), share)
@@ -216,6 +216,14 @@ def paint_anatomy(
 
 
 Box = tuple[slice, slice, slice]
+
+
+def _coverage(depths: torch.Tensor, sigmas: torch.Tensor) -> torch.Tensor:
+    """Share of each voxel inside a surface whose depths are known on the faces of slices, or on their middles too."""
+    if depths.shape[2] == len(sigmas) + 1:
+        return slice_coverage(depths, sigmas)
+    shares = slice_coverage(depths, sigmas.repeat_interleave(_HALVES))
+    return shares.unflatten(2, (len(sigmas), _HALVES)).mean(dim=3)
 
 
 def _paint_tissue(
@@ -254,14 +262,10 @@ class _Grid:
             (torch.arange(-(-(size - 1) // self.stride) + 1, device=device) * self.stride + 0.5) / self.side
             for size in (width, height)
         )
-        faces = torch.arange(depth + 1, device=device, dtype=torch.float32)
+        faces = torch.arange(_HALVES * depth + 1, device=device, dtype=torch.float32) / _HALVES
         motion = params.motion
         angle = None if motion is None else faces * (2.0 * np.pi / motion.period) + motion.phase
-        z = (
-            faces * params.step
-            if motion is None or angle is None
-            else motion.place + motion.sway * torch.sin(angle / 2.0)
-        )
+        z = faces * params.step if motion is None or angle is None else motion.sway * torch.sin(angle / 2.0)
         still = torch.stack(torch.meshgrid(x, y, z, indexing="ij"))
         points = still.clone()
         if motion is not None and angle is not None:
@@ -270,7 +274,8 @@ class _Grid:
             for axis in (0, 1):
                 points[axis] += away[axis] * near * (motion.strength * torch.sin(angle))
         if params.warp.std > 0.0:
-            sigma = (params.warp.sigma[0] / self.stride, params.warp.sigma[1] / self.stride, params.warp.sigma[2])
+            scales = (1.0 / self.stride, 1.0 / self.stride, float(_HALVES))
+            sigma = tuple(length * scale for length, scale in zip(params.warp.sigma, scales, strict=True))
             warp = draw_warp(
                 WarpParams(params.warp.std / self.side, sigma, params.warp.seed), still.shape[1:], 3, device
             )
@@ -279,46 +284,54 @@ class _Grid:
         self.bulge = [float(shift) for shift in (points - still).abs().amax(dim=(1, 2, 3))]
         self.z = (float(z.min()), float(z.max())) if motion is not None else None
 
+    def is_thin(self, part: SolidPartParams) -> bool:
+        """Tell whether a part could hide between two faces, so that it has depths on the middles of slices too."""
+        return part.radius < _THIN * self.step
+
     def depths(
         self, part: SolidPartParams, around: Box | None, reach: float
     ) -> tuple[Box, torch.Tensor, torch.Tensor | None] | None:
-        """The box of a part, its depths in pixels on the faces of the box, and those of what its wall leaves."""
+        """The box of a part, its depths in pixels on the faces of the box's slices, and those of what its wall
+        leaves."""
         box = self._box(part, around, reach)
         if box is None:
             return None
         nodes = tuple(slice(b.start // self.stride, -(-(b.stop - 1) // self.stride) + 1) for b in box[:2])
-        points = self.points[:, nodes[0], nodes[1], box[2].start : box[2].stop + 1]
+        faces = slice(_HALVES * box[2].start, _HALVES * box[2].stop + 1, 1 if self.is_thin(part) else _HALVES)
+        points = self.points[:, nodes[0], nodes[1], faces]
         finer = 1
         while finer < self.stride and self.stride / finer > part.radius * self.side / _NODES_PER_RADIUS:
             finer *= 2
         if finer > 1:
             points = torch.stack([_enlarge(component, finer) for component in points])
         stride = self.stride // finer
+        # right at least on the next face outside, from which depths are interpolated
+        far = max((reach + 2 * stride) / self.side, self.step * faces.step / _HALVES)
         depths = [
-            self._mottle(solid, points.shape[1:], stride, points.device)
+            self._mottle(solid, points, stride, faces.step)
             if isinstance(solid, MottleParams)
-            else depth_of(solid, points, (reach + 2 * stride) / self.side)
+            else depth_of(solid, points, far)
             for solid in part.solids
         ]
         depth = join_depths(depths, 0.5 * part.radius)
         if part.waves is not None:
             size, scale, seed = part.waves
-            depth = depth.add_(self._noise(scale, seed, depth.shape, stride, depth.device), alpha=size)
+            depth = depth.add_(self._noise(scale, seed, depth, stride, faces.step), alpha=size)
         inner = None
         if part.wall > 0.0:
             missing, seed = part.gaps
             wall = torch.full_like(depth, part.wall)
             if missing > 0.0:
-                noise = self._noise(max(4.0 * part.wall, part.radius), seed, depth.shape, stride, depth.device)
+                noise = self._noise(max(2.0 * part.wall, 0.5 * part.radius), seed, depth, stride, faces.step)
                 wall.mul_((1.0 + 2.0 * (noise + 1.5 - 3.0 * missing)).clamp_(0.0, 1.0))
             inner = depth - wall
         start = [b.start - n.start * self.stride for b, n in zip(box[:2], nodes, strict=True)]
         cut = tuple(slice(s, s + b.stop - b.start) for s, b in zip(start, box[:2], strict=True))
-        full = [None if d is None else _enlarge(d, stride)[cut].mul_(self.side) for d in (depth, inner)]
-        return box, full[0], full[1]
+        outer = _enlarge(depth, stride)[cut].mul_(self.side)
+        return box, outer, None if inner is None else _enlarge(inner, stride)[cut].mul_(self.side)
 
     def _box(self, part: SolidPartParams, around: Box | None, reach: float) -> Box | None:
-        limits = around or tuple(slice(0, size) for size in self.size)
+        limits = around or (slice(0, self.size[0]), slice(0, self.size[1]), slice(0, self.size[2]))
         solids = [solid for solid in part.solids if not isinstance(solid, MottleParams)]
         if not solids:
             return limits
@@ -338,15 +351,17 @@ class _Grid:
             box.append(limits[2] if seen else slice(0, 0))
         return None if any(b.stop <= b.start for b in box) else (box[0], box[1], box[2])
 
-    def _mottle(self, mottle: MottleParams, size: Sequence[int], stride: int, device: torch.device) -> torch.Tensor:
-        noise = self._noise(mottle.scale, mottle.seed, size, stride, device)
+    def _mottle(self, mottle: MottleParams, points: torch.Tensor, stride: int, apart: int) -> torch.Tensor:
+        noise = self._noise(mottle.scale, mottle.seed, points[0], stride, apart)
         # the slope of such a noise is 1 / (√2 scale) in each direction
-        return noise.sub_(mottle.threshold).mul_(1.414 * mottle.scale)
+        return noise.sub_(mottle.threshold).mul_(2.0**0.5 * mottle.scale)
 
-    def _noise(self, scale: float, seed: int, size: Sequence[int], stride: int, device: torch.device) -> torch.Tensor:
+    def _noise(self, scale: float, seed: int, like: torch.Tensor, stride: int, apart: int) -> torch.Tensor:
+        """Noise on nodes ``stride`` pixels apart and on faces ``apart`` halves of a slice apart; frozen in time."""
         across = scale * self.side / stride
-        sigma = (across, across, scale / self.step if self.z is None else 4.0 * size[2])
-        return correlated_noise(size, sigma, generator=seeded_generator(seed), device=device)
+        through = _HALVES / apart * scale / self.step if self.z is None else 4.0 * like.shape[2]
+        generator = seeded_generator(seed)
+        return correlated_noise(like.shape, (across, across, through), generator=generator, device=like.device)
 
 
 def _enlarge(field: torch.Tensor, factor: int) -> torch.Tensor:

@@ -209,9 +209,9 @@ def paint_clusters(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Return the mean over the sub-slices of each slice, and the clusters (0 = gap) in its middle sub-slice."""
     labels = synthmorph_labels(params.label_map, device, dtype=torch.int16)
-    kept = erode_labels(labels, params.iterations)
-    labels.add_(1).mul_(kept)
-    del kept
+    labels.add_(1)
+    if any(params.iterations):
+        labels.mul_(erode_labels(labels - 1, params.iterations))
     table = torch.tensor(values[: params.label_map.num_labels + 1], dtype=torch.float32, device=device)
     width, height, depth = labels.shape
     tissue = torch.zeros(width, height, depth // params.subslices, device=device)

@@ -14,8 +14,7 @@ from scipy import ndimage
 from monai_synthfm.synthesis.acquisition import AcquisitionParams
 from monai_synthfm.synthesis.one_thread import one_thread
 from monai_synthfm.synthesis.params import Params
-from monai_synthfm.synthesis.sample import consecutive
-from monai_synthfm.synthesis.visibility import visible_instances
+from monai_synthfm.synthesis.visibility import stands_out
 from monai_synthfm.synthesis.volume_anatomy import VolumeAnatomyParams, anatomy_owners, paint_anatomy
 from monai_synthfm.synthesis.volume_appearance import (
     VolumeAppearanceParams,
@@ -83,11 +82,15 @@ def synthesize_volume(params: VolumeParams, device: torch.device | str = "cpu") 
     del tissue
     regions *= visible_pixels(field, image.shape, image.device)[..., None]
     pieces = np.array(owners, dtype=np.int16)[regions.cpu().numpy()]
-    labels = torch.from_numpy(connected_targets(pieces, params.min_voxels, params.min_slices)).to(device)
-    if params.min_visibility:
-        slices = visible_instances(image.permute(2, 1, 0), labels.permute(2, 1, 0), params.min_visibility)
-        labels = consecutive(slices.permute(2, 1, 0).contiguous())
-    return image, labels
+    labels = connected_targets(pieces, params.min_voxels, params.min_slices)
+    if params.min_visibility and labels.any():
+        # every target shows in one of these slices
+        some = np.ascontiguousarray(labels[..., :: max(1, params.min_slices)].transpose(2, 1, 0), dtype=np.int32)
+        slices = image[..., :: max(1, params.min_slices)].permute(2, 1, 0).contiguous()
+        seen = stands_out(slices, torch.from_numpy(some).to(device), params.min_visibility).cpu().numpy()
+        seen[0] = False
+        labels = (np.cumsum(seen) * seen)[labels]
+    return image, torch.from_numpy(labels).to(device)
 
 
 def connected_targets(owners: np.ndarray, min_voxels: int, min_slices: int) -> np.ndarray:

@@ -27,7 +27,7 @@ __all__ = [
 ]
 
 _THINNEST = 0.004  # of a vessel's radius: about a pixel of a slice of 256
-Solid = TypeVar("Solid", BlobParams, TreeParams)
+Solid = TypeVar("Solid", bound=BlobParams | TreeParams)
 
 
 def draw_direction(random: np.random.RandomState, upright: float = 0.0) -> np.ndarray:

@@ -84,7 +84,9 @@ class RandVolumeAnatomy(RandGenerator):
         pair_prob: probability that an organ has a mirrored twin.
         like_prob: probability that an organ is of the tissue of another one.
         bones_prob: probability that a body has bones.
+        filled_prob: probability that large organs besides the others fill a body.
         tissue_prob: probability that a mosaic of cells fills what lies between the organs.
+        clutter_prob: probability that there are strands and specks that are no targets.
         motion_prob: probability that ultrasound is a sequence with moving walls.
         warp: range of the standard deviation of the displacement common to all, as a fraction of the side.
         tissue: generator of the mosaic's label map; ``RandSynthMorphLabels`` with 4 to 10 labels if None.
@@ -107,7 +109,7 @@ class RandVolumeAnatomy(RandGenerator):
     def __init__(
         self,
         spatial_size: Sequence[int],
-        num_organs: Sequence[int] = (3, 14),
+        num_organs: Sequence[int] = (4, 18),
         radius: Sequence[float] = (0.025, 0.28),
         irregularity: Sequence[float] = (0.0, 0.2),
         end_prob: float = 0.7,
@@ -117,7 +119,9 @@ class RandVolumeAnatomy(RandGenerator):
         pair_prob: float = 0.2,
         like_prob: float = 0.35,
         bones_prob: float = 0.7,
+        filled_prob: float = 0.6,
         tissue_prob: float = 0.25,
+        clutter_prob: float = 0.5,
         motion_prob: float = 0.4,
         warp: Sequence[float] = (0.004, 0.025),
         tissue: RandSynthMorphLabels | None = None,
@@ -137,7 +141,9 @@ class RandVolumeAnatomy(RandGenerator):
         self.pair_prob = check_probability("pair_prob", pair_prob)
         self.like_prob = check_probability("like_prob", like_prob)
         self.bones_prob = check_probability("bones_prob", bones_prob)
+        self.filled_prob = check_probability("filled_prob", filled_prob)
         self.tissue_prob = check_probability("tissue_prob", tissue_prob)
+        self.clutter_prob = check_probability("clutter_prob", clutter_prob)
         self.motion_prob = check_probability("motion_prob", motion_prob)
         self.warp = check_range("warp", warp, low=0.0, high=0.2)
         self.tissue = tissue or RandSynthMorphLabels(
@@ -168,18 +174,25 @@ class RandVolumeAnatomy(RandGenerator):
         self._organs: list[int] = []
         self._labels = 0
         self.tissues = []
-        motion = self._draw_motion(slices) if preset.body_prob == 0.0 and self.R.rand() < self.motion_prob else None
-        if motion is not None:
+        moving = preset.ultrasound_prob > 0.0 and self.R.rand() < self.motion_prob
+        if moving:  # all slices show one place
             self._depth = 0.0
         frame = _Frame(0, self._extent / 2.0, self._extent / 2.0)
         if self.R.rand() < preset.body_prob:
             frame = self._draw_body(preset)
-        tissue = self._draw_tissue(frame.part, spacing) if self.R.rand() < self.tissue_prob else None
+        tissue_prob = self.tissue_prob if frame.part or not preset.body_prob else max(self.tissue_prob, 0.5)
+        tissue = self._draw_tissue(frame.part, spacing) if self.R.rand() < tissue_prob else None
+        if self.R.rand() < self.clutter_prob:
+            self._draw_clutter(frame)
         radii = [draw_log_uniform(self.R, self.radius) for _ in range(draw_integer(self.R, self.num_organs))]
+        if frame.part and self.R.rand() < self.filled_prob:  # as liver, spleen, stomach and bowel fill a trunk
+            large = (0.4 * float(frame.half.min()), 0.75 * float(frame.half.min()))
+            radii += [draw_log_uniform(self.R, large) for _ in range(draw_integer(self.R, (2, 6)))]
         for radius in sorted(radii, reverse=True):
             self._draw_organ(radius, frame)
         scale = float(self.R.uniform(0.06, 0.2))
-        through = 1e3 if motion is not None else scale / step
+        motion = self._draw_motion(self._parts[self._organs[0] - 1]) if moving else None
+        through = 1e3 if moving else scale / step
         warp = WarpParams(
             float(self.R.uniform(*self.warp)) * side, (scale * side, scale * side, through), draw_seed(self.R)
         )
@@ -190,17 +203,29 @@ class RandVolumeAnatomy(RandGenerator):
         )
         self.params = VolumeAnatomyParams(self.spatial_size, step, tuple(self._parts), tissue, warp, blur, motion)
 
-    def _draw_motion(self, slices: int) -> MotionParams:
-        x, y = self._extent * self.R.uniform(0.35, 0.65, size=2)
+    def _draw_motion(self, organ: SolidPartParams) -> MotionParams:
+        """Walls move to and from the middle of an organ."""
+        x, y, _ = np.mean([solid_bounds(solid) for solid in _real(organ.solids)], axis=(0, 1))
         return MotionParams(
             center=(float(x), float(y)),
             spread=float(self.R.uniform(0.12, 0.3)),
             strength=float(self.R.uniform(0.05, 0.3)),
-            period=float(draw_log_uniform(self.R, (8.0, 48.0))),
+            period=draw_log_uniform(self.R, (8.0, 48.0)),
             phase=float(self.R.uniform(0.0, 2.0 * np.pi)),
             sway=float(self.R.uniform(0.0, 0.04)),
-            place=0.0,
         )
+
+    def _draw_clutter(self, frame: _Frame) -> None:
+        """Strands and specks that are no targets."""
+        for _ in range(round(draw_log_uniform(self.R, (3.0, 20.0)))):
+            x, y = frame.center + self.R.uniform(-0.9, 0.9, size=2) * frame.half
+            center = (x, y, self.R.uniform(0.0, self._depth))
+            radius = draw_log_uniform(self.R, (0.004, 0.02))
+            solid: BlobParams | TreeParams = draw_blob(self.R, center, radius, elongation=0.6)
+            if self.R.rand() < 0.5:
+                way = draw_direction(self.R)
+                solid = draw_chain(self.R, center, way, float(self.R.uniform(0.05, 0.4)), 0.4 * radius, 0.3)
+            self._add((solid,), frame.part, 0.7 * radius, None)
 
     def _draw_tissue(self, part: int, spacing: Sequence[float]) -> VolumeTissueParams:
         width, height, depth = self.spatial_size
@@ -225,12 +250,12 @@ class RandVolumeAnatomy(RandGenerator):
             bend=float(self.R.normal(0.0, 0.1)),
             taper=float(self.R.normal(0.0, 0.15)),
         )
-        ends = self.R.rand() < 0.08
+        ends = self.R.rand() < 0.04
         z = self.R.uniform(0.2, 0.9) * self._depth + length * (1.0 if self.R.rand() < 0.5 else -1.0)
         z = z if ends else self._depth / 2.0 + self.R.uniform(-0.5, 0.5) * max(0.0, length - self._depth)
         body = move_solid(body, (0.0, 0.0, float(z)))
         fat, muscle = preset.layers[-2:]
-        waves = self._draw_waves(0.25 * float(half.min()), 0.12)
+        waves = self._draw_waves(float(half.min()), float(self.R.uniform(0.0, 0.04)))
         thickness = fat.thickness if self.R.rand() < 0.7 else (0.04, 0.12)
         number = self._add((body,), 0, float(half.min()), _layer(muscle, fat), wall=thickness, waves=waves)
         inner = draw_log_uniform(self.R, (0.62, 0.9))
@@ -327,7 +352,7 @@ class RandVolumeAnatomy(RandGenerator):
 
     def _draw_organ(self, radius: float, frame: _Frame) -> None:
         angle, distance = self.R.uniform(0.0, 2.0 * np.pi), np.sqrt(self.R.rand())
-        reach = 0.35 if radius > 0.5 * frame.half.min() else 0.85
+        reach = 0.6 if radius > 0.5 * frame.half.min() else 0.85
         x, y = frame.center + reach * distance * frame.half * (np.cos(angle), np.sin(angle))
         center = (float(x), float(y), 0.0)
         form = self.R.choice(["blob", "tube", "tree", "loop", "arch"], p=[0.58, 0.12, 0.12, 0.08, 0.1])
@@ -459,6 +484,10 @@ class RandVolumeAnatomy(RandGenerator):
     def __call__(self) -> MetaTensor:
         self.randomize()
         return self.replay(self.params)
+
+
+def _real(solids: tuple[BlobParams | TreeParams | MottleParams, ...]) -> Solids:
+    return tuple(solid for solid in solids if not isinstance(solid, MottleParams))
 
 
 def _layer(inside: LayerRange, outside: LayerRange) -> TissueRange:

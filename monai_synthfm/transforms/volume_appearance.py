@@ -6,11 +6,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from monai.transforms import Randomizable
 
-from monai_synthfm.synthesis.acquisition import FieldOfViewParams
+from monai_synthfm.synthesis.acquisition import AcquisitionParams, FieldOfViewParams
 from monai_synthfm.synthesis.appearance import NoiseParams
 from monai_synthfm.synthesis.volume_anatomy import VolumeAnatomyParams
 from monai_synthfm.synthesis.volume_appearance import (
@@ -26,6 +27,7 @@ from monai_synthfm.transforms.volume_presets import TissueRange, VolumePreset
 
 __all__ = ["RandVolumeAppearance"]
 
+_QUIETER = 0.5  # random contrasts may be small, and the display window enlarges texture and noise with them
 _WIDE_SHARE = 400.0 / 2000.0  # of the soft-tissue window of the presets in the wide one
 
 
@@ -54,7 +56,7 @@ class RandVolumeAppearance(Randomizable):
         texture_scales: Sequence[Sequence[float]] = ((6.0, 25.0), (1.5, 5.0), (0.3, 1.2)),
         texture_prob: float = 0.7,
         alike_prob: float = 0.4,
-        palette_prob: float = 0.6,
+        palette_prob: float = 0.7,
         spread: Sequence[float] = (0.15, 1.0),
         wide_prob: float = 0.2,
         intensity: RandSynthFMIntensity | None = None,
@@ -112,33 +114,33 @@ class RandVolumeAppearance(Randomizable):
         tissues: Sequence[TissueRange | None],
         spacing: Sequence[float],
     ) -> None:
-        """Draw the appearance of an anatomy whose parts are of the kinds ``tissues``; ``acquisition.params``
-        then hold its scanner."""
+        """Draw the appearance of an anatomy whose parts are of the kinds ``tissues``; ``scanner`` then holds what
+        displays it."""
         tissue = anatomy.tissue
         cells = (tissue.parent, tissue.clusters.label_map.num_labels) if tissue else (0, 0)
-        if self.R.rand() < self.palette_prob:
+        palette = self.R.rand() < self.palette_prob
+        if palette:
             values, quiet = self._draw_palette(preset, anatomy, tissues, *cells)
         else:
             values, quiet = self.intensity.draw_part_values(anatomy.parts, *cells)
-        if not preset.windowed and self.R.rand() < self.wide_prob:
-            values = tuple(_wide_window(value) for value in values)
-            quiet *= _WIDE_SHARE
-        strength = quiet * draw_log_uniform(self.R, preset.noise)
-        kinds = [kind for kind in preset.noises if kind != "speckle"]  # the scanner of ultrasound has its own
-        noises = (
-            tuple(
-                NoiseParams(kind, strength, 0.0, draw_seed(self.R))
-                for kind in kinds[: 1 + self.R.randint(len(kinds))][-1:]
-            )
-            if kinds
-            else ()
-        )
-        textures = self._draw_textures(preset, len(values), spacing, quiet)
-        self.params = VolumeAppearanceParams(values, textures, None, noises, None, preset.windowed)
-        width, height, _ = anatomy.spatial_size
+            quiet *= _QUIETER
         self.acquisition.ultrasound_prob = preset.ultrasound_prob
         self.acquisition.shading_prob = preset.shading_prob
+        width, height, _ = anatomy.spatial_size
         self.acquisition.randomize((height, width))
+        self.scanner: AcquisitionParams = self.acquisition.params
+        if palette and not preset.windowed:
+            low, high = float(self.R.uniform(-0.1, 0.1)), float(self.R.uniform(0.85, 1.2))
+            self.scanner = replace(self.scanner, levels=(low, high))
+            if self.R.rand() < self.wide_prob:
+                values = tuple(_wide_window(value) for value in values)
+                quiet *= _WIDE_SHARE
+        strength = quiet * draw_log_uniform(self.R, preset.noise)
+        kinds = [kind for kind in preset.noises if kind != "speckle"]  # the scanner of ultrasound has its own
+        kind = kinds[self.R.randint(len(kinds))] if kinds else None
+        noises = (NoiseParams(kind, strength, 0.0, draw_seed(self.R)),) if kind else ()
+        textures = self._draw_textures(preset, len(values), spacing, quiet)
+        self.params = VolumeAppearanceParams(values, textures, None, noises, None, preset.windowed)
 
     def _draw_palette(
         self,
@@ -151,16 +153,14 @@ class RandVolumeAppearance(Randomizable):
         """Intensities of the preset's tissues, organs of the first kind nearer to each other in some volumes."""
         spread = draw_log_uniform(self.R, self.spread)
         middle = float(self.R.uniform(*preset.tissues[0].core))
-        insides = [
-            float(
-                self.R.uniform(*(preset.outside if preset.body_prob and anatomy.parts[0].label == 0 else preset.cavity))
-            )
-        ]
-        walls = []
+        body = bool(anatomy.parts) and anatomy.parts[0].parent == 0 and anatomy.parts[0].label == 0
+        insides = [float(self.R.uniform(*(preset.outside if body and preset.layers else preset.cavity)))]
+        walls: list[float] = []
         for part, tissue in zip(anatomy.parts, tissues, strict=True):
             if tissue is None:
                 shift = draw_log_uniform(self.R, (0.06, 0.45)) * max(spread, 0.35) * self.R.choice([-1.0, 1.0])
-                value = max(0.0, insides[part.parent] + shift)
+                within = insides[part.parent]
+                value = within - shift if within + shift < 0.0 else within + shift
                 edge = max(0.0, value + shift * float(self.R.uniform(-1.0, 1.0)))
             else:
                 value, edge = float(self.R.uniform(*tissue.core)), float(self.R.uniform(*tissue.wall))
@@ -169,7 +169,7 @@ class RandVolumeAppearance(Randomizable):
             insides.append(insides[part.like] if part.like else value)
             walls.append(walls[part.like - 1] if part.like else edge)
         cells = [middle + spread * (float(self.R.uniform(*preset.cluster)) - middle) for _ in range(num_cells)]
-        return (*insides, *walls, *cells), max(0.25, spread)
+        return (*insides, *walls, *cells), max(0.2, spread)
 
     def _draw_textures(
         self, preset: VolumePreset, count: int, spacing: Sequence[float], quiet: float = 1.0

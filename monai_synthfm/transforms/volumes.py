@@ -96,7 +96,7 @@ class RandSynthFM3D(RandGenerator):
         appearance: RandVolumeAppearance | None = None,
         anatomy: RandVolumeAnatomy | None = None,
         anatomy_prob: float = 0.6,
-        min_visibility: float = 1.2,
+        min_visibility: float = 1.3,
         device: torch.device | str = "cpu",
     ) -> None:
         super().__init__(device)
@@ -161,7 +161,7 @@ class RandSynthFM3D(RandGenerator):
             appearance.params,
             self.min_voxels,
             self.min_slices,
-            appearance.acquisition.params,
+            appearance.scanner,
             self.min_visibility,
         )
 

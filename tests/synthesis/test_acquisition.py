@@ -87,3 +87,32 @@ def test_shading_is_smooth_and_positive():
     found = acquire(torch.full((128, 128), 0.5), replace(PLAIN, shading=(0.3, 64.0, 5))).numpy()
     assert found.std() > 0.1
     assert np.abs(np.diff(found, axis=0)).max() < 0.1
+
+
+def test_fixed_levels_do_not_depend_on_the_image():
+    shown = acquire(torch.tensor([[-1.0, 0.2, 0.5, 3.0]]), replace(PLAIN, levels=(0.0, 0.8), gamma=2.0))
+    assert np.allclose(shown.numpy(), [[0.0, 0.25**2, 0.625**2, 1.0]])
+
+
+def test_slices_share_window_shading_and_gain_but_not_speckle():
+    stack = torch.stack([IMAGE, IMAGE, 0.5 * IMAGE])
+    shown = acquire(stack, replace(PLAIN, gamma=1.5))
+    assert torch.equal(shown[0], shown[1])
+    expected = acquire(torch.cat([IMAGE, IMAGE, 0.5 * IMAGE]), replace(PLAIN, gamma=1.5))  # one window for all
+    assert torch.allclose(shown.flatten(0, 1), expected, atol=1e-6)
+    echoes = acquire(stack, replace(PLAIN, ultrasound=PROBE))
+    assert torch.equal(echoes[0], echoes[1])
+    assert echoes[0].mean() > echoes[2].mean() + 0.1
+    speckled = acquire(stack[:2], replace(PLAIN, ultrasound=replace(PROBE, speckle=1.0)))
+    first, second = (plane - plane.mean() for plane in speckled)
+    assert abs(float((first * second).mean() / first.std() / second.std())) < 0.5
+    shadings = []
+    for distance in (0.01, 40.0):
+        flat = acquire(torch.ones(6, 60, 80), replace(PLAIN, shading=(0.5, 30.0, 1)), distance)
+        shadings.append(float((flat[1:] - flat[:-1]).abs().mean()))
+    assert shadings[0] < 0.1 * shadings[1]
+
+
+def test_one_slice_is_shown_as_the_image_it_is():
+    params = AcquisitionParams(None, replace(PROBE, speckle=0.8, seed=3), (0.01, 0.99), 1.2, None)
+    assert torch.equal(acquire(IMAGE[None], params)[0], acquire(IMAGE, params))

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from monai_synthfm.synthesis.visibility import edge_visibility, visible_instances
+from monai_synthfm.synthesis.visibility import edge_visibility, stands_out, visible_instances
 
 
 def two_squares(side: int = 96) -> torch.Tensor:
@@ -84,3 +84,26 @@ def test_turned_and_inverted_images_show_the_same() -> None:
     for other in (edge_visibility(1.0 - image, labels), edge_visibility(image.T, labels.T)):
         for one, another in zip(there, other, strict=True):
             torch.testing.assert_close(one, another)
+
+
+def test_the_pairs_of_all_slices_count_together() -> None:
+    random = np.random.default_rng(1)
+    image = torch.from_numpy(random.random((3, 40, 48)).astype(np.float32))
+    labels = torch.from_numpy(np.kron(random.integers(0, 3, (3, 5, 6)), np.ones((1, 8, 8), dtype=np.int64)))
+    # slices that follow one another along a third axis of an image have no pairs across their seams in rows
+    single = [edge_visibility(plane, names) for plane, names in zip(image, labels, strict=True)]
+    together = edge_visibility(image, labels)
+    for kind in (0, 1):
+        low = torch.stack([one[kind][:3] for one in single if len(one[kind]) == 3]).amin(dim=0)
+        high = torch.stack([one[kind][:3] for one in single if len(one[kind]) == 3]).amax(dim=0)
+        assert (together[kind] >= low - 1e-6).all()
+        assert (together[kind] <= high + 1e-6).all()
+    repeated = edge_visibility(image[:1].expand(4, -1, -1), labels[:1].expand(4, -1, -1))
+    for one, other in zip(repeated, single[0], strict=True):
+        assert torch.allclose(one, other, atol=1e-6)
+
+
+def test_an_instance_is_seen_in_a_volume_if_some_of_its_slices_show_it() -> None:
+    labels = torch.stack([two_squares()] * 2)
+    image = 0.5 + torch.stack([0.3 * (labels[0] == 1), torch.zeros(labels.shape[1:])])
+    assert stands_out(image, labels, 1.5)[1:].tolist() == [True, False]

@@ -13,7 +13,7 @@ import pytest
 import torch
 from monai.transforms import RandBiasField
 
-from monai_synthfm.synthesis.acquisition import FieldOfViewParams
+from monai_synthfm.synthesis.acquisition import AcquisitionParams, FieldOfViewParams, UltrasoundParams
 from monai_synthfm.synthesis.appearance import NoiseParams
 from monai_synthfm.synthesis.textures import correlated_noise
 from monai_synthfm.synthesis.volume_appearance import (
@@ -21,6 +21,7 @@ from monai_synthfm.synthesis.volume_appearance import (
     TextureLayerParams,
     VolumeAppearanceParams,
     render_volume,
+    scan_slices,
     visible_pixels,
 )
 
@@ -93,3 +94,36 @@ def test_the_same_parameters_give_the_same_bits() -> None:
     np.random.seed(1)
     torch.manual_seed(1)
     assert torch.equal(render_volume(TISSUE, REGIONS, VolumeAppearanceParams.parse(full.to_json())), first)
+
+
+@pytest.mark.parametrize("kind", ["gaussian", "rician", "poisson", "speckle", "echoes"])
+def test_neighbouring_slices_of_a_scan_have_noise_of_their_own(kind: str) -> None:
+    tissue, regions = torch.full((48, 40, 12), 0.4), torch.zeros(48, 40, 12, dtype=torch.int16)
+    scanner = AcquisitionParams(None, None, (0.0, 1.0), 1.0, None, levels=(0.0, 1.0))
+    noises: tuple[NoiseParams, ...] = (NoiseParams(kind, 0.05, 0.8, 7),)
+    if kind == "echoes":
+        noises = ()
+        probe = UltrasoundParams((0.5, -20.0), 1.0, (1.0, 1.0), (), 0.0, 1.0, 60.0, 7)
+        scanner = replace(scanner, ultrasound=probe)
+    image = scan_slices(tissue, regions, params(noises=noises), scanner, 3.0)
+    planes = image.permute(2, 0, 1).flatten(1)
+    correlations = torch.corrcoef(planes)[~torch.eye(12, dtype=torch.bool)]
+    assert image.std() > 0.01
+    assert correlations.abs().max() < 0.2
+    assert correlations.mean().abs() < 0.02
+
+
+def test_slices_of_a_scan_share_texture_and_shading() -> None:
+    layer = TextureLayerParams((1.5, 1.5, 6.0), (0.2,), 3)
+    tissue, regions = torch.full((48, 40, 6), 0.4), torch.zeros(48, 40, 6, dtype=torch.int16)
+    scanner = AcquisitionParams((0.3, 20.0, 5), None, (0.0, 1.0), 1.0, None)
+    image = scan_slices(tissue, regions, params(values=(0.4,), textures=(layer,)), scanner, 0.5)
+    planes = image.permute(2, 0, 1).flatten(1)
+    assert torch.corrcoef(planes)[0, 1] > 0.9
+
+
+def test_a_scan_without_noise_is_the_tissue_in_its_window() -> None:
+    tissue = torch.rand(6, 5, 4, generator=torch.Generator().manual_seed(0))
+    scanner = AcquisitionParams(None, None, (0.0, 1.0), 1.0, None, levels=(0.25, 0.75))
+    image = scan_slices(tissue, torch.zeros(6, 5, 4, dtype=torch.int16), params(), scanner, 1.0)
+    assert torch.allclose(image, ((tissue - 0.25) / 0.5).clamp(0.0, 1.0))

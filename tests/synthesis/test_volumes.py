@@ -5,7 +5,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -42,7 +45,7 @@ def test_targets_are_the_large_pieces_of_every_owner(owners: np.ndarray, voxels:
 
 
 def test_every_instance_is_one_piece_over_consecutive_slices() -> None:
-    for seed, module in enumerate(("shape", "boundary", "both", "shape")):
+    for seed, module in enumerate(("shape", "boundary", "both", "shape", "anatomy", "anatomy")):
         params = drawn(seed, module=module)
         labels = synthesize_volume(params)[1].numpy()
         assert labels.max() >= 1
@@ -68,13 +71,19 @@ def test_instances_lie_where_the_field_of_view_shows_them() -> None:
     assert seen > 3
 
 
+def test_an_anatomy_needs_a_scanner() -> None:
+    params = replace(drawn(0, module="anatomy"), acquisition=None)
+    with pytest.raises(ValueError, match="acquisition must be given for an anatomy, got None"):
+        synthesize_volume(params)
+
+
 def test_the_number_of_threads_does_not_change_a_bit() -> None:
     before = torch.get_num_threads()
     for seed, preset in enumerate(("ct", "mr", "us")):
         results = []
         for threads in (1, 3):
             torch.set_num_threads(threads)
-            results.append(synthesize_volume(drawn(seed, preset=preset)))
+            results.append(synthesize_volume(drawn(seed, preset=preset, module="all")))
         torch.set_num_threads(before)
         assert torch.equal(results[0][0], results[1][0])
         assert torch.equal(results[0][1], results[1][1])

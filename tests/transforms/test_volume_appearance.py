@@ -8,11 +8,13 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 
+from monai_synthfm.synthesis.volume_anatomy import anatomy_owners
 from monai_synthfm.synthesis.volume_appearance import VolumeAppearanceParams
 from monai_synthfm.synthesis.volume_structures import VolumeStructureParams
-from monai_synthfm.transforms import RandVolumeAppearance, RandVolumeStructure
+from monai_synthfm.transforms import RandVolumeAnatomy, RandVolumeAppearance, RandVolumeStructure
 from monai_synthfm.transforms.volume_presets import VOLUME_PRESETS
 
 SPACING = (1.0, 1.0, 4.0)
@@ -44,6 +46,66 @@ def test_scanners_stay_in_the_ranges_of_their_preset(preset: str) -> None:
         for layer in params.textures:
             assert len(layer.weights) == len(params.values)
             assert max(map(abs, layer.weights)) <= ranges.texture[1]
+
+
+def drawn_anatomies(
+    preset: str, number: int = 20, **arguments: Any
+) -> list[tuple[RandVolumeAnatomy, RandVolumeAppearance]]:
+    result = []
+    for seed in range(number):
+        anatomy = RandVolumeAnatomy((32, 32, 12)).set_random_state(seed=seed)
+        appearance = RandVolumeAppearance(**arguments).set_random_state(seed=seed)
+        anatomy.randomize(VOLUME_PRESETS[preset], SPACING)
+        appearance.randomize_anatomy(VOLUME_PRESETS[preset], anatomy.params, anatomy.tissues, SPACING)
+        result.append((anatomy, appearance))
+    return result
+
+
+@pytest.mark.parametrize("preset", sorted(VOLUME_PRESETS))
+def test_parts_of_anatomies_have_the_intensities_of_their_kinds(preset: str) -> None:
+    common = VOLUME_PRESETS[preset].tissues[0]
+    for anatomy, appearance in drawn_anatomies(preset, palette_prob=1.0, wide_prob=0.0):
+        values = appearance.params.values
+        assert len(values) == len(anatomy_owners(anatomy.params))
+        for number, (part, kind) in enumerate(zip(anatomy.params.parts, anatomy.tissues, strict=True), start=1):
+            if part.like:
+                assert values[number] == values[part.like]
+            elif kind is not None:
+                assert kind.core[0] <= values[number] <= kind.core[1]
+            else:
+                assert values[number] >= 0.0
+                assert values[number] != values[part.parent]
+    alike = drawn_anatomies(preset, palette_prob=1.0, wide_prob=0.0, spread=(0.01, 0.01))
+    for anatomy, appearance in alike:
+        soft = [
+            value
+            for value, kind, part in zip(
+                appearance.params.values[1:], anatomy.tissues, anatomy.params.parts, strict=False
+            )
+            if kind is common and not part.like
+        ]
+        assert not soft or max(soft) - min(soft) <= 0.011 * (common.core[1] - common.core[0])
+
+
+def test_scanners_of_anatomies_follow_the_modality() -> None:
+    scanners = {preset: [two.scanner for _, two in drawn_anatomies(preset)] for preset in VOLUME_PRESETS}
+    assert all(scanner.ultrasound is not None for scanner in scanners["us"])
+    assert all(scanner.ultrasound is None for scanner in scanners["ct"] + scanners["mr"])
+    assert all(scanner.shading is None for scanner in scanners["ct"])
+    assert any(scanner.shading is not None for scanner in scanners["mr"])
+    fixed = [scanner.levels is not None for scanner in scanners["ct"]]
+    assert any(fixed)
+    assert not all(fixed)  # random contrasts are shown between quantiles
+    assert all(scanner.levels is None for scanner in scanners["us"] + scanners["mr"])
+
+
+def test_a_wide_window_brings_soft_tissues_nearer_to_each_other_but_not_to_air() -> None:
+    narrow, wide = (drawn_anatomies("ct", palette_prob=1.0, wide_prob=share) for share in (0.0, 1.0))
+    for (_, first), (_, second) in zip(narrow, wide, strict=True):
+        before, after = np.array(first.params.values), np.array(second.params.values)
+        air = before <= 0.02
+        assert (after[air] == 0.0).all()
+        np.testing.assert_allclose(after[~air], (before[~air] * 400.0 - 160.0 + 1000.0) / 2000.0)
 
 
 def test_body_layers_take_the_intensities_of_the_preset() -> None:

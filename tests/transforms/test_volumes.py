@@ -16,11 +16,13 @@ from hypothesis import strategies as st
 from monai.data import DataLoader, Dataset
 from monai.transforms import Compose, RandFlipd, Spacingd
 
+from monai_synthfm.synthesis.volume_anatomy import VolumeAnatomyParams
 from monai_synthfm.synthesis.volumes import VolumeParams
-from monai_synthfm.transforms import RandSynthFM3D, RandSynthFM3Dd, RandVolumeStructure
+from monai_synthfm.transforms import RandSynthFM3D, RandSynthFM3Dd, RandVolumeAnatomy, RandVolumeStructure
 from monai_synthfm.transforms.volume_presets import VOLUME_PRESETS
 
 SIZE = (40, 32, 8)
+VOLUMES = ["shape", "boundary", "both", "anatomy", "all"]
 
 
 def drawn(number: int = 60, **arguments: Any) -> list[VolumeParams]:
@@ -32,7 +34,7 @@ def drawn(number: int = 60, **arguments: Any) -> list[VolumeParams]:
     return result
 
 
-@given(st.integers(0, 2**32 - 1), st.sampled_from(["shape", "boundary", "both"]), st.sampled_from(["ct", "mr", "us"]))
+@given(st.integers(0, 2**32 - 1), st.sampled_from(VOLUMES), st.sampled_from(["ct", "mr", "us"]))
 @settings(max_examples=10, deadline=None)
 def test_parameters_survive_json_and_replay_every_bit(seed: int, module: str, preset: str) -> None:
     image, labels = RandSynthFM3D((24, 20, 5), module, preset).set_random_state(seed=seed)()
@@ -51,9 +53,44 @@ def test_modules_draw_what_they_are_called_after(module: str, expected: set[int]
     assert kinds == expected
 
 
+def test_all_draws_anatomies_as_often_as_asked_for() -> None:
+    shares = [
+        np.mean([isinstance(params.structure, VolumeAnatomyParams) for params in drawn(100, **arguments)])
+        for arguments in ({"module": "all"}, {"module": "all", "anatomy_prob": 0.2}, {"module": "anatomy"})
+    ]
+    assert shares == [pytest.approx(0.6, abs=0.15), pytest.approx(0.2, abs=0.15), 1.0]
+
+
+def test_anatomies_have_noise_that_slices_do_not_share() -> None:
+    kinds = {noise.kind for params in drawn(40, module="anatomy") for noise in params.appearance.noises}
+    assert kinds == {"gaussian", "rician"}  # ultrasound has speckle slice by slice
+
+
+def test_targets_of_anatomies_stand_out_as_much_as_asked_for() -> None:
+    kept = []
+    for visibility in (0.0, 1.3, 3.0):
+        counts = [
+            int(RandSynthFM3D((48, 48, 8), "anatomy", min_visibility=visibility).set_random_state(seed=seed)()[1].max())
+            for seed in range(8)
+        ]
+        kept.append(sum(counts))
+    assert kept[0] > kept[1] > kept[2]
+
+
+def test_an_anatomy_shows_the_same_field_of_view_in_slices_of_any_size() -> None:
+    for size in ((128, 128, 4), (512, 512, 4)):
+        generator = RandSynthFM3D(size, "anatomy", "ct", through_plane=(4.0, 4.0)).set_random_state(seed=0)
+        fields = []
+        for _ in range(20):
+            generator.randomize()
+            fields.append(generator.params.spacing[0] * size[0])
+        assert 0.6 * 256 <= min(fields) <= max(fields) <= 2.0 * 256
+
+
+@pytest.mark.parametrize("module", ["both", "anatomy"])
 @pytest.mark.parametrize("preset", ["ct", "mr", "us"])
-def test_image_and_labels_have_the_contract_of_generators(preset: str) -> None:
-    generator = RandSynthFM3D(SIZE, preset=preset).set_random_state(seed=0)
+def test_image_and_labels_have_the_contract_of_generators(module: str, preset: str) -> None:
+    generator = RandSynthFM3D(SIZE, module, preset).set_random_state(seed=0)
     for _ in range(4):
         image, labels = generator()
         assert image.shape == labels.shape == (1, *SIZE)
@@ -119,6 +156,9 @@ def test_global_seeds_do_not_matter() -> None:
         ({"spatial_size": (8, 8)}, r"spatial_size must be \(width, height, slices\)"),
         ({"in_plane": (2.0, 1.0)}, "in_plane must be"),
         ({"through_plane": (-1.0, 1.0)}, "through_plane must be"),
+        ({"anatomy_prob": 2.0}, "anatomy_prob must be a probability"),
+        ({"min_visibility": -1.0}, "min_visibility must be at least 0"),
+        ({"anatomy": RandVolumeAnatomy((8, 8, 8))}, r"\(40, 32, 8\) is not the anatomy's \(8, 8, 8\)"),
         ({"structure": RandVolumeStructure((8, 8, 8))}, r"\(40, 32, 8\) is not the structure's \(8, 8, 8\)"),
     ],
 )
