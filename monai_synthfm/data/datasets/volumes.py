@@ -24,15 +24,17 @@ from nibabel.orientations import apply_orientation, inv_ornt_aff, io_orientation
 from nibabel.spatialimages import HeaderDataError
 
 from monai_synthfm.data.datasets.faults import FaultError
-from monai_synthfm.data.nifti import load_volume
+from monai_synthfm.data.nifti import affine_in_mm, load_volume, mm_per_unit
 
 __all__ = [
     "LPS_TO_RAS",
     "NIFTI",
     "canonical_volume",
+    "itk_header",
     "itk_spacing",
     "last_line",
     "nifti_spacing",
+    "read_itk_array",
     "read_itk_volume",
     "read_nifti",
     "read_nifti_array",
@@ -87,8 +89,14 @@ def read_nifti(path: str | Path) -> MetaTensor:
     return canonical_volume(stored[0].numpy(), stored.affine.numpy(), path)
 
 
-def read_nifti_array(path: str | Path) -> tuple[np.ndarray, np.ndarray]:
-    """Read the array of a NIfTI file as stored, and its affine [4, 4]."""
+def read_nifti_array(path: str | Path, unit: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
+    """
+    Read the array of a NIfTI file as stored, and its affine [4, 4] to mm.
+
+    Args:
+        path: the file.
+        unit: mm that its numbers mean when it does not say its unit.
+    """
     if not Path(path).is_file():
         raise FaultError("missing_file", path, "no such file")
     try:
@@ -98,7 +106,7 @@ def read_nifti_array(path: str | Path) -> tuple[np.ndarray, np.ndarray]:
         raise FaultError("unreadable", path, f"not a whole NIfTI file ({error})") from error
     if voxels.dtype.fields is not None:
         raise FaultError("unreadable", path, f"expected one number for each voxel, found {voxels.dtype.names}")
-    return voxels, image.affine
+    return voxels, affine_in_mm(image, unit)
 
 
 def read_nifti_labels(path: str | Path) -> MetaTensor:
@@ -125,11 +133,12 @@ def nifti_spacing(path: str | Path, as_stored: bool = False) -> list[float]:
     try:
         image = nib.load(path)
         if as_stored:
-            return [round(float(size), 6) for size in image.header.get_zooms()]
-        order = np.argsort(io_orientation(image.affine)[:, 0])
+            return [round(float(size) * mm_per_unit(image), 6) for size in image.header.get_zooms()]
+        affine = affine_in_mm(image)
+        order = np.argsort(io_orientation(affine)[:, 0])
     except (*_ERRORS, np.linalg.LinAlgError) as error:
         raise FaultError("unreadable", path, f"not a readable NIfTI header ({error})") from error
-    return [round(float(size), 6) for size in np.linalg.norm(image.affine[:3, :3], axis=0)[order]]
+    return [round(float(size), 6) for size in np.linalg.norm(affine[:3, :3], axis=0)[order]]
 
 
 def read_itk_volume(path: str | Path, labels: bool = False) -> MetaTensor:
@@ -143,6 +152,13 @@ def read_itk_volume(path: str | Path, labels: bool = False) -> MetaTensor:
     Raises:
         FaultError: when it cannot be read, or is no scalar volume.
     """
+    voxels, affine = read_itk_array(path)
+    voxels = whole_labels(voxels, path) if labels else voxels.astype(np.float32)
+    return canonical_volume(voxels, affine, path)
+
+
+def read_itk_array(path: str | Path) -> tuple[np.ndarray, np.ndarray]:
+    """Read the array [X, Y, Z] of a file that ITK knows as stored, and its affine [4, 4] to RAS+ mm."""
     try:
         image = SimpleITK.ReadImage(str(path))
     except RuntimeError as error:
@@ -153,22 +169,26 @@ def read_itk_volume(path: str | Path, labels: bool = False) -> MetaTensor:
     affine = np.eye(4)
     affine[:3, :3] = np.reshape(image.GetDirection(), (3, 3)) * image.GetSpacing()
     affine[:3, 3] = image.GetOrigin()
-    voxels = voxels.transpose(2, 1, 0)
-    voxels = whole_labels(voxels, path) if labels else voxels.astype(np.float32)
-    return canonical_volume(voxels, LPS_TO_RAS @ affine, path)
+    return voxels.transpose(2, 1, 0), LPS_TO_RAS @ affine
 
 
 def itk_spacing(path: str | Path) -> list[float]:
     """Read the spacing in mm along the axes of the volume in RAS+ order, from the header alone."""
+    reader = itk_header(path)
+    if reader.GetDimension() != 3:
+        raise FaultError("shape_mismatch", path, f"expected a volume, found an image of size {reader.GetSize()}")
+    return spacing_in_ras(reader.GetSpacing(), reader.GetDirection())
+
+
+def itk_header(path: str | Path) -> SimpleITK.ImageFileReader:
+    """Read what a file that ITK knows says of its voxels."""
     reader = SimpleITK.ImageFileReader()
     reader.SetFileName(str(path))
     try:
         reader.ReadImageInformation()
     except RuntimeError as error:
         raise FaultError("unreadable", path, f"ITK cannot read it ({last_line(error)})") from error
-    if reader.GetDimension() != 3:
-        raise FaultError("shape_mismatch", path, f"expected a volume, found an image of size {reader.GetSize()}")
-    return spacing_in_ras(reader.GetSpacing(), reader.GetDirection())
+    return reader
 
 
 def spacing_in_ras(spacing: Sequence[float], direction: Sequence[float]) -> list[float]:
