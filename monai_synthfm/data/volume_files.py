@@ -115,6 +115,8 @@ def load_mask(path: str | Path, image: MetaTensor) -> np.ndarray:
     if np.isnan(turn).any():
         raise ValueError(f"mask {path}: its affine cannot be inverted: {affine.tolist()}.")
     turned = apply_orientation(voxels, turn)
+    if turned.shape != shape and voxels.shape == shape:
+        raise ValueError(f"mask {path}: its affine differs from the image's: its axes have other directions.")
     if turned.shape != shape:
         raise ValueError(f"mask {path}: expected the shape {shape} of the image, found {voxels.shape}.")
     ends = _ends(shape)

@@ -63,12 +63,15 @@ def test_a_box_in_mm_becomes_the_smallest_box_of_voxels_that_holds_it(a: Any, b:
     np.testing.assert_allclose(found, [*voxels.min(0), *voxels.max(0)], atol=1e-9)
 
 
-def test_a_box_in_mm_of_which_a_corner_lies_outside_is_refused() -> None:
+def test_what_holds_a_box_in_mm_ends_where_the_volume_does() -> None:
     oblique = np.eye(4)
     oblique[:3, :3] = TURN * [1.0, 2.0, 3.0]
     ends = [oblique[:3, :3] @ end for end in ([0, 0, 0], [9, 11, 7])]
+    found = read_volume_prompts(boxes=[[*ends[0], *ends[1]]], space="world", affine=oblique, shape=SHAPE).boxes[0]
+    np.testing.assert_allclose(found, [-0.5, 0, 0, 9.5, 11, 7], atol=2e-3)
+    beyond = oblique[:3, :3] @ [9, 11, 8]
     with pytest.raises(ValueError, match="box of object 1 lies outside the volume of 10 x 12 x 8 voxels: world"):
-        read_volume_prompts(boxes=[[*ends[0], *ends[1]]], space="world", affine=oblique, shape=SHAPE)
+        read_volume_prompts(boxes=[[*ends[0], *beyond]], space="world", affine=oblique, shape=SHAPE)
 
 
 @given(voxel, voxel, st.sampled_from(["world", "lps"]))

@@ -58,7 +58,7 @@ def stack_frames(frames: Sequence[Frame]) -> Stack:
         frames: in any order.
 
     Returns:
-        The order and the affine, whose third axis leads from the first slice to the last in even steps.
+        The order, and the affine whose even steps fit all positions best (least squares).
 
     Raises:
         FaultError: when they do not make one volume.
@@ -73,15 +73,15 @@ def stack_frames(frames: Sequence[Frame]) -> Stack:
     positions = np.array([frame.position for frame in frames])
     heights = positions @ direction[:, 2]
     order = np.argsort(heights, kind="stable")
-    step = direction[:, 2] * first.thickness
+    origin, step = positions[0], direction[:, 2] * first.thickness
     if len(frames) > 1:
         _check_steps(frames, order, heights[order])
-        step = (positions[order[-1]] - positions[order[0]]) / (len(frames) - 1)
+        origin, step = np.polynomial.polynomial.polyfit(np.arange(len(frames)), positions[order], 1)
     affine = np.eye(4)
     affine[:3, :3] = np.stack([*(direction[:, :2] * first.spacing).T, step], axis=1)
-    affine[:3, 3] = positions[order[0]]
+    affine[:3, 3] = origin
     if len(frames) > 1:
-        _check_grid(frames, order, positions[order], affine[:3, :3], direction)
+        _check_grid(frames, order, positions[order], affine, direction)
     return Stack(order, LPS_TO_RAS @ affine, has_position=first.in_patient)
 
 
@@ -139,31 +139,29 @@ def _several(frames: Sequence[Frame], places: int) -> str:
             told = f", which differ in {name} ({', '.join(values[:_SHOWN])}{', ...' if len(values) > _SHOWN else ''})"
             break
     return (
-        f"{len(frames)} slices at {places} places{told}: several volumes (echoes, phases, diffusion weights, times) in "
+        f"{len(frames)} slices at {places} place{'s' * (places > 1)}{told}: several volumes (echoes, phases, diffusion weights, times) in "
         "one series; convert it with dcm2niix and give one volume, or put the files of one into a folder of their own"
     )
 
 
 def _check_grid(
-    frames: Sequence[Frame], order: np.ndarray, positions: np.ndarray, axes: np.ndarray, direction: np.ndarray
+    frames: Sequence[Frame], order: np.ndarray, positions: np.ndarray, affine: np.ndarray, direction: np.ndarray
 ) -> None:
-    across = np.array([axes[:, 2] @ direction[:, 0], axes[:, 2] @ direction[:, 1]])
-    height = axes[:, 2] @ direction[:, 2]
+    step = affine[:3, 2]
+    across, height = step @ direction[:, :2], step @ direction[:, 2]
     if np.linalg.norm(across) > height:
         raise FaultError(
             "slice_geometry",
             frames[int(order[1])].file,
             f"it lies {np.linalg.norm(across):.4g} mm beside its neighbour and {height:.4g} mm above: not one volume",
         )
-    number = np.arange(len(positions))
-    line = np.polynomial.polynomial.polyfit(number, positions, 1)
-    beside = positions - np.polynomial.polynomial.polyval(number, line).T
-    voxels = np.abs(np.linalg.solve(axes, beside.T)).max(axis=0)
+    beside = positions - (affine[:3, 3] + np.arange(len(positions))[:, None] * step)
+    voxels = np.abs(np.linalg.solve(affine[:3, :3], beside.T)).max(axis=0)
     worst = int(voxels.argmax())
     if voxels[worst] > POSITION_TOLERANCE:
         raise FaultError(
             "slice_geometry",
             frames[int(order[worst])].file,
-            f"it lies {np.linalg.norm(beside[worst]):.3g} mm ({voxels[worst]:.2g} voxels) off the even stack of the "
-            f"others, {POSITION_TOLERANCE} voxels at most are expected: slices that are shifted make no volume",
+            f"it lies {np.linalg.norm(beside[worst]):.3g} mm ({voxels[worst]:.2g} voxels) off the even stack of all, "
+            f"{POSITION_TOLERANCE} voxels at most are expected: slices that are shifted make no volume",
         )

@@ -169,7 +169,9 @@ def read_header(path: str | Path, tags: Sequence[Any] = ()) -> Dataset:
     header.filename = str(path)
     if "SOPClassUID" not in header and kind:
         header.SOPClassUID = kind
-    if "Image Storage" in uid.UID(kind).name and not {"Rows", "Columns", "SeriesInstanceUID"} <= {*header.dir()}:
+    if not kind:
+        raise FaultError("unreadable", path, "cut short, or no DICOM file: it does not say what it is (0008,0016)")
+    if "Image Storage" in uid.UID(kind).name and not {"Rows", "Columns", "BitsAllocated"} <= {*header.dir()}:
         raise FaultError("unreadable", path, "cut short: it ends before the header of its image does")
     return header
 

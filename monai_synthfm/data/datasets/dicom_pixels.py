@@ -131,6 +131,7 @@ def _shortage(path: Path) -> str | None:
         header = pydicom.dcmread(file, stop_before_pixels=True, force=True)
         there = os.path.getsize(path) - file.tell()
     syntax = header.file_meta.get("TransferSyntaxUID", uid.ImplicitVRLittleEndian)
+    there -= 8 if syntax.is_implicit_VR else 12  # tag and length of the pixels
     if syntax.is_compressed or syntax == uid.DeflatedExplicitVRLittleEndian:
         return None
     samples = int(header.get("SamplesPerPixel", 1)) * int(header.get("NumberOfFrames") or 1)

@@ -70,9 +70,10 @@ def list_series(folder: str | Path) -> list[Series]:
     images, others = _sorted(folder)
     endings = {path.suffix.lower() for path in images}
     for path in others:
-        if path.suffix.lower() in (*ENDINGS, *(endings - {""})) or (not path.stat().st_size and path.suffix in endings):
+        ending = path.suffix.lower()
+        # a text without an ending is a README, but bytes are what is left of a slice
+        if ending in ENDINGS or (ending in endings and (ending or not _is_text(path))):
             read_header(path)  # says what is wrong with it
-            raise FaultError("unreadable", path, "not a DICOM file, though it is called like one")
     found: dict[str, list[Dataset]] = {}
     for header in images.values():
         found.setdefault(str(header.get("SeriesInstanceUID", "")), []).append(header)
@@ -126,6 +127,12 @@ def _sorted(folder: str | Path) -> tuple[dict[Path, Dataset], list[Path]]:
         if "Rows" in header and header.get("SOPClassUID") not in NOT_IMAGES:
             images[path] = header
     return images, others
+
+
+def _is_text(path: Path) -> bool:
+    with open(path, "rb") as file:
+        beginning = file.read(132)
+    return bool(beginning) and b"\0" not in beginning
 
 
 def _distinct(found: Sequence[Series]) -> str:

@@ -10,6 +10,7 @@ Volumes come as [1, X, Y, Z] with axes that run as closely as possible to the pa
 
 from __future__ import annotations
 
+import re
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
@@ -45,6 +46,7 @@ __all__ = [
 
 NIFTI = (".nii.gz", ".nii")
 _ERRORS = (ImageFileError, HeaderDataError, OSError, EOFError, ValueError, zlib.error)
+_ITK_OBJECT = re.compile(r"^ITK ERROR: \w+\(0x[0-9a-f]+\): ")
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
@@ -210,5 +212,11 @@ def spacing_in_ras(spacing: Sequence[float], direction: Sequence[float]) -> list
 
 
 def last_line(error: Exception) -> str:
-    """Return what is worth reading of an error of ITK."""
-    return str(error).strip().splitlines()[-1].strip()
+    """
+    Return what is worth reading of an error of ITK.
+
+    Example:
+        >>> last_line(RuntimeError("in file a.cxx:\\nITK ERROR: GDCMImageIO(0x55e10f): Cannot read requested file"))
+        'Cannot read requested file'
+    """
+    return _ITK_OBJECT.sub("", str(error).strip().splitlines()[-1].strip())
