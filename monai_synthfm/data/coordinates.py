@@ -64,10 +64,8 @@ def box_corners(boxes: np.ndarray) -> np.ndarray:
         [[0, 0, 0], [0, 2, 0], [1, 0, 0], [1, 2, 0]]
     """
     ends = np.asarray(boxes).reshape(*np.shape(boxes)[:-1], 2, 3)
-    return np.stack(
-        [np.stack([ends[..., index, axis] for axis, index in enumerate(corner)], axis=-1) for corner in np.ndindex(2, 2, 2)],
-        axis=-2,
-    )
+    which = np.array([*np.ndindex(2, 2, 2)])
+    return ends[..., which, np.arange(3)]
 
 
 def to_voxels(affine: np.ndarray, space: str) -> np.ndarray:

@@ -105,12 +105,12 @@ def mm_per_unit(image: nib.spatialimages.SpatialImage, unknown: float = 1.0) -> 
 
 
 def affine_in_mm(image: nib.spatialimages.SpatialImage, unknown: float = 1.0) -> np.ndarray:
-    """Return the affine [4, 4] of an image from voxels to RAS+ mm, whatever the unit of its file, see :func:`mm_per_unit`."""
+    """Return the affine [4, 4] of an image from voxels to RAS+ mm, whatever its unit, see :func:`mm_per_unit`."""
     return np.diag([mm_per_unit(image, unknown)] * 3 + [1.0]) @ image.affine
 
 
 def complete_affine(affine: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """Return the affine [4, 4] of a volume, with a unit normal as third axis where a single slice leaves it undefined."""
+    """Return the affine [4, 4] of a volume, with a unit normal as third axis if a single slice leaves it undefined."""
     affine = np.array(affine, dtype=np.float64)
     if np.isfinite(affine).all() and shape[2] == 1 and not affine[:3, 2].any():
         normal = np.cross(affine[:3, 0], affine[:3, 1])

@@ -46,8 +46,8 @@ def load_image(path: str | Path, series: str | int | None = None) -> MetaTensor:
     Read an image as it is stored: a NIfTI, MetaImage or NRRD volume, a DICOM series or file, or a picture.
 
     DICOM slices are put in order by their positions, see :func:`~monai_synthfm.data.datasets.dicom.read_dicom`;
-    intensities are rescaled by each slice's slope and intercept. Sequences of ultrasound and of X-rays have their frames
-    as third axis. A picture (PNG and the like, radiographs, ultrasound) is a volume of one slice.
+    intensities are rescaled by each slice's slope and intercept. Sequences of ultrasound and of X-rays have their
+    frames as third axis. A picture (PNG and the like, radiographs, ultrasound) is a volume of one slice.
 
     Args:
         path: a file, or the folder of a DICOM series.
@@ -67,7 +67,7 @@ def load_image(path: str | Path, series: str | int | None = None) -> MetaTensor:
     if path.is_dir():
         return _dicom_image(path, choose_series(path, series).headers)
     if series is not None:
-        raise ValueError(f"series {series} is to be chosen in a folder of DICOM files, but image {path} is not a folder.")
+        raise ValueError(f"series {series} is to be chosen in a folder of DICOM files, but image {path} is none.")
     if not path.is_file():
         raise FileNotFoundError(f"image {path}: no such file.")
     kind = _kind(path)
@@ -154,8 +154,8 @@ def geometry_of(image: MetaTensor) -> nib.Nifti1Image:
         made.set_qform(None, code=0)
         made.set_sform(affine, code=1)
         logger.warning(
-            "%s: its axes are not perpendicular, which a qform cannot say (it would be %.3g mm off): the sform of what is "
-            "written is valid, the qform is not (code 0).",
+            "%s: its axes are not perpendicular, which a qform cannot say (it would be %.3g mm off): the sform of what "
+            "is written is valid, the qform is not (code 0).",
             source or "image",
             off,
         )

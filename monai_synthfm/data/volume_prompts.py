@@ -41,9 +41,9 @@ def read_volume_prompts(
         point_labels: for each object a list with 1 (positive) or 0 (negative) for each of its clicks.
         boxes: for each object [x0, y0, z0, x1, y1, z1], or ``[]`` or None when it has no box: two opposite corners, in
             any order, of a box along the axes of ``space``. They are inside the box. In an image that lies obliquely, a
-            box in mm becomes the smallest box of voxels that holds it, as far as the volume reaches. All three arguments may also be JSON text, and
-            they and what is in them arrays or tensors. In voxels of a volume whose third size is 1, clicks may be
-            [x, y] and boxes [x0, y0, x1, y1].
+            box in mm becomes the smallest box of voxels that holds it, as far as the volume reaches. All three
+            arguments may also be JSON text, and they and what is in them arrays or tensors. In voxels of a volume whose
+            third size is 1, clicks may be [x, y] and boxes [x0, y0, x1, y1].
         affine: voxel to RAS+ mm [4, 4].
         shape: the three sizes of the volume.
         space: what the coordinates are: ``voxel``, ``world`` (RAS+ mm) or ``lps`` (LPS+ mm).

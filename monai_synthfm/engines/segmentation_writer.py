@@ -40,10 +40,11 @@ class SegmentationWriter:
     """
     Write the files of each volume that a MONAI evaluator has segmented, all of them or none.
 
-    ``<name>_segmentation.nii.gz`` has the input's shape, affine, qform and sform with their codes, and units (see
-    :func:`~monai_synthfm.data.volume_files.geometry_of` for inputs that are not NIfTI), with labels 0 (background) and 1..N as uint8, or uint16 for more than 255 objects. When the inferer gave logits,
-    ``<name>_probabilities.nii.gz`` holds their probabilities (see
-    :func:`~monai_synthfm.data.nifti.probability_image`), and the labels are the same as without.
+    ``<name>_segmentation.nii.gz`` has the input's shape, affine, qform and sform with their codes, and units (for
+    inputs that are not NIfTI see :func:`~monai_synthfm.data.volume_files.geometry_of`), with labels 0 (background) and
+    1..N as uint8, or uint16 for more than 255 objects. When the inferer gave logits, ``<name>_probabilities.nii.gz``
+    holds their probabilities (see :func:`~monai_synthfm.data.nifti.probability_image`), and the labels are the same as
+    without.
     ``<name>_overlay.png`` shows three planes through the largest object and the prompted slices.
     ``<name>_report.json`` says which network, weights, intensity policy and prompts made it, and how large each object
     came out; what would be in mm is null for images that do not say where they lie.

@@ -37,8 +37,8 @@ class MedSAMIntensity(Transform):
       because low is above 0.
 
     Source: preprocessing of MedSAM (Nat Commun 15:654, its script for CT and MR volumes), which the paper names as its
-    own. What ``modality="auto"`` decides is not given there; our choice: what ``meta["modality"]`` of a MetaTensor says,
-    which a DICOM header names (``CT``, ``MR``, ...); without it, CT if the smallest value is at most -200,
+    own. What ``modality="auto"`` decides is not given there; our choice: what ``meta["modality"]`` of a MetaTensor
+    names, as a DICOM header does (``CT``, ``MR``, ...); without it, CT if the smallest value is at most -200,
     since air has -1000 Hounsfield units and most other modalities store nothing below 0. A CT that was clipped before
     is not recognised; give its modality.
 

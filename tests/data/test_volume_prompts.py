@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -58,7 +59,7 @@ def test_a_box_in_mm_becomes_the_smallest_box_of_voxels_that_holds_it(a: Any, b:
     sign = np.array([-1, -1, 1] if space == "lps" else [1, 1, 1])
     box = [*((middle + a) * sign), *((middle + b) * sign)]
     found = read_volume_prompts(boxes=[box], space=space, affine=oblique, shape=SHAPE).boxes[0].numpy()
-    corners = np.array([[p[i] for p, i in zip(zip(a, b, strict=True), pick, strict=True)] for pick in np.ndindex(2, 2, 2)])
+    corners = np.array([*product(*zip(a, b, strict=True))])
     voxels = (corners @ TURN) / [1.0, 2.0, 3.0] + [4.5, 5.5, 3.5]
     np.testing.assert_allclose(found, [*voxels.min(0), *voxels.max(0)], atol=1e-9)
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -92,13 +93,17 @@ def _check_alike(frames: Sequence[Frame]) -> None:
             raise FaultError("shape_mismatch", frame.file, f"slice of {frame.size} pixels, others {first.size}")
         if (frame.position is None) != (first.position is None):
             raise FaultError("slice_geometry", frame.file, "some slices have a position and others have none")
-        if frame.direction is not None and first.direction is not None:
-            if not np.allclose(frame.direction, first.direction, atol=_DIRECTION_TOLERANCE):
-                message = "its orientation differs from that of other slices, as in scouts and in several stacks at once"
-                raise FaultError("slice_geometry", frame.file, message)
-        sizes = (frame.spacing, first.spacing)
-        if sizes[0] != sizes[1] and (None in sizes or not np.allclose(*sizes, rtol=_SPACING_TOLERANCE, atol=0)):
-            raise FaultError("slice_geometry", frame.file, f"pixels of {sizes[0]} mm, those of others are {sizes[1]} mm")
+        if not _close(frame.direction, first.direction, _DIRECTION_TOLERANCE):
+            message = "its orientation differs from that of other slices, as in scouts and in several stacks at once"
+            raise FaultError("slice_geometry", frame.file, message)
+        if not _close(frame.spacing, first.spacing, _SPACING_TOLERANCE * min(first.spacing or (1.0,))):
+            message = f"pixels of {frame.spacing} mm, those of others are {first.spacing} mm"
+            raise FaultError("slice_geometry", frame.file, message)
+
+
+def _close(one: Any, other: Any, tolerance: float) -> bool:
+    """Compare numbers, any of which may be missing."""
+    return one is other or (one is not None and other is not None and np.allclose(one, other, rtol=0, atol=tolerance))
 
 
 def _without_positions(frames: Sequence[Frame]) -> Stack:
@@ -139,8 +144,9 @@ def _several(frames: Sequence[Frame], places: int) -> str:
             told = f", which differ in {name} ({', '.join(values[:_SHOWN])}{', ...' if len(values) > _SHOWN else ''})"
             break
     return (
-        f"{len(frames)} slices at {places} place{'s' * (places > 1)}{told}: several volumes (echoes, phases, diffusion weights, times) in "
-        "one series; convert it with dcm2niix and give one volume, or put the files of one into a folder of their own"
+        f"{len(frames)} slices at {places} place{'s' * (places > 1)}{told}: several volumes (echoes, phases, diffusion "
+        "weights, times) in one series; convert it with dcm2niix and give one volume, or put the files of one into a "
+        "folder of their own"
     )
 
 

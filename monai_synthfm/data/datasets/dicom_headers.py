@@ -125,12 +125,15 @@ class Frame:
 
 def has_dicom_magic(path: str | Path) -> bool:
     """Tell whether a file begins as DICOM files do: 128 bytes of anything, then ``DICM``."""
-    with open(path, "rb") as file:
-        return file.read(132)[128:] == b"DICM"
+    try:
+        with open(path, "rb") as file:
+            return file.read(132)[128:] == b"DICM"
+    except OSError as error:
+        raise FaultError("unreadable", path, f"it cannot be opened ({error.strerror})") from error
 
 
 def is_dicom(path: str | Path) -> bool:
-    """Tell whether a file is DICOM, by its beginning, the ending of its name, or as one of those without a beginning."""
+    """Tell whether a file is DICOM by its beginning, by the ending of its name, or by being readable as such."""
     if Path(path).name.lower().endswith(ENDINGS) or has_dicom_magic(path):
         return True
     try:
@@ -199,7 +202,7 @@ def frames_of(header: Dataset) -> list[Frame]:
         what = kind.name if kind else "a DICOM file"
         raise FaultError("unknown_format", path, f"no image is in it ({what}); give the images themselves")
     if "MOSAIC" in [str(word).upper() for word in header.get("ImageType") or ()]:
-        message = "a mosaic, which shows all slices of a volume side by side; convert it with dcm2niix and give a volume"
+        message = "a mosaic of all slices of a volume side by side; convert it with dcm2niix and give a volume"
         raise FaultError("shape_mismatch", path, message)
     count = int(header.get("NumberOfFrames") or 1)
     groups = header.get("PerFrameFunctionalGroupsSequence")
@@ -236,7 +239,8 @@ def _items(header: Dataset, name: str) -> Sequence[Dataset]:
 
 def _frame(header: Dataset, levels: Sequence[Dataset], index: int, multiple: bool) -> Frame:
     def found(*names: str) -> Any:
-        return next((level[name].value for name in names for level in levels if level.get(name) not in (None, "")), None)
+        values = (level[name].value for name in names for level in levels if name in level)
+        return next((value for value in values if value not in (None, "")), None)
 
     path = Path(str(header.filename))
     in_patient = found("ImagePositionPatient") is not None

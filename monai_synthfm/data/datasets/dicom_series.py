@@ -68,9 +68,9 @@ def list_series(folder: str | Path) -> list[Series]:
         FaultError: when a file is a damaged or empty one of a series, so that a slice would be missing.
     """
     images, others = _sorted(folder)
-    endings = {path.suffix.lower() for path in images}
+    endings = {_ending(path) for path in images}
     for path in others:
-        ending = path.suffix.lower()
+        ending = _ending(path)
         # a text without an ending is a README, but bytes are what is left of a slice
         if ending in ENDINGS or (ending in endings and (ending or not _is_text(path))):
             read_header(path)  # says what is wrong with it
@@ -97,11 +97,8 @@ def choose_series(folder: str | Path, series: str | int | None = None) -> Series
     if series is None:
         if len(found) == 1:
             return found[0]
-        raise FaultError(
-            "series",
-            folder,
-            f"expected one DICOM series in the folder, found {len(found)}: {_distinct(found)}; name one (option series)",
-        )
+        message = f"expected one DICOM series in the folder, found {len(found)}: {_distinct(found)}"
+        raise FaultError("series", folder, f"{message}; name one (option series)")
     wanted = str(series).strip()
     chosen = [item for item in found if wanted in (item.number, item.uid)]
     if len(chosen) == 1:
@@ -129,6 +126,11 @@ def _sorted(folder: str | Path) -> tuple[dict[Path, Dataset], list[Path]]:
     return images, others
 
 
+def _ending(path: Path) -> str:
+    """Return the ending of a name, which the last number of a UID is not."""
+    return "" if path.suffix[1:].isdigit() else path.suffix.lower()
+
+
 def _is_text(path: Path) -> bool:
     with open(path, "rb") as file:
         beginning = file.read(132)
@@ -143,9 +145,11 @@ def _distinct(found: Sequence[Series]) -> str:
 
 def _hint(folder: str | Path) -> str:
     """Say what there is instead of a series."""
-    kinds = set()
+    kinds, others = set(), list[str]()
     for path in entries(folder):
-        if path.is_file() and has_dicom_magic(path):
+        if path.is_file() and not has_dicom_magic(path):
+            others.append(path.name)
+        elif path.is_file():
             kind = uid.UID(read_header(path).get("SOPClassUID", ""))
             kinds.add(NOT_IMAGES.get(kind, kind.name))
     if kinds:
@@ -155,6 +159,7 @@ def _hint(folder: str | Path) -> str:
         level = [child for parent in level for child in subfolders(parent)]
         within += [child for child in level if any(p.is_file() and has_dicom_magic(p) for p in entries(child))]
     if not within:
-        return ""
+        return f", only other files such as {others[0]}" if others else ""
     names = ", ".join(str(child.relative_to(folder)) for child in within[:_SHOWN])
-    return f", but there are some in folders within: {names}{', ...' if len(within) > _SHOWN else ''}; give one of these"
+    more = ", ..." if len(within) > _SHOWN else ""
+    return f", but there are some in folders within: {names}{more}; give one of these"

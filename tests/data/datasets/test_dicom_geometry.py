@@ -93,9 +93,9 @@ WRONG: dict[str, tuple[Callable[[list[Path]], object], str, int | None]] = {
     "one slice shifted along its columns": (lambda f: moved(f[4], along(1, -2)), "slice_geometry: .*it lies", 4),
     "a shift of a third of a pixel": (lambda f: moved(f[3], along(0, 0.4)), "slice_geometry: .*voxels. off", 3),
     "half the stack shifted": (lambda f: [moved(p, along(0, 20)) for p in f[3:]], "slice_geometry: .*it lies", None),
-    "larger pixels": (lambda f: change(f[2], PixelSpacing=[0.9, 0.7]), "slice_geometry: .*pixels of .* mm, those of", 2),
+    "larger pixels": (lambda f: change(f[2], PixelSpacing=[0.9, 0.7]), "pixels of .* mm, those of", 2),
     "no pixel size": (lambda f: [change(p, PixelSpacing=None) for p in f], "no pixel spacing", None),
-    "no position": (lambda f: change(f[2], ImagePositionPatient=None), "some slices have a position and others have none", 2),
+    "no position": (lambda f: change(f[2], ImagePositionPatient=None), "others have none", 2),
     "no positions": (
         lambda f: [change(p, ImagePositionPatient=None) for p in f],
         r"no position \(0020,0032\) .* nor have the 6 others",

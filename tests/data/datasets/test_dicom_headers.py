@@ -215,8 +215,8 @@ def real(name: str) -> object:
 
 
 SAYS = {
-    "mosaic": (mosaic, "shape_mismatch: .*a mosaic, .*convert it with dcm2niix"),
-    "frames without places": (without_groups, r"7 frames without positions \(Nuclear Medicine Image Storage\); convert"),
+    "mosaic": (mosaic, "shape_mismatch: .*a mosaic of .*convert it with dcm2niix"),
+    "frames without places": (without_groups, "7 frames without positions .Nuclear Medicine.*; convert"),
     "colour sequence without places": (real("SC_rgb_rle_2frame.dcm"), "2 frames without positions .*convert"),
     "fewer groups": (fewer_groups, "7 frames, but 6 descriptions of frames"),
     "fewer frames": (fewer_frames, "cut short: 360 bytes of pixels are there, 420 expected"),

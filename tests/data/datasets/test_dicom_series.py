@@ -37,10 +37,10 @@ def test_files_of_other_kinds_beside_a_series_are_left_out(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("z", [0, 1, 3])
-@pytest.mark.parametrize("ending", [".dcm", ".IMA", ""])
+@pytest.mark.parametrize("name", ["slice{}.dcm", "slice{}.IMA", "slice{}", "MR.1.2.840.7.{}"])
 @pytest.mark.parametrize("share", [0.0, 0.05, 0.2, 0.3, 0.5, 0.7, 0.9, 0.98, 1.0])
-def test_a_slice_that_is_cut_short_is_never_left_out(tmp_path: Path, z: int, ending: str, share: float) -> None:
-    files = write_series(tmp_path, VOXELS, STEP, lambda k: f"slice{k}{ending}")
+def test_a_slice_that_is_cut_short_is_never_left_out(tmp_path: Path, z: int, name: str, share: float) -> None:
+    files = write_series(tmp_path, VOXELS, STEP, name.format)
     whole = files[z].read_bytes()
     files[z].write_bytes(whole[: min(int(len(whole) * share), len(whole) - 1)])
     with pytest.raises(FaultError, match="unreadable") as caught:
@@ -93,7 +93,10 @@ def test_a_series_without_a_number_is_named_by_its_uid(tmp_path: Path) -> None:
 
 
 def test_a_folder_without_series_says_what_it_has(tmp_path: Path) -> None:
-    with pytest.raises(FaultError, match="expected one DICOM series in the folder, found 0$"):
+    with pytest.raises(FaultError, match=r"expected one DICOM series in the folder, found 0$"):
+        choose_series(tmp_path)
+    (tmp_path / "ct.nii.gz").write_bytes(b"\x1f\x8b")
+    with pytest.raises(FaultError, match=r"found 0, only other files such as ct\.nii\.gz"):
         choose_series(tmp_path)
     write_series(tmp_path / "study" / "ct", VOXELS, STEP)
     write_series(tmp_path / "scout", VOXELS, STEP)
@@ -101,7 +104,7 @@ def test_a_folder_without_series_says_what_it_has(tmp_path: Path) -> None:
         choose_series(tmp_path)
     for kind, name in ((RTDoseStorage, "dose"), (SegmentationStorage, "seg")):
         save(plain(np.ones((2, 5, 6)), kind), tmp_path / f"{name}.dcm")
-    with pytest.raises(FaultError, match="found 0, only a dose distribution, a segmentation$"):
+    with pytest.raises(FaultError, match=r"found 0, only a dose distribution, a segmentation$"):
         choose_series(tmp_path)
 
 
