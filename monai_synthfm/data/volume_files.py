@@ -104,8 +104,8 @@ def load_mask(path: str | Path, image: MetaTensor) -> np.ndarray:
         raise ValueError(f"mask {path}: expected a NIfTI, MetaImage or NRRD file, found DICOM; convert it.")
     voxels, affine, meta = _stored(path, kind, unit=float(image.meta.get("mm_per_unit", 1.0)))
     shape, target = tuple(image.shape[1:]), np.asarray(image.affine, dtype=np.float64)
-    if meta.get("has_position", True) != image.meta.get("has_position", True):
-        raise ValueError(f"mask {path}: expected a file of the same kind as the image, found {kind}.")
+    if not (meta.get("has_spacing", True) or image.meta.get("has_position", True)):
+        affine = target  # a picture of a picture has nothing but its pixels
     if len(voxels.shape) < 2 or any(size > 1 for size in voxels.shape[3:]):
         raise ValueError(f"mask {path}: expected the shape {shape} of the image, found {voxels.shape}.")
     voxels = voxels.reshape((*voxels.shape, 1)[:3], order="F")

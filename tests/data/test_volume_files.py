@@ -137,9 +137,11 @@ def test_a_picture_is_a_slice_without_mm(tmp_path: Path, caplog: pytest.LogCaptu
     check_space(image, "voxel")
     Image.fromarray((shown > 12).astype(np.uint8) * 3).save(tmp_path / "mask.png")
     np.testing.assert_array_equal(load_mask(tmp_path / "mask.png", image)[..., 0], (shown.T > 12) * 3)
-    nib.save(nib.Nifti1Image(shown.T[..., None], template.affine), tmp_path / "mask.nii")
-    with pytest.raises(ValueError, match="expected a file of the same kind as the image, found nifti"):
-        load_mask(tmp_path / "mask.nii", image)
+    nib.save(label_image(shown.T[..., None], template), tmp_path / "mask.nii")  # as an earlier run wrote it
+    np.testing.assert_array_equal(load_mask(tmp_path / "mask.nii", image)[..., 0], shown.T)
+    write_series(tmp_path, np.zeros((6, 5, 1)) + np.arange(5)[:, None], AFFINE, lambda z: "placed.dcm")
+    with pytest.raises(ValueError, match="its affine differs from the image's"):
+        load_mask(tmp_path / "mask.png", load_image(tmp_path / "placed.dcm"))
 
 
 def test_a_colour_picture_is_refused(tmp_path: Path) -> None:

@@ -13,8 +13,9 @@ import numpy as np
 from pydicom.dataset import Dataset
 from pydicom.tag import Tag
 
+from monai_synthfm.data.datasets.dicom_frames import frames_of
 from monai_synthfm.data.datasets.dicom_geometry import Stack, stack_frames
-from monai_synthfm.data.datasets.dicom_headers import frames_of, modality_of, read_header
+from monai_synthfm.data.datasets.dicom_headers import modality_of, read_header
 from monai_synthfm.data.datasets.dicom_pixels import read_frames
 from monai_synthfm.data.datasets.dicom_series import choose_series
 from monai_synthfm.data.datasets.volumes import spacing_in_ras

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from monai_synthfm.data.datasets.dicom_headers import Frame
+from monai_synthfm.data.datasets.dicom_frames import Frame
 from monai_synthfm.data.datasets.faults import FaultError
 from monai_synthfm.data.datasets.volumes import LPS_TO_RAS
 
@@ -24,6 +24,7 @@ POSITION_TOLERANCE = 0.25
 _DIRECTION_TOLERANCE = 1e-3
 _SPACING_TOLERANCE = 1e-3  # of the pixel size
 _SAME_PLACE = 1e-3  # mm
+_EXACT = 1e-6  # mm
 _SHOWN = 4
 
 
@@ -77,13 +78,23 @@ def stack_frames(frames: Sequence[Frame]) -> Stack:
     origin, step = positions[0], direction[:, 2] * first.thickness
     if len(frames) > 1:
         _check_steps(frames, order, heights[order])
-        origin, step = np.polynomial.polynomial.polyfit(np.arange(len(frames)), positions[order], 1)
+        origin, step = _line(positions[order])
     affine = np.eye(4)
     affine[:3, :3] = np.stack([*(direction[:, :2] * first.spacing).T, step], axis=1)
     affine[:3, 3] = origin
     if len(frames) > 1:
         _check_grid(frames, order, positions[order], affine, direction)
     return Stack(order, LPS_TO_RAS @ affine, has_position=first.in_patient)
+
+
+def _line(positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the start and the step of the even steps that fit positions [n, 3] best."""
+    number = np.arange(len(positions))
+    start, step = positions[0], (positions[-1] - positions[0]) / number[-1]
+    if np.allclose(start + number[:, None] * step, positions, rtol=0, atol=_EXACT):
+        return start, step  # free of the rounding of a fit
+    fitted = np.polynomial.polynomial.polyfit(number, positions, 1)
+    return fitted[0], fitted[1]
 
 
 def _check_alike(frames: Sequence[Frame]) -> None:

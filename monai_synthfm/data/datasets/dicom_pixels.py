@@ -18,7 +18,7 @@ from pydicom import uid
 from pydicom.config import disable_value_validation
 from pydicom.dataset import Dataset, FileMetaDataset
 
-from monai_synthfm.data.datasets.dicom_headers import Frame
+from monai_synthfm.data.datasets.dicom_frames import Frame
 from monai_synthfm.data.datasets.faults import FaultError
 from monai_synthfm.data.datasets.volumes import last_line
 
