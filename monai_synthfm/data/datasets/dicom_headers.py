@@ -31,6 +31,7 @@ NOT_IMAGES = {
 }
 """Files that may lie beside images and have pixels, or a list, of their own."""
 
+_FIRST_GROUPS = (b"\x02\0", b"\x08\0", b"\0\x08")
 _CAPTURES = "Secondary Capture"
 # Several of these tell the volumes of one series apart; the first that do are named.
 TELLING = (
@@ -80,9 +81,13 @@ _NEEDED = (
 
 def has_dicom_magic(path: str | Path) -> bool:
     """Tell whether a file begins as DICOM files do: 128 bytes of anything, then ``DICM``."""
+    return _beginning(path)[128:] == b"DICM"
+
+
+def _beginning(path: str | Path) -> bytes:
     try:
         with open(path, "rb") as file:
-            return file.read(132)[128:] == b"DICM"
+            return file.read(132)
     except OSError as error:
         raise FaultError("unreadable", path, f"it cannot be opened ({error.strerror})") from error
 
@@ -114,7 +119,9 @@ def read_header(path: str | Path, tags: Sequence[Any] = ()) -> Dataset:
     try:
         with warnings.catch_warnings(), disable_value_validation():
             warnings.simplefilter("ignore")
-            # files of before 1993 lack the beginning that the others have
+            # files of before 1993 lack the beginning that the others have, and start with their first elements
+            if not has_dicom_magic(path) and _beginning(path)[:2] not in _FIRST_GROUPS:
+                raise InvalidDicomError("it lacks the DICM at its beginning")
             header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=wanted, force=True)
             if not has_dicom_magic(path) and not ("SOPClassUID" in header and "Rows" in header):
                 raise InvalidDicomError("it lacks the DICM at its beginning")

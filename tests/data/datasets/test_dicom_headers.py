@@ -36,6 +36,8 @@ def test_a_file_is_dicom_by_what_is_in_it(tmp_path: Path) -> None:
     path.write_bytes(whole[whole.index(b"\x08\x00\x16\x00UI") :])  # as files of before 1993 begin
     assert is_dicom(path)
     assert read_header(path).Rows == 5
+    path.write_bytes(bytes(10**7))  # which would take seconds to go through as elements
+    assert not is_dicom(path)
     path.write_text("hello " * 100)
     assert not is_dicom(path)
 
