@@ -5,9 +5,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
-__all__ = ["SPACES", "apply_affine", "map_boxes", "to_voxels"]
+__all__ = ["SPACES", "apply_affine", "box_corners", "check_inside", "map_boxes", "to_voxels"]
 
 SPACES = ("voxel", "world", "lps")
 _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
@@ -30,9 +32,10 @@ def apply_affine(matrix: np.ndarray, points: np.ndarray) -> np.ndarray:
 
 def map_boxes(matrix: np.ndarray, boxes: np.ndarray) -> np.ndarray:
     """
-    Map the two corners of boxes and sort them, so that the result is a box along the axes of the new frame.
+    Map boxes along the axes of one frame to the smallest boxes along those of another that hold them.
 
-    With an oblique matrix the two given corners, not the six faces, are what is kept.
+    All eight corners are mapped. Between frames whose axes are parallel this keeps a box as it is; turned by an oblique
+    matrix it grows.
 
     Args:
         matrix: affine [4, 4].
@@ -42,8 +45,27 @@ def map_boxes(matrix: np.ndarray, boxes: np.ndarray) -> np.ndarray:
         >>> map_boxes(np.diag([-1.0, -1.0, 1.0, 1.0]), np.array([1.0, 2, 3, 4, 5, 6])).tolist()
         [-4.0, -5.0, 3.0, -1.0, -2.0, 6.0]
     """
-    corners = apply_affine(matrix, boxes.reshape(*boxes.shape[:-1], 2, 3))
-    return np.sort(corners, axis=-2).reshape(boxes.shape)
+    corners = apply_affine(matrix, box_corners(boxes))
+    return np.concatenate([corners.min(axis=-2), corners.max(axis=-2)], axis=-1)
+
+
+def box_corners(boxes: np.ndarray) -> np.ndarray:
+    """
+    Return the eight corners of boxes.
+
+    Args:
+        boxes: [..., 6] as x0 y0 z0 x1 y1 z1.
+
+    Returns:
+        [..., 8, 3].
+
+    Example:
+        >>> box_corners(np.array([0, 0, 0, 1, 2, 0])).tolist()[::2]
+        [[0, 0, 0], [0, 2, 0], [1, 0, 0], [1, 2, 0]]
+    """
+    ends = np.asarray(boxes).reshape(*np.shape(boxes)[:-1], 2, 3)
+    which = np.array([*np.ndindex(2, 2, 2)])
+    return ends[..., which, np.arange(3)]
 
 
 def to_voxels(affine: np.ndarray, space: str) -> np.ndarray:
@@ -67,3 +89,28 @@ def to_voxels(affine: np.ndarray, space: str) -> np.ndarray:
         return np.eye(4)
     to_voxel = np.linalg.inv(affine)
     return np.asarray(to_voxel @ _LPS_TO_RAS if space == "lps" else to_voxel)
+
+
+def check_inside(what: str, voxel: np.ndarray, shape: Sequence[int], margin: float = 0.0, given: str = "") -> None:
+    """
+    Check that a place lies in a volume, whose voxels reach half a voxel around their centres; NaN lies nowhere.
+
+    Args:
+        what: the prompt, for the message.
+        voxel: its coordinates [3].
+        shape: the three sizes of the volume.
+        margin: how far inside it must lie, in voxels.
+        given: how the place was given, when not in voxels.
+
+    Raises:
+        ValueError: when it lies outside.
+
+    Example:
+        >>> check_inside("click 1 of object 1", np.array([0, 0, 3.6]), (4, 4, 4))
+        Traceback (most recent call last):
+        ValueError: click 1 of object 1 lies outside the volume of 4 x 4 x 4 voxels: voxel [0.0, 0.0, 3.6].
+    """
+    voxel = np.asarray(voxel, dtype=np.float64)
+    if ((voxel < -0.5 + margin) | (voxel > np.asarray(shape) - 0.5 - margin)).any():
+        where = f"{given} = voxel {voxel.round(1).tolist()}" if given else f"voxel {voxel.tolist()}"
+        raise ValueError(f"{what} lies outside the volume of {' x '.join(map(str, shape))} voxels: {where}.")

@@ -16,8 +16,19 @@ from nibabel.filebasedimages import ImageFileError
 from nibabel.spatialimages import HeaderDataError
 from scipy.special import expit
 
-__all__ = ["check_voxels", "label_image", "load_volume", "probability_image"]
+__all__ = [
+    "affine_in_mm",
+    "check_voxels",
+    "complete_affine",
+    "label_image",
+    "load_volume",
+    "mm_per_unit",
+    "probability_image",
+]
 
+_MILLIMETRES = 2
+_MM_PER_UNIT = {1: 1000.0, _MILLIMETRES: 1.0, 3: 0.001}  # by NIFTI_UNITS_METER, _MM and _MICRON
+_SPATIAL_UNITS = 7  # bits of xyzt_units
 _READ_ERRORS = (ImageFileError, HeaderDataError, OSError, EOFError, ValueError, zlib.error)
 
 
@@ -31,7 +42,8 @@ def load_volume(path: str | Path) -> MetaTensor:
 
     Returns:
         float32 [1, X, Y, Z] in the file's own intensity units (``scl_slope`` applied), axes in the order of the file.
-        ``meta`` holds ``affine`` and ``original_affine`` (voxel to RAS+ mm, 4 x 4, float64) and ``filename_or_obj``.
+        ``meta`` holds ``affine`` and ``original_affine`` (voxel to RAS+ mm, 4 x 4, float64, also when the file is in
+        metres or micrometres), ``spatial_shape`` [3], ``mm_per_unit`` of the file and ``filename_or_obj``.
 
     Raises:
         FileNotFoundError: when there is no such file.
@@ -64,9 +76,46 @@ def load_volume(path: str | Path) -> MetaTensor:
     except _READ_ERRORS as error:
         raise ValueError(f"image {path}: the voxels are truncated or damaged ({error}).") from error
     check_voxels(path, voxels)
-    affine = torch.from_numpy(_invertible_affine(path, image.affine, shape))
-    meta = {"filename_or_obj": str(path), "original_affine": affine.clone()}
+    affine = torch.from_numpy(_invertible_affine(path, affine_in_mm(image), shape))
+    meta = {
+        "filename_or_obj": str(path),
+        "original_affine": affine.clone(),
+        "spatial_shape": np.array(shape),
+        "mm_per_unit": mm_per_unit(image),
+    }
     return MetaTensor(torch.from_numpy(voxels)[None], affine=affine, meta=meta)
+
+
+def mm_per_unit(image: nib.spatialimages.SpatialImage, unknown: float = 1.0) -> float:
+    """
+    Return how many mm the unit of space of an image is, as its header says (``xyzt_units`` of NIfTI).
+
+    Args:
+        image: of any format.
+        unknown: mm, when the header says nothing.
+
+    Example:
+        >>> image = nib.Nifti1Image(np.zeros((2, 2, 2), np.uint8), np.eye(4))
+        >>> image.header.set_xyzt_units("micron")
+        >>> mm_per_unit(image)
+        0.001
+    """
+    units = int(image.header["xyzt_units"]) if isinstance(image, nib.Nifti1Image) else _MILLIMETRES
+    return _MM_PER_UNIT.get(units & _SPATIAL_UNITS, unknown)
+
+
+def affine_in_mm(image: nib.spatialimages.SpatialImage, unknown: float = 1.0) -> np.ndarray:
+    """Return the affine [4, 4] of an image from voxels to RAS+ mm, whatever its unit, see :func:`mm_per_unit`."""
+    return np.diag([mm_per_unit(image, unknown)] * 3 + [1.0]) @ image.affine
+
+
+def complete_affine(affine: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """Return the affine [4, 4] of a volume, with a unit normal as third axis if a single slice leaves it undefined."""
+    affine = np.array(affine, dtype=np.float64)
+    if np.isfinite(affine).all() and shape[2] == 1 and not affine[:3, 2].any():
+        normal = np.cross(affine[:3, 0], affine[:3, 1])
+        affine[:3, 2] = normal / (np.linalg.norm(normal) or 1.0)
+    return affine
 
 
 def label_image(labels: np.ndarray, template: str | Path | nib.Nifti1Image) -> nib.Nifti1Image:
@@ -77,15 +126,15 @@ def label_image(labels: np.ndarray, template: str | Path | nib.Nifti1Image) -> n
     only the data type, the intensity scaling and the display range are the label map's.
 
     Args:
-        labels: unsigned integers with as many voxels as the template, in its voxel order.
+        labels: unsigned integers in the shape of the template; axes of size 1 at the end may be there or not.
         template: the NIfTI image or file that was segmented.
 
     Raises:
-        ValueError: when the label map has another number of voxels.
+        ValueError: when the label map has another shape.
     """
     source = _opened(template)
-    if labels.size != np.prod(source.shape):
-        raise ValueError(f"labels: expected the shape {source.shape} of {template}, got {labels.shape}.")
+    if _without_ones(labels.shape) != _without_ones(source.shape):
+        raise ValueError(f"labels: expected the shape {source.shape} of {_named(template)}, got {labels.shape}.")
     return _with_voxels(source, labels.reshape(source.shape, order="F"), 1.0)
 
 
@@ -101,10 +150,10 @@ def probability_image(logits: np.ndarray, template: str | Path | nib.Nifti1Image
         template: the NIfTI image or file that was segmented.
 
     Raises:
-        ValueError: when there are not as many voxels as in the template.
+        ValueError: when they have another shape than the template.
     """
     source = _opened(template)
-    if logits[0].size != np.prod(source.shape):
+    if _without_ones(logits.shape[1:]) != _without_ones(source.shape):
         raise ValueError(f"logits: expected the shape {source.shape}, got {logits.shape[1:]}.")
     # half-way values are rounded down, so that 0.5 stays on its side
     levels = np.stack([np.ceil(expit(value.astype(np.float32)) * 255 - 0.5).astype(np.uint8) for value in logits], -1)
@@ -126,8 +175,19 @@ def check_voxels(path: str | Path, voxels: np.ndarray) -> None:
         raise ValueError(f"image {path}: nothing to segment, every voxel is {low:g}.")
 
 
+def _named(template: str | Path | nib.Nifti1Image) -> str:
+    return "the image" if isinstance(template, nib.Nifti1Image) else str(template)
+
+
 def _opened(template: str | Path | nib.Nifti1Image) -> nib.Nifti1Image:
     return template if isinstance(template, nib.Nifti1Image) else nib.load(template)
+
+
+def _without_ones(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Leave out axes of size 1 at the end, which files have or lack at will."""
+    while len(shape) > 1 and shape[-1] == 1:
+        shape = shape[:-1]
+    return tuple(shape)
 
 
 def _with_voxels(source: nib.Nifti1Image, voxels: np.ndarray, slope: float) -> nib.Nifti1Image:
@@ -149,11 +209,7 @@ def _volume_shape(path: Path, shape: tuple[int, ...]) -> tuple[int, int, int]:
 
 
 def _invertible_affine(path: Path, affine: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:
-    affine = np.array(affine, dtype=np.float64)
-    if np.isfinite(affine).all() and shape[2] == 1 and not affine[:3, 2].any():
-        # 2D files often leave the third axis undefined; any unit normal will do for a single slice.
-        normal = np.cross(affine[:3, 0], affine[:3, 1])
-        affine[:3, 2] = normal / (np.linalg.norm(normal) or 1.0)
+    affine = complete_affine(affine, shape)
     lengths = np.linalg.norm(affine[:3, :3], axis=0)
     if not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) <= 1e-6 * lengths.prod():
         raise ValueError(f"image {path}: its affine cannot be inverted: {affine.tolist()}.")

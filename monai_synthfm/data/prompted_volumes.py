@@ -17,7 +17,7 @@ from torch.utils.data import Dataset
 
 from monai_synthfm.data.planes import is_reversed, slicing_axis, stored_axis
 from monai_synthfm.data.slice_prompts import prompts_by_slice, within_slices
-from monai_synthfm.data.volume_files import load_image, load_mask
+from monai_synthfm.data.volume_files import check_space, load_image, load_mask
 from monai_synthfm.data.volume_prompts import read_volume_prompts
 
 __all__ = ["PromptedVolumeDataset"]
@@ -40,10 +40,10 @@ class PromptedVolumeDataset(Dataset):
     ``transform`` then works on it.
 
     Args:
-        data: for each volume a dictionary with ``image`` (NIfTI file, or folder of a DICOM series) and one or more of
-            ``points`` with ``point_labels``, ``boxes``, and ``mask`` (NIfTI file, see :func:`load_mask`); optional are
-            ``space`` (default ``voxel``), ``axis`` (default ``auto``) and ``slice_range`` (first and last slice of the
-            file; default all).
+        data: for each volume a dictionary with ``image`` (file, or folder of a DICOM series, see :func:`load_image`)
+            and one or more of ``points`` with ``point_labels``, ``boxes``, and ``mask`` (NIfTI file, see
+            :func:`load_mask`); optional are ``series`` (which one, in a folder with several), ``space`` (default
+            ``voxel``), ``axis`` (default ``auto``) and ``slice_range`` (first and last slice of the file; default all).
         transform: applied to each item.
         root: folder that relative file names start from.
 
@@ -68,7 +68,9 @@ class PromptedVolumeDataset(Dataset):
         case = self.data[index]
         if not case.get("image"):
             raise ValueError("image: no file was given; name a .nii or .nii.gz file, or the folder of a DICOM series.")
-        image = load_image(self.root / case["image"])
+        image = load_image(self.root / case["image"], case.get("series"))
+        space = case.get("space", "voxel")
+        check_space(image, space)
         affine, shape = np.asarray(image.affine), tuple(image.shape[1:])
         mask = load_mask(self.root / case["mask"], image) if case.get("mask") else np.zeros(shape, np.uint8)
         prompts = read_volume_prompts(
@@ -77,7 +79,7 @@ class PromptedVolumeDataset(Dataset):
             case.get("boxes"),
             affine=affine,
             shape=shape,
-            space=case.get("space", "voxel"),
+            space=space,
             masked=np.unique(mask[mask > 0]).tolist(),
         )
         axis = slicing_axis(case.get("axis", "auto"), affine, shape)

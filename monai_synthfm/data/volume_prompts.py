@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from monai_synthfm.data.coordinates import apply_affine, map_boxes, to_voxels
+from monai_synthfm.data.coordinates import apply_affine, check_inside, map_boxes, to_voxels
 from monai_synthfm.prompts import Prompts
 
 __all__ = ["read_volume_prompts"]
@@ -40,9 +40,10 @@ def read_volume_prompts(
             no click.
         point_labels: for each object a list with 1 (positive) or 0 (negative) for each of its clicks.
         boxes: for each object [x0, y0, z0, x1, y1, z1], or ``[]`` or None when it has no box: two opposite corners, in
-            any order, of a box along the axes of the volume, in whatever space they are given. They are voxels inside
-            the box. All three arguments may also be JSON text, and they and what is in them arrays or tensors. In
-            voxels of a volume whose third size is 1, clicks may be [x, y] and boxes [x0, y0, x1, y1].
+            any order, of a box along the axes of ``space``. They are inside the box. In an image that lies obliquely, a
+            box in mm becomes the smallest box of voxels that holds it, as far as the volume reaches. All three
+            arguments may also be JSON text, and they and what is in them arrays or tensors. In voxels of a volume whose
+            third size is 1, clicks may be [x, y] and boxes [x0, y0, x1, y1].
         affine: voxel to RAS+ mm [4, 4].
         shape: the three sizes of the volume.
         space: what the coordinates are: ``voxel``, ``world`` (RAS+ mm) or ``lps`` (LPS+ mm).
@@ -95,10 +96,14 @@ def read_volume_prompts(
             raise ValueError(f"object {n + 1} has neither a click, nor a box, nor a mask.")
         voxels[n, : len(labels)], padded_labels[n, : len(labels)] = apply_affine(matrix, coordinates), labels
         for k, coordinate in enumerate(coordinates):
-            _check_inside(f"click {k + 1} of object {n + 1}", coordinate, voxels[n, k], space, shape)
+            _check_inside(f"click {k + 1} of object {n + 1}", coordinate, matrix, space, shape)
         for corner in found_boxes[n].reshape(2, 3):
-            _check_inside(f"box of object {n + 1}", corner, apply_affine(matrix, corner), space, shape)
+            _check_inside(f"box of object {n + 1}", corner, matrix, space, shape)
     voxel_boxes = map_boxes(matrix, found_boxes)
+    if space != "voxel" and count:
+        # what holds an oblique box may reach out of the volume, though its corners do not
+        ends = np.tile(np.asarray(shape, dtype=np.float64) - 0.5 - _MARGIN, 2)
+        voxel_boxes = np.clip(voxel_boxes, -0.5 + _MARGIN, ends)
     return Prompts(torch.from_numpy(voxels), torch.from_numpy(padded_labels), torch.from_numpy(voxel_boxes))
 
 
@@ -150,8 +155,6 @@ def _are_numbers(values: Sequence[Any]) -> bool:
     return all(isinstance(v, (int, float)) and not isinstance(v, bool) and math.isfinite(v) for v in values)
 
 
-def _check_inside(what: str, given: np.ndarray, voxel: np.ndarray, space: str, shape: Sequence[int]) -> None:
-    outside = (voxel < -0.5 + _MARGIN) | (voxel > np.asarray(shape) - 0.5 - _MARGIN)
-    if outside.any():
-        where = f"{space} {given.tolist()}" + ("" if space == "voxel" else f" = voxel {voxel.round(1).tolist()}")
-        raise ValueError(f"{what} lies outside the volume of {' x '.join(map(str, shape))} voxels: {where}.")
+def _check_inside(what: str, given: np.ndarray, matrix: np.ndarray, space: str, shape: Sequence[int]) -> None:
+    said = "" if space == "voxel" else f"{space} {given.tolist()}"
+    check_inside(what, apply_affine(matrix, given), shape, _MARGIN, said)

@@ -36,7 +36,7 @@ class OverlayPanel:
         labels: label map [H, W], 0 background, n the n-th object.
         prompts: the prompts on the slice, if any.
         title: text above the panel.
-        edges: what lies left, right, above and below, a letter each.
+        edges: what lies left, right, above and below, a letter each; nothing when that is not known.
         aspect: height of a pixel over its width in mm.
     """
 
@@ -77,7 +77,7 @@ def _draw_panel(ax: Axes, panel: OverlayPanel) -> None:
     plate = {"facecolor": "black", "alpha": 0.6, "linewidth": 0, "pad": 1.5}
     sides = ((0.02, 0.5, "left", "center"), (0.98, 0.5, "right", "center"))
     ends = ((0.5, 0.98, "center", "top"), (0.5, 0.02, "center", "bottom"))
-    for letter, (x, y, ha, va) in zip(panel.edges, (*sides, *ends), strict=True):
+    for letter, (x, y, ha, va) in zip(panel.edges, (*sides, *ends) if panel.edges else (), strict=True):
         ax.text(x, y, letter, color="white", ha=ha, va=va, fontsize=9, transform=ax.transAxes, bbox=plate)
     for number in np.unique(panel.labels[panel.labels > 0]):
         draw_outline(ax, panel.labels == number, _colour(int(number) - 1))

@@ -28,10 +28,12 @@ _DECIMALS = 3
 
 
 def describe_objects(
-    prompts: Prompts, to_voxel: np.ndarray, affine: np.ndarray, labels: np.ndarray, axis: int
+    prompts: Prompts, to_voxel: np.ndarray, affine: np.ndarray, labels: np.ndarray, axis: int, in_mm: bool = True
 ) -> list[dict]:
     """
     List the objects of one volume with their prompts, in voxels of the file and in RAS+ mm, their size and extent.
+
+    Boxes lie along the axes of the file; in mm their two opposite corners are given.
 
     Args:
         prompts: ``points`` [N, K, 3], ``point_labels`` [N, K] and ``boxes`` [N, 6] in any voxel frame.
@@ -39,6 +41,7 @@ def describe_objects(
         affine: from voxels of the file to RAS+ mm [4, 4].
         labels: label map [X, Y, Z] of the file, 0 background, n the n-th object.
         axis: the axis of the file across which it was cut.
+        in_mm: whether the file says where it lies; otherwise what would be in mm is None.
     """
     counts = np.bincount(labels[labels > 0], minlength=prompts.num_objects + 1)
     voxel_mm3 = abs(np.linalg.det(affine[:3, :3]))
@@ -46,7 +49,7 @@ def describe_objects(
     objects = []
     for n in range(prompts.num_objects):
         found: dict[str, Any] = {"label": n + 1, "voxels": int(counts[n + 1])}
-        found["mm3"] = round(found["voxels"] * voxel_mm3, _DECIMALS)
+        found["mm3"] = round(found["voxels"] * voxel_mm3, _DECIMALS) if in_mm else None
         if (extent := extents[n]) is not None:
             found["slices"] = [extent[axis].start, extent[axis].stop - 1]
         if prompts.points is not None and prompts.point_labels is not None:
@@ -54,13 +57,13 @@ def describe_objects(
             voxels = apply_affine(to_voxel, np.asarray(prompts.points[n][given].cpu(), dtype=np.float64))
             world = apply_affine(affine, voxels)
             found["points"] = [
-                {"label": label, "voxel": _rounded(v), "world": _rounded(w)}
+                {"label": label, "voxel": _rounded(v), "world": _rounded(w) if in_mm else None}
                 for label, v, w in zip(prompts.point_labels[n][given].tolist(), voxels, world, strict=True)
             ]
         if prompts.boxes is not None and bool(prompts.boxes[n].isfinite().all()):
             box = map_boxes(to_voxel, np.asarray(prompts.boxes[n].cpu(), dtype=np.float64))
             corners = apply_affine(affine, box.reshape(2, 3)).ravel()
-            found["box"] = {"voxel": _rounded(box), "world": _rounded(corners)}
+            found["box"] = {"voxel": _rounded(box), "world": _rounded(corners) if in_mm else None}
         objects.append(found)
     return objects
 

@@ -40,13 +40,14 @@ class SegmentationWriter:
     """
     Write the files of each volume that a MONAI evaluator has segmented, all of them or none.
 
-    ``<name>_segmentation.nii.gz`` has the input's shape, affine, qform and sform with their codes, and units, with
-    labels 0 (background) and 1..N as uint8, or uint16 for more than 255 objects. When the inferer gave logits,
-    ``<name>_probabilities.nii.gz`` holds their probabilities (see
-    :func:`~monai_synthfm.data.nifti.probability_image`), and the labels are the same as without.
+    ``<name>_segmentation.nii.gz`` has the input's shape, affine, qform and sform with their codes, and units (for
+    inputs that are not NIfTI see :func:`~monai_synthfm.data.volume_files.geometry_of`), with labels 0 (background) and
+    1..N as uint8, or uint16 for more than 255 objects. When the inferer gave logits, ``<name>_probabilities.nii.gz``
+    holds their probabilities (see :func:`~monai_synthfm.data.nifti.probability_image`), and the labels are the same as
+    without.
     ``<name>_overlay.png`` shows three planes through the largest object and the prompted slices.
     ``<name>_report.json`` says which network, weights, intensity policy and prompts made it, and how large each object
-    came out.
+    came out; what would be in mm is null for images that do not say where they lie.
 
     The batch must come from :class:`monai_synthfm.data.prompted_volumes.PromptedVolumeDataset`, reoriented to the
     display frame, the evaluator's inferer must be a :class:`~monai_synthfm.inferers.VolumeInferer`, and postprocessing
@@ -119,6 +120,7 @@ class SegmentationWriter:
         labels = _labels(found)
         by_slice = prompts_by_slice(prompts, axis, item["masks"][0].cpu())
         stored = stored_axis(affine, axis)
+        in_mm = bool(image.meta.get("has_position", True))
         files = {"segmentation": _file(source, "segmentation.nii.gz")}
         if found.dtype.kind == "f":
             files["probabilities"] = _file(source, "probabilities.nii.gz")
@@ -128,14 +130,14 @@ class SegmentationWriter:
             "network": network,
             "weights": describe_weights(self.weights),
             "intensity": plain(image.meta.get("medsam_intensity")),
-            "plane": PLANES[axis],
+            "plane": PLANES[axis] if in_mm else None,
             "direction": direction,
             "slices": {
                 "axis": stored,
                 "prompted": sorted(stored_slice(index, axis, to_voxel, affine) for index in by_slice),
                 "segmented": int(labels.any(axis=tuple(a for a in range(3) if a != stored)).sum()),
             },
-            "objects": describe_objects(prompts, to_voxel, affine, labels, stored),
+            "objects": describe_objects(prompts, to_voxel, affine, labels, stored, in_mm),
             "embeddings": _describe_cache(self.cache),
             "seconds": round(time.perf_counter() - self._started, 3),
             "versions": package_versions(),

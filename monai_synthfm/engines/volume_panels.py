@@ -43,13 +43,15 @@ def volume_panels(
 
     def panel(a: int, index: int, here: SlicePrompts) -> OverlayPanel:
         across, down = (other for other in range(3) if other != a)
+        # sides and planes are the patient's
+        in_patient = bool(image.meta.get("has_position", True))
         letter, number = "ijk"[stored_axis(affine, a)], stored_slice(index, a, to_voxel, affine)
         return OverlayPanel(
             image=_picture(image, a, index),
             labels=_picture(shown, a, index),
             prompts=here,
-            title=f"{PLANES[a]}, {letter} = {number}",
-            edges=EDGES[across] + EDGES[down],
+            title=f"{PLANES[a]}, {letter} = {number}" if in_patient else f"{letter} = {number}",
+            edges=EDGES[across] + EDGES[down] if in_patient else "",
             aspect=float(image.pixdim[down] / image.pixdim[across]),
         )
 

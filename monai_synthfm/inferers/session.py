@@ -22,7 +22,7 @@ from monai_synthfm.data.nifti import check_voxels, label_image
 from monai_synthfm.data.planes import slicing_axis, stored_axis
 from monai_synthfm.data.slice_prompts import within_slices
 from monai_synthfm.data.staging import staged_files
-from monai_synthfm.data.volume_files import geometry_of, load_image, load_mask
+from monai_synthfm.data.volume_files import check_space, geometry_of, load_image, load_mask
 from monai_synthfm.data.volume_prompts import read_volume_prompts
 from monai_synthfm.inferers.embedding_cache import EmbeddingCacheOpener
 from monai_synthfm.inferers.interactions import Interaction, combine, split_negatives
@@ -111,14 +111,18 @@ class InteractiveSession:
         self._shown: dict[int, ObjectMasks] = {}
         self._found: OrderedDict[tuple[int, ...], ObjectMasks] = OrderedDict()
 
-    def set_image(self, image: str | Path | MetaTensor) -> None:
+    def set_image(self, image: str | Path | MetaTensor, series: str | int | None = None) -> None:
         """
         Begin with a volume; what was said about another one is forgotten.
 
         Args:
-            image: NIfTI file, folder of a DICOM series, or a MetaTensor [1, X, Y, Z] with its affine.
+            image: file or folder of a DICOM series, see :func:`~monai_synthfm.data.volume_files.load_image`, or a
+                MetaTensor [1, X, Y, Z] with its affine.
+            series: number or SeriesInstanceUID of the DICOM series that is meant, in a folder with several.
         """
-        stored = _stored(image) if isinstance(image, MetaTensor) else load_image(image)
+        if isinstance(image, MetaTensor) and series is not None:
+            raise ValueError(f"series {series} is to be chosen in a folder of DICOM files, but image is a MetaTensor.")
+        stored = _stored(image) if isinstance(image, MetaTensor) else load_image(image, series)
         axis = slicing_axis(self.axis, np.asarray(stored.affine), tuple(stored.shape[1:]))
         self._volume = SessionVolume(stored, axis, self.network, self.intensity, self.store, self.device)
         self._interactions, self._shown = [], {}
@@ -158,7 +162,7 @@ class InteractiveSession:
         Set the box of an object, used on all slices that it spans; see :meth:`add_points`.
 
         Args:
-            box: [x0, y0, z0, x1, y1, z1], opposite corners, inside it, of a box along the axes of the volume.
+            box: [x0, y0, z0, x1, y1, z1], opposite corners, inside it, of a box along the axes of ``space``.
             object_id: number of the object in the segmentation, from 1.
             space: of the coordinates.
             run: segment now.
@@ -173,7 +177,7 @@ class InteractiveSession:
 
         Args:
             mask: above 0 where the object is, [X, Y, Z] or [1, X, Y, Z] in the voxels of the stored array, or a NIfTI
-                file on these voxels. Slices without any such voxel say nothing.
+                file on these voxels, in any order. Slices without any such voxel say nothing.
             object_id: number of the object in the segmentation, from 1.
             run: segment now.
         """
@@ -269,6 +273,7 @@ class InteractiveSession:
         volume = self._ready()
         if not 1 <= object_id <= _MOST_OBJECTS:
             raise ValueError(f"object_id must be from 1 to {_MOST_OBJECTS}, got {object_id}.")
+        check_space(volume.stored, space)
         affine, shape = np.asarray(volume.stored.affine), tuple(volume.stored.shape[1:])
         checked = read_volume_prompts(
             points, point_labels, boxes, affine=affine, shape=shape, space=space, masked=() if mask is None else (1,)
@@ -310,4 +315,5 @@ def _stored(image: MetaTensor) -> MetaTensor:
         raise ValueError(f"image must be a volume [1, X, Y, Z], got shape {list(image.shape)}.")
     voxels, affine = image.as_tensor().float().cpu(), image.affine.double().cpu()
     check_voxels("given", voxels.numpy())
-    return MetaTensor(voxels, affine=affine, meta={"original_affine": affine.clone()})
+    meta = {"original_affine": affine.clone(), "spatial_shape": np.array(voxels.shape[1:])}
+    return MetaTensor(voxels, affine=affine, meta={**meta, "modality": image.meta.get("modality", "")})

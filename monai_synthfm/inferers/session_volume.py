@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from monai.data import MetaTensor
 from monai.transforms import Orientation
+from monai.utils import convert_to_tensor
 
 from monai_synthfm.data.coordinates import map_boxes
 from monai_synthfm.data.map_prompts import MapPromptsToImaged
@@ -81,7 +82,7 @@ class SessionVolume:
         self._displayed = self._orient(stored)
         self._to_file = np.linalg.inv(np.asarray(stored.affine)) @ np.asarray(self._displayed.affine)
         self._reverse = is_reversed(np.asarray(stored.affine), axis)
-        grey = torch.as_tensor(intensity(self._displayed.as_tensor())).to(device)
+        grey = convert_to_tensor(intensity(self._displayed), track_meta=False).to(device)
         self.slices = VolumeSlices(grey, axis, network, store(grey, axis, network))
         self._labels = torch.zeros(grey.shape[1:], dtype=torch.int16)
 

@@ -12,6 +12,7 @@ from monai.inferers import Inferer
 from monai.utils import convert_to_dst_type, convert_to_tensor
 from tqdm import tqdm
 
+from monai_synthfm.data.coordinates import check_inside
 from monai_synthfm.data.slice_prompts import SlicePrompts, prompts_by_slice
 from monai_synthfm.inferers.mask_prompter import MaskPrompter
 from monai_synthfm.inferers.mask_propagation import MaskPropagation
@@ -221,15 +222,13 @@ def _checked_masks(masks: torch.Tensor | None, inputs: torch.Tensor, prompts: Pr
 
 
 def _check_inside(prompts: Prompts, shape: Sequence[int]) -> None:
-    corners = [] if prompts.boxes is None else list(prompts.boxes.cpu().unflatten(-1, (2, 3)).unbind(-2))
+    if prompts.boxes is not None:
+        for b, n in prompts.boxes.isfinite().all(dim=-1).nonzero().tolist():
+            for corner in prompts.boxes[b, n].cpu().numpy().reshape(2, 3):
+                check_inside(f"box of object {n + 1}", corner, shape)
     if prompts.points is not None and prompts.point_labels is not None:
-        clicked = (prompts.point_labels >= 0).cpu()[..., None]
-        corners.append(prompts.points.cpu().where(clicked, torch.tensor(torch.nan)))
-    for places in corners:
-        outside = ((places < -0.5) | (places > torch.tensor(shape) - 0.5)).any(dim=-1)  # NaN is nowhere
-        if outside.any():
-            place = places[outside][0].tolist()
-            raise ValueError(f"a prompt lies at voxel {place}, outside the volume of {' x '.join(map(str, shape))}.")
+        for b, n, k in (prompts.point_labels >= 0).nonzero().tolist():
+            check_inside(f"click {k + 1} of object {n + 1}", prompts.points[b, n, k].cpu().numpy(), shape)
 
 
 def _check_slices(by_slice: dict[int, SlicePrompts], allowed: range, size: int) -> None:

@@ -37,7 +37,8 @@ class MedSAMIntensity(Transform):
       because low is above 0.
 
     Source: preprocessing of MedSAM (Nat Commun 15:654, its script for CT and MR volumes), which the paper names as its
-    own. What ``modality="auto"`` decides is not given there; our choice: CT if the smallest value is at most -200,
+    own. What ``modality="auto"`` decides is not given there; our choice: what ``meta["modality"]`` of a MetaTensor
+    names, as a DICOM header does (``CT``, ``MR``, ...); without it, CT if the smallest value is at most -200,
     since air has -1000 Hounsfield units and most other modalities store nothing below 0. A CT that was clipped before
     is not recognised; give its modality.
 
@@ -103,7 +104,7 @@ class MedSAMIntensity(Transform):
             raise ValueError(
                 f"image has {broken} NaN or infinite voxels out of {values.size}; expected finite numbers."
             )
-        is_ct, reason = self._decide(values)
+        is_ct, reason = self._of_header(img) or self._decide(values)
         np.clip(values, *(self.window if is_ct else self._percentiles(values)), out=values)
         low, high = float(values.min()), float(values.max())
         policy = "window" if is_ct else "percentiles"
@@ -127,6 +128,11 @@ class MedSAMIntensity(Transform):
             record = {"modality": self.modality, "policy": policy, "reason": reason, "low": low, "high": high}
             result.meta = {**result.meta, "medsam_intensity": record}
         return result
+
+    def _of_header(self, img: NdarrayOrTensor) -> tuple[bool, str] | None:
+        """Decide by the modality that the file of an image names, such as (0008,0060) of DICOM."""
+        named = img.meta.get("modality") if self.modality == "auto" and isinstance(img, MetaTensor) else None
+        return (named == "CT", f"auto: the header of the file says {named}") if named else None
 
     def _decide(self, values: np.ndarray) -> tuple[bool, str]:
         if self.modality != "auto":

@@ -191,22 +191,6 @@ def test_a_second_run_with_other_prompts_encodes_nothing(
     assert f"{tmp_path / 'cache'} is stale: axis is 2 there and 1 now" in str(root_of(caught.value))
 
 
-def test_a_dicom_series_becomes_a_nifti_segmentation(segment: Callable[..., ConfigWorkflow], tmp_path: Path) -> None:
-    pytest.importorskip("pydicom", reason="pydicom writes the DICOM slices")
-    from tests.data.datasets.test_dicom import SHAPE, write_stack
-
-    (tmp_path / "scan").mkdir()
-    _, affine = write_stack(tmp_path / "scan")
-    segment(tmp_path / "scan", boxes=[[1, 1, 2, 6, 5, 2]], modality="ct")
-    written = nib.load(tmp_path / "out" / "scan_segmentation.nii.gz")
-    assert written.shape == SHAPE
-    np.testing.assert_allclose(written.affine, affine, atol=1e-5)
-    labels = np.asarray(written.dataobj)
-    assert labels[..., 2].any()
-    assert not np.delete(labels, 2, axis=2).any()
-    assert (tmp_path / "out" / "scan_overlay.png").is_file()
-
-
 def test_many_objects_are_written_as_16_bits(segment: Callable[..., ConfigWorkflow], tmp_path: Path) -> None:
     image = np.arange(20 * 13, dtype=np.int16).reshape(20, 13, 1)
     nib.save(nib.Nifti1Image(image, STRAIGHT), tmp_path / "in.nii.gz")

@@ -3,6 +3,8 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+from itertools import product
+
 import numpy as np
 import pytest
 import SimpleITK as sitk  # noqa: N813
@@ -35,7 +37,7 @@ def test_missing_boxes_stay_missing_among_others() -> None:
     boxes = np.array([[np.nan] * 6, [0, 0, 0, 1, 2, 3]])
     mapped = map_boxes(AFFINE, boxes)
     assert np.isnan(mapped[0]).all()
-    corners = np.array([AFFINE[:3, 3], AFFINE[:3, :3] @ [1, 2, 3] + AFFINE[:3, 3]])
+    corners = np.array([AFFINE[:3, :3] @ corner + AFFINE[:3, 3] for corner in product((0, 1), (0, 2), (0, 3))])
     np.testing.assert_allclose(mapped[1], [*corners.min(0), *corners.max(0)])
 
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -40,12 +41,46 @@ def test_clicks_in_voxels_world_and_lps_mean_the_same(objects: list[list[tuple[t
             assert prompts.point_labels[n].tolist() == labels[n] + [-1] * (prompts.points.shape[1] - len(clicks))
 
 
-@given(voxel, voxel, st.sampled_from(["voxel", "world", "lps"]))
-def test_box_is_spanned_by_its_two_corners_in_any_order(a: Any, b: Any, space: str) -> None:
-    corners = {"voxel": (a, b), "world": (world(a), world(b))}
-    corners["lps"] = tuple(corner * [-1, -1, 1] for corner in corners["world"])
-    box = np.concatenate(corners[space]).tolist()
-    found = read_volume_prompts(boxes=[box], space=space, **VOLUME).boxes[0].numpy()
+@given(voxel, voxel)
+def test_a_box_in_voxels_is_spanned_by_its_two_corners_in_any_order(a: Any, b: Any) -> None:
+    found = read_volume_prompts(boxes=[[*a, *b]], **VOLUME).boxes[0].numpy()
+    np.testing.assert_allclose(found, [*np.minimum(a, b), *np.maximum(a, b)], atol=1e-9)
+
+
+TURN = np.array([[0.8, -0.6, 0.0], [0.6, 0.8, 0.0], [0.0, 0.0, 1.0]])
+in_the_middle = st.tuples(st.floats(-2.5, 2.5), st.floats(-2.5, 2.5), st.floats(-8, 8))
+
+
+@given(in_the_middle, in_the_middle, st.sampled_from(["world", "lps"]))
+def test_a_box_in_mm_becomes_the_smallest_box_of_voxels_that_holds_it(a: Any, b: Any, space: str) -> None:
+    oblique = np.eye(4)
+    oblique[:3, :3] = TURN * [1.0, 2.0, 3.0]
+    middle = oblique[:3, :3] @ [4.5, 5.5, 3.5]
+    sign = np.array([-1, -1, 1] if space == "lps" else [1, 1, 1])
+    box = [*((middle + a) * sign), *((middle + b) * sign)]
+    found = read_volume_prompts(boxes=[box], space=space, affine=oblique, shape=SHAPE).boxes[0].numpy()
+    corners = np.array([*product(*zip(a, b, strict=True))])
+    voxels = (corners @ TURN) / [1.0, 2.0, 3.0] + [4.5, 5.5, 3.5]
+    np.testing.assert_allclose(found, [*voxels.min(0), *voxels.max(0)], atol=1e-9)
+
+
+def test_what_holds_a_box_in_mm_ends_where_the_volume_does() -> None:
+    oblique = np.eye(4)
+    oblique[:3, :3] = TURN * [1.0, 2.0, 3.0]
+    ends = [oblique[:3, :3] @ end for end in ([0, 0, 0], [9, 11, 7])]
+    found = read_volume_prompts(boxes=[[*ends[0], *ends[1]]], space="world", affine=oblique, shape=SHAPE).boxes[0]
+    np.testing.assert_allclose(found, [-0.5, 0, 0, 9.5, 11, 7], atol=2e-3)
+    beyond = oblique[:3, :3] @ [9, 11, 8]
+    with pytest.raises(ValueError, match="box of object 1 lies outside the volume of 10 x 12 x 8 voxels: world"):
+        read_volume_prompts(boxes=[[*ends[0], *beyond]], space="world", affine=oblique, shape=SHAPE)
+
+
+@given(voxel, voxel, st.sampled_from(["world", "lps"]))
+def test_in_a_straight_image_a_box_in_mm_is_that_of_its_corners(a: Any, b: Any, space: str) -> None:
+    straight = np.array([[0.0, -2.0, 0.0, 5.0], [1.5, 0.0, 0.0, -7.0], [0.0, 0.0, 4.0, 3.0], [0.0, 0.0, 0.0, 1.0]])
+    sign = np.array([-1, -1, 1] if space == "lps" else [1, 1, 1])
+    box = [*((straight @ [*a, 1])[:3] * sign), *((straight @ [*b, 1])[:3] * sign)]
+    found = read_volume_prompts(boxes=[box], space=space, affine=straight, shape=SHAPE).boxes[0].numpy()
     np.testing.assert_allclose(found, [*np.minimum(a, b), *np.maximum(a, b)], atol=1e-9)
 
 

@@ -46,3 +46,7 @@ def test_anisotropic_pixels_are_drawn_with_their_shape() -> None:
 def test_there_is_a_panel_for_each_slice(count: int) -> None:
     figure = draw_overlay([panel()] * count)
     assert sum(bool(ax.images) for ax in figure.axes) == count
+
+
+def test_sides_that_are_not_known_are_not_drawn() -> None:
+    assert not [*draw_overlay([panel(edges="")]).axes[0].texts]

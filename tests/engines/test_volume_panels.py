@@ -23,14 +23,14 @@ OBJECT = np.s_[2:5, 6:9, 1:4]
 CLICK = torch.tensor([[[3.0, 7.0, 2.0]]])  # in the file
 
 
-def panels(shape: tuple[int, ...] = SHAPE, labelled: bool = True) -> list[OverlayPanel]:
+def panels(shape: tuple[int, ...] = SHAPE, labelled: bool = True, **meta: object) -> list[OverlayPanel]:
     grey = np.linspace(0, 1, int(np.prod(shape)), dtype=np.float32).reshape(shape)
     labels = np.zeros(shape, np.uint8)
     if labelled:
         labels[OBJECT] = 2
         labels[0, 0, 0] = 1
     affine = torch.from_numpy(AFFINE)
-    stored = MetaTensor(torch.from_numpy(grey)[None], affine=affine, meta={"original_affine": affine})
+    stored = MetaTensor(torch.from_numpy(grey)[None], affine=affine, meta={"original_affine": affine, **meta})
     image = Orientation("LPI", labels=None)(stored)
     return volume_panels(image, MetaTensor(torch.from_numpy(labels)[None], affine=affine), shown(shape), axis=2)
 
@@ -55,6 +55,12 @@ def test_three_planes_cut_the_largest_object_in_its_middle() -> None:
     np.testing.assert_array_equal(axial.labels, expected[::-1, ::-1].T)
     assert prompted.title == "axial, k = 2"
     assert prompted.prompts.objects == [0]
+
+
+def test_an_image_of_unknown_place_has_neither_sides_nor_planes() -> None:
+    found = panels(has_position=False)
+    assert [one.title for one in found] == ["k = 2", "j = 7", "i = 3", "k = 2"]
+    assert {one.edges for one in found} == {""}
 
 
 def test_an_empty_segmentation_is_shown_through_the_middle_of_the_volume() -> None:

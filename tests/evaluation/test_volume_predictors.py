@@ -17,7 +17,7 @@ from monai_synthfm.evaluation.predictors import NetworkPredictor
 from monai_synthfm.evaluation.volume_plan import SlicePrompt
 from monai_synthfm.evaluation.volume_predictors import NetworkVolumePredictor, prompts_in_volume
 from monai_synthfm.inferers.volume_inferer import VolumeInferer
-from monai_synthfm.networks import ImageEmbedding, Sam
+from monai_synthfm.networks import ImageEmbedding, Sam, Sam2, Sam2Size
 from monai_synthfm.prompts import Prompts
 from tests.evaluation.stand_ins import tiny_sam
 
@@ -99,3 +99,14 @@ def test_a_network_that_can_be_made_again_is_given_back() -> None:
     predictor.describe()
     predictor.release()
     assert predictor.predictor.network is None
+
+
+def test_a_propagation_by_memory_is_described_for_json() -> None:
+    size = Sam2Size(8, 1, (1, 1, 2, 1), (3,), (4, 4), hidden_dim=32, memory_dim=8, memory_layers=1, mlp_dim=32)
+    predictor = NetworkVolumePredictor(NetworkPredictor("tiny", Sam2(size, image_size=64)))
+    described = json.loads(json.dumps(predictor.describe()))
+    assert described["propagation"] == {
+        "name": "MemoryPropagation",
+        "memory_dtype": "torch.bfloat16",
+        "objects_per_pass": 4,
+    }

@@ -186,6 +186,15 @@ def test_only_objects_whose_prompts_changed_are_propagated_again(
     assert len(decoded) == before
 
 
+def test_the_modality_that_an_image_names_decides_its_intensities() -> None:
+    image = torch.from_numpy(bright())[None] - 300.0  # nothing above 0, as a window takes it and percentiles do not
+    session = InteractiveSession(BlobSegmenter(), axis=2)
+    session.set_image(MetaTensor(image, affine=torch.eye(4), meta={"modality": "CT"}))
+    assert session.intensity.modality == "auto"
+    with pytest.raises(ValueError, match="image has no voxel above 0"):
+        session.set_image(MetaTensor(image, affine=torch.eye(4), meta={"modality": "MR"}))
+
+
 def test_prompts_wait_until_something_runs(session: InteractiveSession) -> None:
     assert session.add_points([[4, 5, 3]], [1], run=False) is None
     assert session.add_points([[11, 6, 3]], [1], object_id=2, run=False) is None
@@ -330,6 +339,10 @@ WRONG: dict[str, tuple[Callable[[InteractiveSession], Any], str]] = {
     "mask": (lambda s: s.add_mask(np.zeros(SHAPE)), "above 0 somewhere"),
     "path": (lambda s: s.save("seg.png"), r"path must end with \.nii or \.nii\.gz, got seg\.png"),
     "image": (lambda s: s.set_image(MetaTensor(torch.rand(2, 3, 3, 3))), r"image must be a volume \[1, X, Y, Z\]"),
+    "series": (
+        lambda s: s.set_image(MetaTensor(torch.rand(1, 3, 3, 3)), series=3),
+        "series 3 is to be chosen in a folder",
+    ),
     "nan": (lambda s: s.set_image(MetaTensor(torch.full((1, 3, 3, 3), torch.nan))), "NaN"),
 }
 

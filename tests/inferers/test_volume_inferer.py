@@ -154,11 +154,11 @@ def test_metadata_of_the_input_is_kept(volume: torch.Tensor) -> None:
         ),
         (
             click([[18.0, 5.0, 2.0, 1.0]]),
-            "a prompt lies at voxel [18.0, 5.0, 2.0], outside the volume of 18 x 20 x 6.",
+            "click 1 of object 1 lies outside the volume of 18 x 20 x 6 voxels: voxel [18.0, 5.0, 2.0].",
         ),
         (
             {"boxes": torch.tensor([[[2.0, -3.0, 2.0, 9.0, 9.0, 3.0]]])},
-            "a prompt lies at voxel [2.0, -3.0, 2.0], outside the volume of 18 x 20 x 6.",
+            "box of object 1 lies outside the volume of 18 x 20 x 6 voxels: voxel [2.0, -3.0, 2.0].",
         ),
         ({"boxes": torch.zeros(1, 6)}, "prompts must have the leading dimensions [B, N]."),
         (

@@ -89,6 +89,8 @@ def test_volume_in_space_does_not_depend_on_how_it_is_stored(
     corners[:, axis] = 4.0
     world = nib.affines.apply_affine(affine, clicks)
     box = nib.affines.apply_affine(affine, corners).ravel().tolist()
+    ends = np.reshape(box, (2, 3))
+    region = np.array([[ends[i, a] for a, i in enumerate(pick)] for pick in np.ndindex(2, 2, 2)])
     labels = [[1, 0], [1], []]
     in_mm = [world[:2].tolist(), world[2:].tolist(), []]
     reference = segment(voxels, affine, plane, "world", in_mm, labels, [[], [], box])
@@ -104,6 +106,7 @@ def test_volume_in_space_does_not_depend_on_how_it_is_stored(
         if affine is OBLIQUE:
             moved = nib.affines.apply_affine(np.linalg.inv(lying), world)
             in_voxels = [moved[:2].tolist(), moved[2:].tolist(), []]
-            edges = nib.affines.apply_affine(np.linalg.inv(lying), np.reshape(box, (2, 3))).ravel().tolist()
+            held = nib.affines.apply_affine(np.linalg.inv(lying), region)
+            edges = [*held.min(axis=0), *held.max(axis=0)]
             found = segment(stored, lying, plane, "voxel", in_voxels, labels, [[], [], edges])
             np.testing.assert_array_equal(found, expected)

@@ -26,7 +26,7 @@ from nibabel.spatialimages import HeaderDataError
 
 from monai_synthfm.data.datasets.faults import FaultError, unreadable
 from monai_synthfm.data.datasets.itk_files import itk_header, itk_image
-from monai_synthfm.data.nifti import load_volume
+from monai_synthfm.data.nifti import affine_in_mm, load_volume, mm_per_unit
 
 __all__ = [
     "LPS_TO_RAS",
@@ -35,6 +35,7 @@ __all__ = [
     "itk_spacing",
     "last_line",
     "nifti_spacing",
+    "read_itk_array",
     "read_itk_volume",
     "read_nifti",
     "read_nifti_array",
@@ -45,6 +46,7 @@ __all__ = [
 
 NIFTI = (".nii.gz", ".nii")
 _ERRORS = (ImageFileError, HeaderDataError, OSError, EOFError, ValueError, zlib.error)
+_ITK_OBJECT = re.compile(r"^ITK ERROR: \w+\(0x[0-9a-f]+\): ")
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
@@ -92,8 +94,14 @@ def read_nifti(path: str | Path) -> MetaTensor:
     return canonical_volume(stored[0].numpy(), stored.affine.numpy(), path)
 
 
-def read_nifti_array(path: str | Path) -> tuple[np.ndarray, np.ndarray]:
-    """Read the array of a NIfTI file as stored, and its affine [4, 4]."""
+def read_nifti_array(path: str | Path, unit: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
+    """
+    Read the array of a NIfTI file as stored, and its affine [4, 4] to mm.
+
+    Args:
+        path: the file.
+        unit: mm that its numbers mean when it does not say its unit.
+    """
     try:
         image = nib.load(path)
         voxels = np.asanyarray(image.dataobj)
@@ -101,7 +109,7 @@ def read_nifti_array(path: str | Path) -> tuple[np.ndarray, np.ndarray]:
         raise unreadable(path, "not a whole NIfTI file", error) from error
     if voxels.dtype.fields is not None:
         raise FaultError("unreadable", path, f"expected one number for each voxel, found {voxels.dtype.names}")
-    return voxels, image.affine
+    return voxels, affine_in_mm(image, unit)
 
 
 def read_nifti_labels(path: str | Path) -> MetaTensor:
@@ -128,11 +136,12 @@ def nifti_spacing(path: str | Path, as_stored: bool = False) -> list[float]:
     try:
         image = nib.load(path)
         if as_stored:
-            return [round(float(size), 6) for size in image.header.get_zooms()]
-        order = np.argsort(io_orientation(image.affine)[:, 0])
+            return [round(float(size) * mm_per_unit(image), 6) for size in image.header.get_zooms()]
+        affine = affine_in_mm(image)
+        order = np.argsort(io_orientation(affine)[:, 0])
     except (*_ERRORS, np.linalg.LinAlgError) as error:
         raise unreadable(path, "not a readable NIfTI header", error) from error
-    return [round(float(size), 6) for size in np.linalg.norm(image.affine[:3, :3], axis=0)[order]]
+    return [round(float(size), 6) for size in np.linalg.norm(affine[:3, :3], axis=0)[order]]
 
 
 def read_itk_volume(path: str | Path, labels: bool = False) -> MetaTensor:
@@ -146,6 +155,13 @@ def read_itk_volume(path: str | Path, labels: bool = False) -> MetaTensor:
     Raises:
         FaultError: when it cannot be read, or is no scalar volume.
     """
+    voxels, affine = read_itk_array(path)
+    voxels = whole_labels(voxels, path) if labels else voxels.astype(np.float32)
+    return canonical_volume(voxels, affine, path)
+
+
+def read_itk_array(path: str | Path) -> tuple[np.ndarray, np.ndarray]:
+    """Read the array [X, Y, Z] of a file that ITK knows as stored, and its affine [4, 4] to RAS+ mm."""
     image = itk_image(path)
     voxels = SimpleITK.GetArrayFromImage(image)
     if image.GetDimension() != 3 or voxels.ndim != 3:
@@ -153,9 +169,7 @@ def read_itk_volume(path: str | Path, labels: bool = False) -> MetaTensor:
     affine = np.eye(4)
     affine[:3, :3] = np.reshape(image.GetDirection(), (3, 3)) * image.GetSpacing()
     affine[:3, 3] = image.GetOrigin()
-    voxels = voxels.transpose(2, 1, 0)
-    voxels = whole_labels(voxels, path) if labels else voxels.astype(np.float32)
-    return canonical_volume(voxels, LPS_TO_RAS @ affine, path)
+    return voxels.transpose(2, 1, 0), LPS_TO_RAS @ affine
 
 
 def itk_spacing(path: str | Path) -> list[float]:
@@ -185,5 +199,11 @@ def spacing_in_ras(spacing: Sequence[float], direction: Sequence[float]) -> list
 
 
 def last_line(error: Exception) -> str:
-    """Return what is worth reading of an error of ITK, without addresses in memory."""
-    return re.sub(r"\(0x[0-9a-f]+\)", "", str(error).strip().splitlines()[-1].strip())
+    """
+    Return what is worth reading of an error of ITK.
+
+    Example:
+        >>> last_line(RuntimeError("in file a.cxx:\\nITK ERROR: GDCMImageIO(0x55e10f): Cannot read requested file"))
+        'Cannot read requested file'
+    """
+    return _ITK_OBJECT.sub("", str(error).strip().splitlines()[-1].strip())
