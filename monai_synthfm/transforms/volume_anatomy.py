@@ -51,11 +51,12 @@ __all__ = ["RandVolumeAnatomy"]
 class RandVolumeAnatomy(RandGenerator):
     """Generate organs in a body, or in tissue that fills the volume, as instances of a label volume.
 
-    A body has skin or fat, a cavity, and a column, ribs or long bones. Organs are bent and tapered bodies with lobes,
-    tubes, trees of vessels, loops and arches: what is one piece may show as several in a slice. They may have a wall,
-    whole or in pieces, which in some volumes is a target of its own or none, as annotators decide; they may and hold lesions, vessels and patches of other intensity, most of which belong to the
-    organ. Most organs begin or end inside the volume. In ultrasound the slices may be moments of a sequence in which
-    walls move to and from a centre.
+    A body has skin or fat, a cavity, and a column, ribs, long bones or a skull. Organs are bent and tapered bodies with
+    lobes, tubes, trees of vessels, loops and arches: what is one piece may show as several in a slice. They may hold
+    lesions, vessels and patches of other intensity, most of which belong to the organ, and have a wall, whole or in
+    pieces; in some volumes whole walls are targets of their own or no targets, as annotators decide. Many organs begin
+    or end inside the volume. In ultrasound the slices may be moments of a sequence in which walls move to and from a
+    centre.
 
     Source: not given in the paper; our choice, after ``RandAnatomy``, which makes images of the same kinds.
 
