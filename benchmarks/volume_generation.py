@@ -20,7 +20,7 @@ from tqdm import tqdm
 from monai_synthfm.transforms import RandSynthFM3D
 
 Size = tuple[int, int, int]
-MODULES = ("shape", "boundary", "both")
+MODULES = ("shape", "boundary", "both", "anatomy", "all")
 NUM_LABELS = 12
 
 

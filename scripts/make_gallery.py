@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
 import matplotlib
@@ -27,6 +28,9 @@ from monai_synthfm.transforms.volume_presets import VOLUME_PRESETS
 COLORS = np.concatenate(
     [np.zeros((1, 3)), plt.get_cmap("tab20")(np.arange(20))[:, :3], plt.get_cmap("Set3")(np.arange(12))[:, :3]]
 )
+
+
+VIVID = [color for color in COLORS[1:21:2] if np.ptp(color) > 0.1]  # the first ten without grey
 
 
 def main() -> None:
@@ -146,15 +150,14 @@ def draw_slices(clips: list[tuple[np.ndarray, np.ndarray]], output: Path) -> Non
             for axis in rows[:, index]:
                 axis.imshow(picture, cmap="gray", vmin=0, vmax=1, interpolation="antialiased")
                 axis.axis("off")
-            outline(rows[1, index], names)
-    save_with_palette(figure, output, dpi=80)
+            outline(rows[1, index], names, VIVID)
+    save_with_palette(figure, output, dpi=72)
 
 
-def outline(axis: Axes, names: np.ndarray) -> None:
-    """Draw the outlines of a slice's instances in the colours of their numbers."""
+def outline(axis: Axes, names: np.ndarray, colors: Sequence[np.ndarray]) -> None:
+    """Draw the outlines of a slice's instances, each in the colour of its number."""
     for name in np.unique(names[names > 0]).astype(int):
-        color = COLORS[1 + (name - 1) % (len(COLORS) - 1)]
-        axis.contour(names == name, [0.5], colors=[color], linewidths=0.6)
+        axis.contour(names == name, [0.5], colors=[colors[(name - 1) % len(colors)]], linewidths=0.6)
 
 
 def draw_views(volumes: list[tuple[np.ndarray, np.ndarray, np.ndarray]], output: Path) -> None:
@@ -170,7 +173,7 @@ def draw_views(volumes: list[tuple[np.ndarray, np.ndarray, np.ndarray]], output:
                 aspect = spacing[rest[1]] / spacing[rest[0]]
                 axis.imshow(picture, cmap="gray", vmin=0, vmax=1, origin=origin, aspect=aspect, interpolation="nearest")
                 axis.axis("off")
-            outline(column[2 * row + 1], names)
+            outline(column[2 * row + 1], names, COLORS[1:])
     save_with_palette(figure, output, dpi=72)
 
 

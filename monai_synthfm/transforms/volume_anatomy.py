@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,11 +14,9 @@ from monai.data import MetaTensor
 from scipy.spatial.transform import Rotation
 
 from monai_synthfm.synthesis.params import Params
+from monai_synthfm.synthesis.solid_grid import MotionParams, MottleParams, SolidPartParams
 from monai_synthfm.synthesis.solids import BlobParams, TreeParams, solid_bounds
 from monai_synthfm.synthesis.volume_anatomy import (
-    MotionParams,
-    MottleParams,
-    SolidPartParams,
     VolumeAnatomyParams,
     VolumeTissueParams,
     anatomy_owners,
@@ -43,32 +40,23 @@ from monai_synthfm.transforms.solids import (
     draw_tree,
     mirror_solid,
     move_solid,
-    tube_along,
 )
-from monai_synthfm.transforms.volume_presets import VOLUME_PRESETS, LayerRange, TissueRange, VolumePreset
+from monai_synthfm.transforms.volume_bodies import Frame, draw_body
+from monai_synthfm.transforms.volume_parts import PartList, Solids
+from monai_synthfm.transforms.volume_presets import VOLUME_PRESETS, TissueRange, VolumePreset
 
 __all__ = ["RandVolumeAnatomy"]
-
-Solids = tuple[BlobParams | TreeParams, ...]
-
-
-@dataclass(frozen=True)
-class _Frame:
-    """What organs lie in: number of the part, centre and half size in the slices."""
-
-    part: int
-    center: np.ndarray
-    half: np.ndarray
 
 
 class RandVolumeAnatomy(RandGenerator):
     """Generate organs in a body, or in tissue that fills the volume, as instances of a label volume.
 
-    A body has skin or fat, a cavity, and a column, ribs or long bones. Organs are bent and tapered bodies with lobes,
-    tubes, trees of vessels, loops and arches: what is one piece may show as several in a slice. They may have a wall
-    (capsule), whole or in pieces, and hold lesions, vessels and patches of other intensity, most of which belong to the
-    organ. Most organs begin or end inside the volume. In ultrasound the slices may be moments of a sequence in which
-    walls move to and from a centre.
+    A body has skin or fat, a cavity, and a column, ribs, long bones or a skull. Organs are bent and tapered bodies with
+    lobes, tubes, trees of vessels, loops and arches: what is one piece may show as several in a slice. They may hold
+    lesions, vessels and patches of other intensity, most of which belong to the organ, and have a wall, whole or in
+    pieces; in some volumes whole walls are targets of their own or no targets, as annotators decide. Many organs begin
+    or end inside the volume. In ultrasound the slices may be moments of a sequence in which walls move to and from a
+    centre.
 
     Source: not given in the paper; our choice, after ``RandAnatomy``, which makes images of the same kinds.
 
@@ -168,20 +156,15 @@ class RandVolumeAnatomy(RandGenerator):
         side = min(width, height)
         step = spacing[2] / (spacing[0] * side)
         self._extent = np.array([width, height]) / side
-        self._depth = slices * step
-        self._preset = preset
-        self._parts: list[SolidPartParams] = []
         self._organs: list[int] = []
-        self._labels = 0
-        self.tissues = []
+        self._walls = self.R.choice(["organ", "target", "nobody"], p=[0.6, 0.2, 0.2])
         moving = preset.ultrasound_prob > 0.0 and self.R.rand() < self.motion_prob
-        if moving:  # all slices show one place
-            self._depth = 0.0
-        frame = _Frame(0, self._extent / 2.0, self._extent / 2.0)
+        parts = self._parts = PartList(self.R, preset, 0.0 if moving else slices * step)
+        frame = Frame(0, self._extent / 2.0, self._extent / 2.0)
         if self.R.rand() < preset.body_prob:
-            frame = self._draw_body(preset)
+            frame = draw_body(parts, self._extent, self.bones_prob)
         tissue_prob = self.tissue_prob if frame.part or not preset.body_prob else max(self.tissue_prob, 0.5)
-        tissue = self._draw_tissue(frame.part, spacing) if self.R.rand() < tissue_prob else None
+        tissue = self._draw_tissue(frame.part, spacing) if self.R.rand() < tissue_prob and not moving else None
         if self.R.rand() < self.clutter_prob:
             self._draw_clutter(frame)
         radii = [draw_log_uniform(self.R, self.radius) for _ in range(draw_integer(self.R, self.num_organs))]
@@ -191,7 +174,7 @@ class RandVolumeAnatomy(RandGenerator):
         for radius in sorted(radii, reverse=True):
             self._draw_organ(radius, frame)
         scale = float(self.R.uniform(0.06, 0.2))
-        motion = self._draw_motion(self._parts[self._organs[0] - 1]) if moving else None
+        motion = self._draw_motion(parts.parts[self._organs[0] - 1]) if moving else None
         through = 1e3 if moving else scale / step
         warp = WarpParams(
             float(self.R.uniform(*self.warp)) * side, (scale * side, scale * side, through), draw_seed(self.R)
@@ -201,7 +184,8 @@ class RandVolumeAnatomy(RandGenerator):
             slope=float(self.R.uniform(*preset.blur_range)) / slices,
             focus=float(self.R.uniform(0.0, slices)),
         )
-        self.params = VolumeAnatomyParams(self.spatial_size, step, tuple(self._parts), tissue, warp, blur, motion)
+        self.tissues = parts.tissues
+        self.params = VolumeAnatomyParams(self.spatial_size, step, tuple(parts.parts), tissue, warp, blur, motion)
 
     def _draw_motion(self, organ: SolidPartParams) -> MotionParams:
         """Walls move to and from the middle of an organ."""
@@ -215,142 +199,26 @@ class RandVolumeAnatomy(RandGenerator):
             sway=float(self.R.uniform(0.0, 0.04)),
         )
 
-    def _draw_clutter(self, frame: _Frame) -> None:
+    def _draw_clutter(self, frame: Frame) -> None:
         """Strands and specks that are no targets."""
         for _ in range(round(draw_log_uniform(self.R, (3.0, 20.0)))):
             x, y = frame.center + self.R.uniform(-0.9, 0.9, size=2) * frame.half
-            center = (x, y, self.R.uniform(0.0, self._depth))
+            center = (x, y, self.R.uniform(0.0, self._parts.depth))
             radius = draw_log_uniform(self.R, (0.004, 0.02))
             solid: BlobParams | TreeParams = draw_blob(self.R, center, radius, elongation=0.6)
             if self.R.rand() < 0.5:
                 way = draw_direction(self.R)
                 solid = draw_chain(self.R, center, way, float(self.R.uniform(0.05, 0.4)), 0.4 * radius, 0.3)
-            self._add((solid,), frame.part, 0.7 * radius, None)
+            self._parts.add((solid,), frame.part, 0.7 * radius, None)
 
     def _draw_tissue(self, part: int, spacing: Sequence[float]) -> VolumeTissueParams:
         width, height, depth = self.spatial_size
-        subslices = 3 if spacing[2] >= 2.0 * spacing[0] and self._depth else 1
+        subslices = 3 if spacing[2] >= 2.0 * spacing[0] and self._parts.depth else 1
         self.tissue.randomize((width, height, depth * subslices))
         label_map = self.tissue.params
         return VolumeTissueParams(part, ClusterParams(label_map, (0,) * label_map.num_labels, subslices))
 
-    def _draw_body(self, preset: VolumePreset) -> _Frame:
-        small = self.R.rand() < 0.3
-        radius = float(self.R.uniform(0.2, 0.36) if small else self.R.uniform(0.36, 0.5))
-        wide = np.sqrt(draw_log_uniform(self.R, (0.85, 1.3) if small else (1.0, 1.7)))
-        half = np.minimum(radius * np.array([wide, 1.0 / wide]), 0.56 * self._extent)
-        middle = self._extent / 2.0 + self.R.normal(0.0, 0.02, size=2)
-        length = draw_log_uniform(self.R, (0.8, 6.0))
-        body = BlobParams(
-            center=(float(middle[0]), float(middle[1]), 0.0),
-            axes=(float(half[0]), float(half[1]), length),
-            angles=(float(self.R.normal(0.0, 0.08)), 0.0, 0.0),
-            exponent=float(self.R.uniform(2.0, 3.2)),
-            cap=float(self.R.uniform(2.0, 6.0)),
-            bend=float(self.R.normal(0.0, 0.1)),
-            taper=float(self.R.normal(0.0, 0.15)),
-        )
-        ends = self.R.rand() < 0.04
-        z = self.R.uniform(0.2, 0.9) * self._depth + length * (1.0 if self.R.rand() < 0.5 else -1.0)
-        z = z if ends else self._depth / 2.0 + self.R.uniform(-0.5, 0.5) * max(0.0, length - self._depth)
-        body = move_solid(body, (0.0, 0.0, float(z)))
-        fat, muscle = preset.layers[-2:]
-        waves = self._draw_waves(float(half.min()), float(self.R.uniform(0.0, 0.04)))
-        thickness = fat.thickness if self.R.rand() < 0.7 else (0.04, 0.12)
-        number = self._add((body,), 0, float(half.min()), _layer(muscle, fat), wall=thickness, waves=waves)
-        inner = draw_log_uniform(self.R, (0.62, 0.9))
-        cavity = replace(body, axes=(inner * body.axes[0], inner * body.axes[1], length))
-        skull = small and self.R.rand() < 0.5
-        bone = preset.tissues[-1]
-        kind = replace(bone, core=preset.cavity)
-        self._add(
-            (cavity,), number, inner * float(half.min()), kind, wall=(0.012, 0.04) if skull else None, waves=waves
-        )
-        frame = _Frame(number + 1, middle, inner * half)
-        if self.R.rand() < self.bones_prob and not skull:
-            (self._draw_long_bones if small else self._draw_column)(number, frame)
-            if not small and self.R.rand() < 0.4:
-                self._draw_ribs(number, frame)
-        return frame
-
-    def _draw_long_bones(self, body: int, frame: _Frame) -> None:
-        for _ in range(draw_integer(self.R, (1, 2))):
-            x, y = frame.center + self.R.uniform(-0.6, 0.6, size=2) * frame.half
-            radius = float(self.R.uniform(0.12, 0.3) * frame.half.min())
-            shaft = draw_chain(self.R, (x, y, self._depth / 2.0), draw_direction(self.R, 8.0), 3.0, radius, 0.05)
-            wall = (0.15 * radius, 0.5 * radius)
-            self._add(self._place((shaft,), 0.3), body, radius, self._preset.tissues[-1], self._new(), wall=wall)
-
-    def _draw_column(self, body: int, frame: _Frame) -> None:
-        """Vertebrae with their processes, discs between them, and the canal behind."""
-        bone = self._preset.tissues[-1]
-        width = float(frame.half.mean() * self.R.uniform(0.16, 0.26))
-        height = float(width * self.R.uniform(1.1, 1.9))
-        x = frame.center[0] + self.R.normal(0.0, 0.01)
-        y = frame.center[1] + frame.half[1] * self.R.uniform(0.6, 0.95)
-        slope, phase = self.R.normal(0.0, 0.15), self.R.rand()
-        lengths = np.array([-0.2, self._depth + 0.2])
-        disc = tube_along(np.stack([np.full(2, x), y + slope * lengths, lengths], axis=1), (0.9 * width,) * 2)
-        self._add((disc,), body, width, self._preset.tissues[0])
-        like = 0
-        for k in range(int(np.ceil(self._depth / height)) + 2):
-            z = (k - phase) * height
-            back = y + slope * z
-            vertebra = BlobParams(
-                center=(float(x), float(back), float(z)),
-                axes=(width, width * float(self.R.uniform(0.7, 0.9)), 0.43 * height),
-                angles=(0.0, 0.0, float(self.R.normal(0.0, 0.08))),
-                exponent=2.4,
-                cap=float(self.R.uniform(4.0, 8.0)),
-                bend=0.0,
-                taper=0.0,
-            )
-            thin = 0.22 * width
-            ends = [(0.75, 0.6, 0.0), (0.7, 1.35, 0.0), (0.0, 1.9, 0.1), (0.0, 2.9, 0.45), (1.5, 1.4, 0.0)]
-            points = [(x + side * width * u, back + width * v, z + height * w) for side in (1, -1) for u, v, w in ends]
-            links = tuple((a + s, b + s) for s in (0, 5) for a, b in ((0, 1), (1, 2), (2, 3), (1, 4)))
-            arch = TreeParams(tuple((float(a), float(b), float(c), thin) for a, b, c in points), links)
-            waves = self._draw_waves(width, 0.06)
-            number = self._add(
-                (vertebra, arch),
-                body,
-                thin,
-                bone,
-                self._new(),
-                wall=(0.05 * width, 0.2 * width),
-                waves=waves,
-                like=like,
-            )
-            like = like or number
-        canal = move_solid(disc, (0.0, 1.25 * width, 0.0))
-        canal = replace(canal, nodes=tuple((*node[:3], 0.42 * width) for node in canal.nodes))
-        self._add((canal,), body, 0.42 * width, self._preset.tissues[0], self._new())
-
-    def _draw_ribs(self, body: int, frame: _Frame) -> None:
-        bone = self._preset.tissues[-1]
-        distance, fall = float(self.R.uniform(0.09, 0.16)), float(self.R.uniform(0.15, 0.4))
-        radius, phase = float(self.R.uniform(0.009, 0.016)), self.R.rand()
-        around = np.linspace(0.42 * np.pi, -0.3 * np.pi, 9)
-        like = 0
-        for k in range(int((self._depth + fall) / distance) + 2):
-            z = (k - phase) * distance - fall
-            for side in (1.0, -1.0):
-                points = np.stack(
-                    [
-                        frame.center[0] + side * 1.04 * frame.half[0] * np.cos(around),
-                        frame.center[1] + 1.04 * frame.half[1] * np.sin(around),
-                        z + fall * np.linspace(0.0, 1.0, len(around)),
-                    ],
-                    axis=1,
-                )
-                rib = tube_along(points, radius * np.exp(self.R.normal(0.0, 0.1, size=len(around))))
-                low, high = solid_bounds(rib)[:, 2]
-                if high > 0.0 and low < self._depth:
-                    wall = (0.2 * radius, 0.5 * radius)
-                    number = self._add((rib,), body, radius, bone, self._new(), wall=wall, like=like)
-                    like = like or number
-
-    def _draw_organ(self, radius: float, frame: _Frame) -> None:
+    def _draw_organ(self, radius: float, frame: Frame) -> None:
         angle, distance = self.R.uniform(0.0, 2.0 * np.pi), np.sqrt(self.R.rand())
         reach = 0.6 if radius > 0.5 * frame.half.min() else 0.85
         x, y = frame.center + reach * distance * frame.half * (np.cos(angle), np.sin(angle))
@@ -374,7 +242,7 @@ class RandVolumeAnatomy(RandGenerator):
             else:
                 solids = (draw_chain(self.R, center, way, 22.0 * radius, radius, 0.7, nodes=14),)
         tissue = self._draw_kind(hollow=form in ("tube", "tree", "loop"))
-        solids = self._place(solids, self.end_prob)
+        solids = self._parts.place(solids, self.end_prob)
         twins = [solids]
         if self.R.rand() < self.pair_prob:
             middle = float(frame.center[0])
@@ -385,10 +253,13 @@ class RandVolumeAnatomy(RandGenerator):
         walled = self.R.rand() < max(self.wall_prob, tissue.wall_prob)
         has_parts = form in ("blob", "arch") and self.R.rand() < self.parts_prob
         for one in twins:
-            waves = self._draw_waves(radius, float(self.R.uniform(*self.irregularity)))
+            waves = self._parts.draw_waves(radius, float(self.R.uniform(*self.irregularity)))
             wall = (0.06 * radius, 0.35 * radius) if walled else None
-            label = self._new()
-            organ = self._add(one, frame.part, radius, tissue, label, wall=wall, waves=waves, like=like)
+            label = self._parts.new()
+            wall_label = {"organ": None, "nobody": 0}.get(self._walls, self._parts.new() if walled else None)
+            organ = self._parts.add(
+                one, frame.part, radius, tissue, label, wall=wall, waves=waves, like=like, wall_label=wall_label
+            )
             self._organs.append(organ)
             if has_parts:
                 self._draw_parts(one, organ, radius, label)
@@ -408,72 +279,29 @@ class RandVolumeAnatomy(RandGenerator):
             for _ in range(draw_integer(self.R, (1, 3))):
                 scale = radius * draw_log_uniform(self.R, (0.15, 0.8))
                 mottle = MottleParams(scale, float(self.R.uniform(-0.2, 1.3)), draw_seed(self.R))
-                self._add((mottle,), organ, scale, None, label)
+                self._parts.add((mottle,), organ, scale, None, label)
         bounds = np.stack([solid_bounds(solid) for solid in solids])
         low, high = bounds[:, 0].min(axis=0), bounds[:, 1].max(axis=0)
         for _ in range(draw_integer(self.R, (0, 4))):
-            seen_low, seen_high = np.clip((low[2], high[2]), 0.0, self._depth)
+            seen_low, seen_high = np.clip((low[2], high[2]), 0.0, self._parts.depth)
             center = 0.5 * (low + high) + 0.35 * (high - low) * self.R.uniform(-1.0, 1.0, size=3)
-            center[2] = self.R.uniform(seen_low, seen_high) if self._depth else 0.0
-            own = label if merged else self._new()
+            center[2] = self.R.uniform(seen_low, seen_high) if self._parts.depth else 0.0
+            own = label if merged else self._parts.new()
             if self.R.rand() < 0.35:
                 width = radius * draw_log_uniform(self.R, (0.04, 0.12))
                 vessel = draw_tree(self.R, center, draw_direction(self.R), 0.7 * radius, max(0.005, width))
-                self._add((vessel,), organ, max(0.005, width), None, own)
+                self._parts.add((vessel,), organ, max(0.005, width), None, own)
             else:
                 size = radius * draw_log_uniform(self.R, (0.12, 0.6))
                 lesion = draw_blob(self.R, center, size)
-                waves = self._draw_waves(size, float(self.R.uniform(*self.irregularity)))
+                waves = self._parts.draw_waves(size, float(self.R.uniform(*self.irregularity)))
                 wall = (0.1 * size, 0.4 * size) if self.R.rand() < 0.2 else None
-                self._add((lesion,), organ, size, None, own, wall=wall, waves=waves)
-
-    def _place(self, solids: Solids, end_prob: float) -> Solids:
-        """Move along the slices: to where an end lies inside the volume, or anywhere that it is seen."""
-        bounds = np.stack([solid_bounds(solid)[:, 2] for solid in solids])
-        low, high = bounds[:, 0].min(), bounds[:, 1].max()
-        if self._depth == 0.0:
-            shift = self.R.uniform(-0.4, 0.4) * (high - low) - (low + high) / 2.0
-        elif self.R.rand() < end_prob:
-            end = self.R.uniform(0.05, 0.9) * self._depth
-            shift = end - low if self.R.rand() < 0.5 else self._depth - end - high
-        else:
-            beyond = 0.35 * (high - low)
-            shift = self.R.uniform(-beyond, self._depth + beyond) - (low + high) / 2.0
-        return tuple(move_solid(solid, (0.0, 0.0, float(shift))) for solid in solids)
+                self._parts.add((lesion,), organ, size, None, own, wall=wall, waves=waves)
 
     def _draw_kind(self, hollow: bool) -> TissueRange:
-        kinds = self._preset.tissues
+        kinds = self._parts.preset.tissues
         shares = np.array([kind.share * (kind.tube_prob + 0.02 if hollow else 1.0 - kind.tube_prob) for kind in kinds])
         return kinds[self.R.choice(len(kinds), p=shares / shares.sum())]
-
-    def _draw_waves(self, radius: float, size: float) -> tuple[float, float, int] | None:
-        if size < 0.01:
-            return None
-        return size * radius, radius * float(self.R.uniform(0.35, 0.9)), draw_seed(self.R)
-
-    def _new(self) -> int:
-        self._labels += 1
-        return self._labels
-
-    def _add(
-        self,
-        solids: tuple[BlobParams | TreeParams | MottleParams, ...],
-        parent: int,
-        radius: float,
-        tissue: TissueRange | None,
-        label: int = 0,
-        wall: tuple[float, float] | None = None,
-        waves: tuple[float, float, int] | None = None,
-        like: int = 0,
-    ) -> int:
-        thickness = float(self.R.uniform(*wall)) if wall else 0.0
-        gaps = (0.0, 0)
-        if thickness and label and self.R.rand() < 0.3:
-            gaps = (float(self.R.uniform(0.2, 0.7)), draw_seed(self.R))
-        part = SolidPartParams(solids, parent, radius, waves, thickness, gaps, label, label, like)
-        self._parts.append(part)
-        self.tissues.append(tissue)
-        return len(self._parts)
 
     def replay(self, params: Params | str | Mapping[str, Any]) -> MetaTensor:
         parsed = self.parse(params)
@@ -488,7 +316,3 @@ class RandVolumeAnatomy(RandGenerator):
 
 def _real(solids: tuple[BlobParams | TreeParams | MottleParams, ...]) -> Solids:
     return tuple(solid for solid in solids if not isinstance(solid, MottleParams))
-
-
-def _layer(inside: LayerRange, outside: LayerRange) -> TissueRange:
-    return TissueRange(1.0, inside.intensity, wall=outside.intensity)

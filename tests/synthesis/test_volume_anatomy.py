@@ -13,11 +13,9 @@ import pytest
 import torch
 
 from monai_synthfm.synthesis.label_maps import LabelMapParams
+from monai_synthfm.synthesis.solid_grid import MotionParams, MottleParams, SolidPartParams
 from monai_synthfm.synthesis.solids import BlobParams, TreeParams
 from monai_synthfm.synthesis.volume_anatomy import (
-    MotionParams,
-    MottleParams,
-    SolidPartParams,
     VolumeAnatomyParams,
     VolumeTissueParams,
     anatomy_owners,

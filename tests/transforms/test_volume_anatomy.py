@@ -12,8 +12,9 @@ import pytest
 import torch
 from scipy import ndimage
 
+from monai_synthfm.synthesis.solid_grid import MottleParams
 from monai_synthfm.synthesis.solids import TreeParams
-from monai_synthfm.synthesis.volume_anatomy import MottleParams, VolumeAnatomyParams
+from monai_synthfm.synthesis.volume_anatomy import VolumeAnatomyParams
 from monai_synthfm.transforms import RandSynthFM3D, RandVolumeAnatomy
 from monai_synthfm.transforms.volume_presets import VOLUME_PRESETS
 
@@ -119,3 +120,16 @@ def test_thick_slices_change_more_than_thin_ones() -> None:
 def test_wrong_arguments_are_named(arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         RandVolumeAnatomy(**{"spatial_size": SIZE, **arguments})
+
+
+def test_walls_of_a_volume_belong_to_organs_or_are_targets_or_nobodys() -> None:
+    kinds = set()
+    for params in drawn(40, "us", wall_prob=1.0, pair_prob=0.0, parts_prob=0.0):
+        organs = [part for part in params.parts if part.label and part.wall and part.wall_label != part.label]
+        labels = {part.label for part in params.parts}
+        for part in organs:
+            assert part.gaps[0] == 0.0
+            assert part.wall_label not in labels - {0}
+        kinds.add("organ" if not organs else "target" if organs[0].wall_label else "nobody")
+        assert len({bool(part.wall_label) for part in organs}) <= 1
+    assert kinds == {"organ", "target", "nobody"}
