@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from monai.transforms import Randomizable
 
 from monai_synthfm.synthesis.acquisition import FieldOfViewParams
 from monai_synthfm.synthesis.appearance import NoiseParams
@@ -19,13 +18,14 @@ from monai_synthfm.synthesis.volume_appearance import (
 )
 from monai_synthfm.synthesis.volume_structures import VolumeStructureParams, region_layout
 from monai_synthfm.transforms.generator import check_probability, check_range, draw_log_uniform, draw_seed
+from monai_synthfm.transforms.random_state import SharedRandomizable
 from monai_synthfm.transforms.volume_presets import TissueRange, VolumePreset
 
 __all__ = ["RandVolumeAppearance"]
 
 
-class RandVolumeAppearance(Randomizable):
-    """Draw the appearance of a volume's regions from a preset.
+class RandVolumeAppearance(SharedRandomizable):
+    """Draw the appearance of a volume's regions from a preset: a part of ``RandSynthFM3D``, no transform of its own.
 
     Source: SynthFM-3D: random intensity scale of every label and Gaussian textures of several scales. Every range is
     not given in the paper; our choice.

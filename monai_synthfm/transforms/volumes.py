@@ -8,13 +8,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import torch
 from monai.data import MetaTensor
 
 from monai_synthfm.synthesis.params import Params
 from monai_synthfm.synthesis.volumes import VolumeParams, synthesize_volume
-from monai_synthfm.transforms.generator import META_KEY, RandGenerator, RandGeneratord, check_range, draw_log_uniform
+from monai_synthfm.transforms.generator import RandGenerator, RandGeneratord, check_range, draw_log_uniform
 from monai_synthfm.transforms.volume_appearance import RandVolumeAppearance
 from monai_synthfm.transforms.volume_presets import VOLUME_PRESETS
 from monai_synthfm.transforms.volume_structures import RandVolumeStructure
@@ -28,6 +27,10 @@ VOLUME_MODULES: dict[str, tuple[tuple[bool, bool], ...]] = {
 }  # whether organs and clusters are drawn; one of the pairs for each sample
 
 
+ANY_PRESET = ("ct", "mr", "us")
+"""What ``preset="any"`` draws from; written out, since a longer list would change every sample."""
+
+
 class RandSynthFM3D(RandGenerator):
     """Generate a SynthFM-3D volume and its instance labels.
 
@@ -38,7 +41,7 @@ class RandSynthFM3D(RandGenerator):
         spatial_size: width, height and number of slices.
         module: "shape" (evolving organs), "boundary" (SynthMorph clusters), or "both", which draws organs, clusters, or
             organs in front of clusters for each sample.
-        preset: "ct", "mr" or "us", or "any", which draws one of them for each sample.
+        preset: "ct", "mr" or "us", or "any", which draws one of these three for each sample.
         in_plane: range of the pixel size in mm; the preset's if None.
         through_plane: range of the distance and thickness of slices in mm; the preset's if None.
         min_voxels: pieces of organs and clusters with fewer voxels are not labelled.
@@ -94,17 +97,10 @@ class RandSynthFM3D(RandGenerator):
         if self.spatial_size != tuple(spatial_size):
             raise ValueError(f"spatial_size {tuple(spatial_size)} is not the structure's {self.spatial_size}.")
         self.appearance = appearance or RandVolumeAppearance()
-        self.set_random_state(state=self.R)
-
-    def set_random_state(self, seed: int | None = None, state: np.random.RandomState | None = None) -> RandSynthFM3D:
-        super().set_random_state(seed, state)
-        self.structure.set_random_state(state=self.R)
-        self.appearance.set_random_state(state=self.R)
-        return self
 
     def randomize(self, data: Any = None) -> None:
         """Draw modality, spacing, structure and appearance."""
-        names = list(VOLUME_PRESETS) if self.preset == "any" else [self.preset]
+        names = ANY_PRESET if self.preset == "any" else (self.preset,)
         preset = VOLUME_PRESETS[names[self.R.randint(len(names))]]
         pixel = draw_log_uniform(self.R, self.in_plane or preset.in_plane)
         spacing = (pixel, pixel, draw_log_uniform(self.R, self.through_plane or preset.through_plane))
@@ -120,15 +116,7 @@ class RandSynthFM3D(RandGenerator):
         parsed = self.parse(params)
         image, labels = synthesize_volume(parsed, self.device)
         affine = _centered_affine(parsed.spacing, parsed.structure.spatial_size)
-        text = parsed.to_json()
-        return (
-            MetaTensor(image[None], affine, {META_KEY: text}),
-            MetaTensor(labels[None], affine, {META_KEY: text}),
-        )
-
-    def __call__(self) -> tuple[MetaTensor, MetaTensor]:
-        self.randomize()
-        return self.replay(self.params)
+        return self.as_meta_tensor(image, parsed, affine=affine), self.as_meta_tensor(labels, parsed, affine=affine)
 
 
 class RandSynthFM3Dd(RandGeneratord):
@@ -137,6 +125,8 @@ class RandSynthFM3Dd(RandGeneratord):
 
     Args:
         keys: names of image and label.
+        prob: probability that an item gets them, or gets others in the place of its own.
+        allow_missing_keys: without effect: keys are made, not read.
         kwargs: of :class:`RandSynthFM3D`.
 
     Raises:

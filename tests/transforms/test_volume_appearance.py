@@ -12,7 +12,8 @@ import pytest
 
 from monai_synthfm.synthesis.volume_appearance import VolumeAppearanceParams
 from monai_synthfm.synthesis.volume_structures import VolumeStructureParams
-from monai_synthfm.transforms import RandVolumeAppearance, RandVolumeStructure
+from monai_synthfm.transforms import RandVolumeStructure
+from monai_synthfm.transforms.volume_appearance import RandVolumeAppearance
 from monai_synthfm.transforms.volume_presets import VOLUME_PRESETS
 
 SPACING = (1.0, 1.0, 4.0)
