@@ -5,9 +5,10 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from monai.config import NdarrayOrTensor
-from monai.utils import convert_to_tensor
+from monai.utils import convert_to_numpy, convert_to_tensor
 
 __all__ = ["whole_labels"]
 
@@ -30,12 +31,13 @@ def whole_labels(name: str, labels: NdarrayOrTensor) -> torch.Tensor:
         ...
         ValueError: label must hold whole numbers, 0 for background and 1..K for instances, got 0, 0.5, 1; ...
     """
+    # compared in the type given: torch does not compare its unsigned types with others
     plain: torch.Tensor = convert_to_tensor(labels, track_meta=False)
     if plain.numel() == 0:
         raise ValueError(f"{name} of shape {tuple(plain.shape)} has no pixel.")
     whole = plain.to(torch.int64)
-    if bool((whole != plain).any()) or int(whole.min()) < 0:
-        values = sorted({float(value) for value in plain.unique().tolist()}, key=lambda value: (value != value, value))
+    if bool((whole.to(plain.dtype) != plain).any()) or int(whole.min()) < 0:
+        values = np.unique(convert_to_numpy(plain)).tolist()
         shown = ", ".join(f"{value:g}" for value in values[:_SHOWN])
         more = f" and {len(values) - _SHOWN} other values" if len(values) > _SHOWN else ""
         raise ValueError(

@@ -16,7 +16,7 @@ from monai.utils import TransformBackends
 
 from monai_synthfm.transforms.random_state import SharedRandomizable
 
-__all__ = ["RandTwin"]
+__all__ = ["RandTwin", "with_options"]
 
 
 class RandTwin(SharedRandomizable, RandomizableTransform, MapTransform):
@@ -43,7 +43,7 @@ class RandTwin(SharedRandomizable, RandomizableTransform, MapTransform):
         super().__init_subclass__(**kwargs)
         options = vars(cls).get("options_type", vars(cls).get("generator_type"))
         if options is not None:
-            cls.__signature__ = _with_options(cls.__init__, options)
+            cls.__signature__ = with_options(cls.__init__, options)
 
     def __init__(
         self, keys: KeysCollection, prob: float = 1.0, allow_missing_keys: bool = False, **kwargs: Any
@@ -73,8 +73,13 @@ class RandTwin(SharedRandomizable, RandomizableTransform, MapTransform):
         return item
 
 
-def _with_options(twin: Callable[..., Any], options: Callable[..., Any]) -> inspect.Signature:
-    """The signature of a twin with the arguments of its array transform in the place of ``**kwargs``."""
+def with_options(twin: Callable[..., Any], options: Callable[..., Any]) -> inspect.Signature:
+    """Return the signature of a twin with the arguments of its array transform in the place of ``**kwargs``.
+
+    Args:
+        twin: its ``__init__``.
+        options: the class of the array transform.
+    """
     own = list(inspect.signature(twin).parameters.values())[1:]
     named = [one for one in own if one.kind is not inspect.Parameter.VAR_KEYWORD]
     if len(named) < len(own):
