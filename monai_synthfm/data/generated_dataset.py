@@ -53,6 +53,11 @@ class GeneratedDataset(SeededDataset):
     def __len__(self) -> int:
         return self.length
 
+    @property
+    def params(self) -> Any:
+        """Parameters of the sample that this thread made last, from which ``generator.replay`` makes it again."""
+        return self.copies.of(self.generator).params
+
     def make_sample(self, index: int, seed: int) -> dict[str, Any]:
         """Generate one sample."""
         image, label = self.copies.of(self.generator).set_random_state(seed=seed)()
