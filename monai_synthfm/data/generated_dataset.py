@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 from monai_synthfm.data.seeded_dataset import SeededDataset
+from monai_synthfm.data.transform_seeds import check_seedable
 
 __all__ = ["GeneratedDataset"]
 
@@ -43,6 +44,7 @@ class GeneratedDataset(SeededDataset):
         super().__init__(seed, transform)
         self.length = length
         self.generator = type(self).generator_type(spatial_size) if generator is None else generator
+        check_seedable(self.generator, "generator")
         if self.generator.spatial_size != tuple(spatial_size):
             raise ValueError(
                 f"spatial_size {tuple(spatial_size)} is not the generator's {self.generator.spatial_size}."
@@ -51,7 +53,12 @@ class GeneratedDataset(SeededDataset):
     def __len__(self) -> int:
         return self.length
 
+    @property
+    def params(self) -> Any:
+        """Parameters of the sample that this thread made last, from which ``generator.replay`` makes it again."""
+        return self.copies.of(self.generator).params
+
     def make_sample(self, index: int, seed: int) -> dict[str, Any]:
         """Generate one sample."""
-        image, label = self.generator.set_random_state(seed=seed)()
+        image, label = self.copies.of(self.generator).set_random_state(seed=seed)()
         return {"image": image, "label": label}

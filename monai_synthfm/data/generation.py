@@ -24,7 +24,7 @@ from tqdm import tqdm
 from monai_synthfm import __version__
 from monai_synthfm.data.staging import staged_files
 from monai_synthfm.data.synthfm_dataset import SynthFMDataset
-from monai_synthfm.transforms.generator import META_KEY, RandGenerator
+from monai_synthfm.transforms.generator import RandGenerator
 
 __all__ = ["FORMATS", "MANIFEST", "claim_folder", "generator_settings", "parse_shard", "write_samples"]
 
@@ -136,7 +136,7 @@ class _SampleFiles(Dataset):
             "index": index,
             "num_instances": int(label.max()),
             "sha256": {name: _sha256(content) for name, content in files.items()},
-            "params": json.loads(sample["image"].meta[META_KEY]),
+            "params": json.loads(self.dataset.params.to_json()),
         }
         with staged_files(self.folder) as stage:
             for name, content in files.items():

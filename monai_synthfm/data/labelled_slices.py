@@ -72,10 +72,11 @@ class LabelledSlices(SeededDataset):
         for step in range(len(self.cases)):
             index = (first + step) % len(self.cases)
             # Samples that follow each other are of one case, which may have to be read and sliced anew each time.
-            if self._last is None or self._last[0] != index:
-                self._last = (index, self.cases[index])
-            if self._last[1].slices:
-                return self._last[1]
+            last = self._last  # other threads may replace it
+            if last is None or last[0] != index:
+                self._last = last = (index, self.cases[index])
+            if last[1].slices:
+                return last[1]
         raise ValueError(f"none of the {len(self.cases)} cases has a slice to train on.")
 
 

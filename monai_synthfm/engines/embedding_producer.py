@@ -18,7 +18,6 @@ from monai_synthfm.data.synthfm_dataset import SynthFMDataset
 from monai_synthfm.networks.sam_family import SamFamily
 from monai_synthfm.networks.signature import state_sha256
 from monai_synthfm.synthesis.one_thread import one_thread
-from monai_synthfm.transforms.generator import META_KEY
 
 __all__ = ["EmbeddingProducer"]
 
@@ -106,11 +105,11 @@ class _Writing(Dataset):
 
     def __getitem__(self, number: int) -> int:
         sample = self.source[number]
-        image = sample["image"]
+        image, params = sample["image"], self.source.params.to_json()
         # one image at a time and one thread on CPUs: batches and threads round differently
         with one_thread():
             features = self.network.encode(image[None].to(self.network.pixel_mean.device)).features[0]
         if features.requires_grad:
             raise ValueError("the image encoder is trained, its embeddings cannot be kept: freeze image_encoder.")
-        self.ring.write(number, features.cpu().numpy(), sample["label"].cpu().numpy(), image.meta[META_KEY])
+        self.ring.write(number, features.cpu().numpy(), sample["label"].cpu().numpy(), params)
         return number

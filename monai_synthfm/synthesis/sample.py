@@ -17,6 +17,7 @@ from monai_synthfm.synthesis.appearance import AppearanceParams, render_regions
 from monai_synthfm.synthesis.bezier import BezierShapesParams, draw_shapes
 from monai_synthfm.synthesis.boundaries import connected_instances, erode_labels
 from monai_synthfm.synthesis.label_maps import LabelMapParams, synthmorph_labels
+from monai_synthfm.synthesis.numbering import consecutive_labels
 from monai_synthfm.synthesis.params import Params
 from monai_synthfm.synthesis.visibility import visible_instances
 
@@ -24,7 +25,6 @@ __all__ = [
     "BoundaryParams",
     "SampleParams",
     "boundary_instances",
-    "consecutive",
     "synthesize",
     "synthesize_batch",
 ]
@@ -100,7 +100,7 @@ def synthesize(params: SampleParams, device: torch.device | str = "cpu") -> tupl
         labels = visible_instances(image, labels, params.min_visibility)
     if labels.shape != params.spatial_size:
         image, labels = _resample(image, params.spatial_size), _resample_labels(labels, params.spatial_size)
-    return image, consecutive(labels)
+    return image, consecutive_labels(labels)
 
 
 def synthesize_batch(
@@ -142,10 +142,3 @@ def _resample(image: torch.Tensor, size: tuple[int, ...]) -> torch.Tensor:
 def _resample_labels(labels: torch.Tensor, size: tuple[int, ...]) -> torch.Tensor:
     # float32 holds instance numbers exactly up to 2^24
     return F.interpolate(labels[None, None].float(), size, mode="nearest-exact")[0, 0].long()
-
-
-def consecutive(labels: torch.Tensor) -> torch.Tensor:
-    present = torch.bincount(labels.flatten()) > 0
-    present[0] = False
-    numbers = present.cumsum(0) * present
-    return numbers.index_select(0, labels.flatten()).view(labels.shape)

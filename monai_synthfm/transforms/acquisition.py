@@ -5,12 +5,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
-from monai.data import MetaTensor
+from monai.config import NdarrayOrTensor
+from monai.data import MetaTensor, get_track_meta
 from monai.utils import convert_to_tensor
 
 from monai_synthfm.synthesis.acquisition import AcquisitionParams, FieldOfViewParams, UltrasoundParams, acquire
@@ -23,8 +24,9 @@ from monai_synthfm.transforms.generator import (
     draw_log_uniform,
     draw_seed,
 )
+from monai_synthfm.transforms.twins import RandTwin
 
-__all__ = ["RandAcquisition"]
+__all__ = ["RandAcquisition", "RandAcquisitionD", "RandAcquisitionDict", "RandAcquisitiond"]
 
 
 class RandAcquisition(RandGenerator):
@@ -42,11 +44,12 @@ class RandAcquisition(RandGenerator):
         device: where to compute.
 
     Returns:
-        ``__call__`` takes an image ``[1, H, W]`` and returns a MetaTensor of its shape, float32 in [0, 1]; ``replay``
-        takes the image and the parameters.
+        ``__call__`` takes an image ``[1, H, W]`` of any scale from 0, such as 0 to 1 or 0 to 255, and returns a
+        MetaTensor of its shape, float32 in [0, 1]; ``replay`` takes the image and the parameters.
 
     Raises:
-        ValueError: when a range is not ordered or outside its limits.
+        ValueError: when a range is not ordered or outside its limits, or an image has several channels or another
+            number of dimensions, or holds negative numbers, NaN or infinity.
 
     Example:
         >>> acquisition = RandAcquisition(ultrasound_prob=1.0).set_random_state(seed=0)
@@ -123,11 +126,53 @@ class RandAcquisition(RandGenerator):
             seed=draw_seed(self.R),
         )
 
-    def replay(self, image: torch.Tensor, params: Params | str | Mapping[str, Any]) -> MetaTensor:
+    def replay(self, image: NdarrayOrTensor, params: Params | str | Mapping[str, Any]) -> MetaTensor:
         parsed = self.parse(params)
-        plain: torch.Tensor = convert_to_tensor(image, track_meta=False)
-        return self.as_meta_tensor(acquire(plain[0].to(self.device), parsed), parsed, image)
+        return self.as_meta_tensor(acquire(_tissue(image).to(self.device), parsed), parsed, image)
 
-    def __call__(self, image: torch.Tensor) -> MetaTensor:
-        self.randomize(image.shape[1:])
+    def __call__(self, image: NdarrayOrTensor) -> MetaTensor:  # type: ignore[override]  # an input is needed
+        self.randomize(_tissue(image).shape)
         return self.replay(image, self.params)
+
+
+def _tissue(image: NdarrayOrTensor) -> torch.Tensor:
+    """Return the one channel of an image as float32 ``[H, W]`` after checking what it holds."""
+    plain: torch.Tensor = convert_to_tensor(image, track_meta=False)
+    if plain.ndim != 3 or plain.shape[0] != 1 or plain.numel() == 0:
+        raise ValueError(f"image must be one channel in 2D, [1, H, W], got shape {tuple(plain.shape)}.")
+    tissue = plain[0].float()
+    broken = tissue.numel() - int(tissue.isfinite().sum())
+    if broken:
+        raise ValueError(f"image must hold finite numbers, got {broken} NaN or infinite of {tissue.numel()} pixels.")
+    if float(tissue.min()) < 0.0:
+        raise ValueError(f"image must hold intensities of 0 or more, got {float(tissue.min()):g}.")
+    return tissue
+
+
+class RandAcquisitiond(RandTwin):
+    """Dictionary twin of :class:`RandAcquisition`: one random scanner for all keys.
+
+    Args:
+        keys: images ``[1, H, W]``.
+        prob: probability that the images of an item are changed.
+        allow_missing_keys: leave out keys that an item does not have.
+        kwargs: of :class:`RandAcquisition`.
+
+    Example:
+        >>> RandAcquisitiond("image", prob=0.5)({"image": torch.rand(1, 48, 64)})["image"].shape
+        torch.Size([1, 48, 64])
+    """
+
+    generator_type = RandAcquisition
+
+    def change(self, item: dict[Hashable, Any]) -> None:
+        for number, key in enumerate(self.key_iterator(item)):
+            image = item[key]
+            item[key] = self.generator.replay(image, self.generator.params) if number else self.generator(image)
+
+    def keep(self, item: dict[Hashable, Any]) -> None:
+        for key in self.key_iterator(item):
+            item[key] = convert_to_tensor(item[key], dtype=torch.float32, track_meta=get_track_meta())
+
+
+RandAcquisitionD = RandAcquisitionDict = RandAcquisitiond

@@ -18,6 +18,7 @@ from monai_synthfm.synthesis.outlines import OutlineParams
 from monai_synthfm.synthesis.params import Params
 from monai_synthfm.transforms.generator import (
     RandGenerator,
+    RandLabelGeneratord,
     check_probability,
     check_range,
     draw_integer,
@@ -25,7 +26,7 @@ from monai_synthfm.transforms.generator import (
 )
 from monai_synthfm.transforms.label_maps import RandSynthMorphLabels
 
-__all__ = ["RandAnatomy"]
+__all__ = ["RandAnatomy", "RandAnatomyD", "RandAnatomyDict", "RandAnatomyd"]
 
 _GROUND = OutlineParams((0.5, 0.5), 0.7, 1.0, 2.0, (), 0.0, 0.0, False)
 
@@ -117,12 +118,6 @@ class RandAnatomy(RandGenerator):
         self.tissue = tissue or RandSynthMorphLabels(
             spatial_size, num_labels=(4, 12), noise_scales=(0.2, 0.4), warp_scales=(0.125, 0.25), warp_std=(0.0, 0.04)
         )
-        self.tissue.set_random_state(state=self.R)
-
-    def set_random_state(self, seed: int | None = None, state: np.random.RandomState | None = None) -> RandAnatomy:
-        super().set_random_state(seed, state)
-        self.tissue.set_random_state(state=self.R)
-        return self
 
     def randomize(self, spatial_size: Sequence[int] | None = None) -> None:
         """Draw the parts, for a canvas of another size than the constructor's if one is given."""
@@ -332,6 +327,26 @@ class RandAnatomy(RandGenerator):
         parsed = self.parse(params)
         return self.as_meta_tensor(draw_anatomy(parsed)[1].to(self.device), parsed)
 
-    def __call__(self) -> MetaTensor:
-        self.randomize()
-        return self.replay(self.params)
+
+class RandAnatomyd(RandLabelGeneratord):
+    """Dictionary twin of :class:`RandAnatomy`: adds instances of organs in a body or in tissue to a dictionary, which
+    may be empty.
+
+    Args:
+        keys: name of the label map.
+        prob: probability that an item gets one, or gets another one in the place of its own.
+        allow_missing_keys: without effect: the key is made, not read.
+        kwargs: of :class:`RandAnatomy`.
+
+    Raises:
+        ValueError: when ``keys`` are not one name.
+
+    Example:
+        >>> RandAnatomyd("label", spatial_size=(32, 32))({})["label"].shape
+        torch.Size([1, 32, 32])
+    """
+
+    generator_type = RandAnatomy
+
+
+RandAnatomyD = RandAnatomyDict = RandAnatomyd

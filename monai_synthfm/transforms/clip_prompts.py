@@ -5,24 +5,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable
 from typing import Any, ClassVar, Literal, get_args
 
 import numpy as np
 import torch
 from monai.config import KeysCollection, NdarrayOrTensor
-from monai.transforms import MapTransform, Randomizable, Transform
-from monai.utils import TransformBackends, convert_to_dst_type, convert_to_tensor
+from monai.transforms import Transform
+from monai.utils import TransformBackends
 
 from monai_synthfm.transforms.generator import check_probability
-from monai_synthfm.transforms.prompts import RandPrompts
+from monai_synthfm.transforms.label_values import whole_labels
+from monai_synthfm.transforms.prompts import RandPrompts, RandPromptsd, target_like
+from monai_synthfm.transforms.random_state import SharedRandomizable
 
 __all__ = ["PromptSlice", "RandClipPrompts", "RandClipPromptsD", "RandClipPromptsDict", "RandClipPromptsd"]
 
 PromptSlice = Literal["first", "middle", "any"]
 
 
-class RandClipPrompts(Randomizable, Transform):
+class RandClipPrompts(SharedRandomizable, Transform):
     """Choose a slice of a clip, prompt objects that it holds, and follow them through all slices.
 
     A clip is a volume with its slices along the last axis. Only slices with an object whose area is in the
@@ -61,11 +63,6 @@ class RandClipPrompts(Randomizable, Transform):
         self.mask_prob = check_probability("mask_prob", mask_prob)
         self.by_mask = False
 
-    def set_random_state(self, seed: int | None = None, state: np.random.RandomState | None = None) -> RandClipPrompts:
-        super().set_random_state(seed, state)
-        self.prompts.set_random_state(state=self.R)
-        return self
-
     def randomize(self, label: torch.Tensor) -> int:
         """Draw the slice of ``[1, X, Y, Z]`` to prompt and the manner, and return the slice."""
         candidates = self._candidates(label)
@@ -93,18 +90,19 @@ class RandClipPrompts(Randomizable, Transform):
             label: instances ``[1, X, Y, Z]``, 0 background, 1..K objects.
 
         Returns:
-            ``target`` uint8 masks ``[N, X, Y, Z]``; ``prompt_slice`` int64; and, in pixels of that slice with x along
-            the first axis of the clip and y along the second, ``points`` ``[N, K, 2]``, ``point_labels`` ``[N, K]`` and
-            ``boxes`` ``[N, 4]`` as :class:`RandPrompts` returns them and ``masks`` bool ``[N, Y, X]``, without any True
-            in clips that are not prompted by masks. In those that are, no click and no box is valid.
+            ``target``, a MetaTensor of uint8 masks ``[N, X, Y, Z]``; ``prompt_slice`` int64; and, in pixels of that
+            slice with x along the first axis of the clip and y along the second, ``points`` ``[N, K, 2]``,
+            ``point_labels`` ``[N, K]`` and ``boxes`` ``[N, 4]`` as :class:`RandPrompts` returns them and ``masks`` bool
+            ``[N, Y, X]``, without any True in clips that are not prompted by masks. In those that are, no click and no
+            box is valid.
 
         Raises:
             ValueError: when the label map is not ``[1, X, Y, Z]`` whole numbers, or has no object and ``prompts`` do
                 not allow that.
         """
-        volume = convert_to_tensor(label, track_meta=False)
-        if volume.ndim != 4 or volume.shape[0] != 1 or volume.numel() == 0:
-            raise ValueError(f"label must be an instance label map [1, X, Y, Z], got shape {tuple(volume.shape)}.")
+        if label.ndim != 4 or label.shape[0] != 1:
+            raise ValueError(f"label must be an instance label map [1, X, Y, Z], got shape {tuple(label.shape)}.")
+        volume = whole_labels("label", label)
         if self.prompts.target == "foreground":
             volume = (volume > 0).to(torch.uint8)
         index = self.randomize(volume)
@@ -117,15 +115,17 @@ class RandClipPrompts(Randomizable, Transform):
             masks.zero_()
         ids = torch.as_tensor(self.prompts.ids, device=volume.device)[:, None, None, None]
         return {
-            "target": convert_to_dst_type((volume == ids) & (ids > 0), torch.as_tensor(label), dtype=torch.uint8)[0],
+            "target": target_like(label, (volume == ids) & (ids > 0)),
             "prompt_slice": torch.tensor(index),
             **prompted,
             "masks": masks,
         }
 
 
-class RandClipPromptsd(Randomizable, MapTransform):
+class RandClipPromptsd(RandPromptsd):
     """Dictionary twin of :class:`RandClipPrompts`: adds what it returns to the item.
+
+    Let all spatial transforms come before it, as before :class:`~monai_synthfm.transforms.RandPromptsd`.
 
     Args:
         keys: the key of the instance label map; exactly one.
@@ -144,7 +144,8 @@ class RandClipPromptsd(Randomizable, MapTransform):
         ['boxes', 'label', 'masks', 'point_labels', 'points', 'prompt_slice', 'target']
     """
 
-    backend: ClassVar[list[TransformBackends]] = RandClipPrompts.backend
+    generator_type = RandClipPrompts
+    options_type = RandPrompts
 
     def __init__(
         self,
@@ -155,24 +156,8 @@ class RandClipPromptsd(Randomizable, MapTransform):
         allow_missing_keys: bool = False,
         **kwargs: Any,
     ) -> None:
-        MapTransform.__init__(self, keys, allow_missing_keys)
-        if len(self.keys) != 1:
-            raise ValueError(f"keys must name the one instance label map, got {self.keys}.")
-        self.target_key = target_key
-        self.rand_clip_prompts = RandClipPrompts(RandPrompts(**kwargs), prompt_slice, mask_prob)
-
-    def set_random_state(self, seed: int | None = None, state: np.random.RandomState | None = None) -> RandClipPromptsd:
-        super().set_random_state(seed, state)
-        self.rand_clip_prompts.set_random_state(state=self.R)
-        return self
-
-    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        item = dict(data)
-        for key in self.key_iterator(item):
-            prompted = self.rand_clip_prompts(item[key])
-            item[self.target_key] = prompted.pop("target")
-            item.update(prompted)
-        return item
+        options = {"prompts": RandPrompts(**kwargs), "prompt_slice": prompt_slice, "mask_prob": mask_prob}
+        super().__init__(keys, target_key, allow_missing_keys, **options)
 
 
 RandClipPromptsD = RandClipPromptsDict = RandClipPromptsd

@@ -11,16 +11,20 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from monai.data import MetaTensor
-from monai.transforms import Randomizable, Transform
-from monai.utils import TransformBackends
+from monai.config import KeysCollection
+from monai.data import MetaTensor, get_track_meta
+from monai.transforms import Transform
+from monai.utils import TransformBackends, convert_to_tensor
 
 from monai_synthfm.synthesis.params import Params
+from monai_synthfm.transforms.random_state import SharedRandomizable
+from monai_synthfm.transforms.twins import RandTwin
 
 __all__ = [
     "META_KEY",
     "RandGenerator",
     "RandGeneratord",
+    "RandLabelGeneratord",
     "check_probability",
     "check_range",
     "draw_integer",
@@ -31,9 +35,12 @@ __all__ = [
 META_KEY = "synthfm"
 
 
-class RandGenerator(Randomizable, Transform):
+class RandGenerator(SharedRandomizable, Transform):
     """Base of transforms that generate: ``randomize`` draws ``self.params`` through ``self.R``, ``replay`` makes the
     result of parameters.
+
+    Those that need no input take one all the same and do not look at it, so that they can stand first in a ``Compose``.
+    With ``monai.data.set_track_meta(False)`` results are plain tensors, and ``params`` alone holds the parameters.
 
     Args:
         device: where tensors are computed.
@@ -51,52 +58,81 @@ class RandGenerator(Randomizable, Transform):
         """Return what parameters stand for, given last: a dataclass, its JSON text (``meta["synthfm"]``) or that text's
         dictionary."""
 
+    def __call__(self, data: Any = None) -> Any:
+        """Draw parameters and return what they stand for."""
+        self.randomize()
+        return self.replay(self.params)
+
     def parse(self, params: Params | str | Mapping[str, Any]) -> Any:
         """Return the parameters of this generator from any of the forms that ``replay`` takes."""
         return self.params_type.parse(params)
 
-    def as_meta_tensor(self, tensor: torch.Tensor, params: Params, source: torch.Tensor | None = None) -> MetaTensor:
+    def as_meta_tensor(
+        self, tensor: torch.Tensor, params: Params, source: Any = None, affine: torch.Tensor | None = None
+    ) -> MetaTensor:
         """Add the channel dimension and let the parameters travel with the tensor.
 
         What is made of a MetaTensor ``source`` lies where that lies, and what is invertible for it is invertible for
         the result.
         """
-        result = MetaTensor(tensor[None])
+        result = MetaTensor(tensor[None], affine=affine)
         if isinstance(source, MetaTensor):
             result.copy_meta_from(source)
         result.meta[META_KEY] = params.to_json()
-        return result
+        return convert_to_tensor(result, track_meta=get_track_meta())
 
 
-class RandGeneratord(Randomizable, Transform):
+class RandGeneratord(RandTwin):
     """Base of dictionary transforms that add a generated image and its instance labels to a dictionary, which may be
     empty.
 
     Args:
         keys: names of image and label.
+        prob: probability that an item gets them, or gets others in the place of its own.
+        allow_missing_keys: without effect: keys are made, not read.
         kwargs: of ``generator_type``.
 
     Raises:
-        ValueError: when ``keys`` are not two names.
+        ValueError: when ``keys`` are not as many names as there are ``outputs``.
     """
 
-    backend: ClassVar[list[TransformBackends]] = [TransformBackends.TORCH]
-    generator_type: ClassVar[type[RandGenerator]]
+    outputs: ClassVar[tuple[str, ...]] = ("image", "label")
 
-    def __init__(self, keys: Sequence[Hashable] = ("image", "label"), **kwargs: Any) -> None:
-        if isinstance(keys, str) or len(keys) != 2:
-            raise ValueError(f"keys must name the image and the label to generate, got {keys!r}.")
-        self.image_key, self.label_key = keys
-        self.generator: Any = self.generator_type(**kwargs)
+    def __init__(
+        self,
+        keys: KeysCollection = ("image", "label"),
+        prob: float = 1.0,
+        allow_missing_keys: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(keys, prob, allow_missing_keys, **kwargs)
+        if len(self.keys) != len(self.outputs):
+            raise ValueError(f"keys must name the {' and the '.join(self.outputs)} to generate, got {keys!r}.")
 
-    def set_random_state(self, seed: int | None = None, state: np.random.RandomState | None = None) -> RandGeneratord:
-        super().set_random_state(seed, state)
-        self.generator.set_random_state(state=self.R)
-        return self
+    def change(self, item: dict[Hashable, Any]) -> None:
+        made = self.generator()
+        item.update(zip(self.keys, made if isinstance(made, tuple) else (made,), strict=True))
 
-    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        image, labels = self.generator()
-        return {**data, self.image_key: image, self.label_key: labels}
+
+class RandLabelGeneratord(RandGeneratord):
+    """Base of dictionary transforms that add a generated label map to a dictionary, which may be empty.
+
+    Args:
+        keys: name of the label map.
+        prob: probability that an item gets it, or gets another one in the place of its own.
+        allow_missing_keys: without effect: the key is made, not read.
+        kwargs: of ``generator_type``.
+
+    Raises:
+        ValueError: when ``keys`` are not one name.
+    """
+
+    outputs = ("label map",)
+
+    def __init__(
+        self, keys: KeysCollection = "label", prob: float = 1.0, allow_missing_keys: bool = False, **kwargs: Any
+    ) -> None:
+        super().__init__(keys, prob, allow_missing_keys, **kwargs)
 
 
 def check_range(name: str, value: Sequence[float], low: float = -np.inf, high: float = np.inf) -> tuple[float, float]:

@@ -6,19 +6,18 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
-from typing import Any, ClassVar, Protocol
+from typing import Any, Protocol
 
-import numpy as np
 import torch
-from monai.config import KeysCollection
+from monai.config import KeysCollection, NdarrayOrTensor
 from monai.data import MetaTensor
-from monai.transforms import MapTransform, Randomizable
-from monai.utils import TransformBackends, convert_to_tensor
+from monai.utils import ensure_tuple
 
 from monai_synthfm.synthesis.anatomy import AnatomyParams
 from monai_synthfm.synthesis.appearance import NOISES, AppearanceParams, NoiseParams, TextureParams, render_regions
 from monai_synthfm.synthesis.boundaries import CanvasParams
 from monai_synthfm.synthesis.contrast import shape_intensities
+from monai_synthfm.synthesis.numbering import consecutive_labels
 from monai_synthfm.synthesis.params import Params
 from monai_synthfm.transforms.generator import (
     RandGenerator,
@@ -28,6 +27,8 @@ from monai_synthfm.transforms.generator import (
     draw_log_uniform,
     draw_seed,
 )
+from monai_synthfm.transforms.label_values import whole_labels
+from monai_synthfm.transforms.twins import RandTwin
 
 __all__ = ["RandSynthFMIntensity", "RandSynthFMIntensityD", "RandSynthFMIntensityDict", "RandSynthFMIntensityd"]
 
@@ -80,11 +81,13 @@ class RandSynthFMIntensity(RandGenerator):
         device: where to compute.
 
     Returns:
-        ``__call__`` takes a label map ``[1, *spatial]`` with values 0 ... R - 1 and returns a MetaTensor ``[1,
-        *spatial]`` float32 in [0, 1]; ``replay`` takes the label map and the parameters.
+        ``__call__`` takes a label map ``[1, *spatial]`` of whole numbers, 0 for the background, and returns a
+        MetaTensor ``[1, *spatial]`` float32 in [0, 1]; ``replay`` takes the label map and the parameters. Labels may
+        leave numbers out, and be large as those of atlases are: each gets an intensity in their order.
 
     Raises:
-        ValueError: when a range is not ordered or outside its limits, a noise is unknown, or a label map is not one.
+        ValueError: when a range is not ordered or outside its limits, a noise is unknown, or a label map is not one of
+            whole numbers in 2D or 3D.
 
     Example:
         >>> labels = torch.zeros(1, 32, 32, dtype=torch.long)
@@ -105,7 +108,7 @@ class RandSynthFMIntensity(RandGenerator):
         texture_scale: Sequence[float] = (0.02, 0.3),
         grain_scale: Sequence[float] = (0.6, 4.0),
         blur: Sequence[float] = (0.0, 2.0),
-        noises: Sequence[str] = tuple(NOISES),
+        noises: Sequence[str] = ("gaussian", "poisson", "perlin", "speckle", "rician"),
         num_noises: Sequence[int] = (0, 2),
         noise_strength: Sequence[float] = (0.005, 0.1),
         canvas_width: Sequence[float] = (0.02, 0.25),
@@ -239,28 +242,37 @@ class RandSynthFMIntensity(RandGenerator):
         scale = cell if kind == "perlin" else draw_log_uniform(self.R, self.grain_scale)
         return NoiseParams(kind, quiet * draw_log_uniform(self.R, self.noise_strength), scale, draw_seed(self.R))
 
-    def replay(self, labels: torch.Tensor, params: Params | str | Mapping[str, Any]) -> MetaTensor:
+    def replay(self, labels: NdarrayOrTensor, params: Params | str | Mapping[str, Any]) -> MetaTensor:
         parsed = self.parse(params)
-        regions: torch.Tensor = convert_to_tensor(labels, track_meta=False)
-        return self.as_meta_tensor(render_regions(regions[0].to(self.device).long(), parsed), parsed, labels)
+        regions = self._regions(labels).to(self.device)
+        if not isinstance(parsed.base, CanvasParams) and int(regions.max()) >= len(parsed.base):
+            regions = consecutive_labels(regions)
+        return self.as_meta_tensor(render_regions(regions, parsed), parsed, labels)
 
-    def __call__(self, labels: torch.Tensor) -> MetaTensor:
-        if labels.ndim not in (3, 4) or labels.shape[0] != 1:
-            raise ValueError(f"labels must be [1, *spatial] in 2D or 3D, got shape {tuple(labels.shape)}.")
-        if labels.min() < 0:
-            raise ValueError(f"labels must be 0 (background) and above, got {int(labels.min())}.")
-        self.randomize(labels.shape[1:], int(labels.max()))
+    def __call__(self, labels: NdarrayOrTensor) -> MetaTensor:  # type: ignore[override]  # an input is needed
+        regions = self._regions(labels)
+        self.randomize(regions.shape, int(consecutive_labels(regions).max()))
         return self.replay(labels, self.params)
 
+    @staticmethod
+    def _regions(labels: NdarrayOrTensor) -> torch.Tensor:
+        if labels.ndim not in (3, 4) or labels.shape[0] != 1:
+            raise ValueError(f"labels must be [1, *spatial] in 2D or 3D, got shape {tuple(labels.shape)}.")
+        return whole_labels("labels", labels)[0]
 
-class RandSynthFMIntensityd(Randomizable, MapTransform):
+
+class RandSynthFMIntensityd(RandTwin):
     """Dictionary twin of :class:`RandSynthFMIntensity`: adds a synthetic image made of the user's own label map.
 
     Args:
-        keys: label maps ``[1, *spatial]``.
+        keys: label maps ``[1, *spatial]``; each gets an appearance of its own.
         image_keys: where the images go, one for each of ``keys``.
         allow_missing_keys: whether a label map may be missing.
+        prob: probability that an item gets images, or gets others in the place of its own.
         kwargs: of :class:`RandSynthFMIntensity`.
+
+    Raises:
+        ValueError: when there are not as many ``image_keys`` as ``keys``.
 
     Example:
         >>> transform = RandSynthFMIntensityd("label").set_random_state(seed=0)
@@ -268,35 +280,26 @@ class RandSynthFMIntensityd(Randomizable, MapTransform):
         ['image', 'label']
     """
 
-    backend: ClassVar[list[TransformBackends]] = RandSynthFMIntensity.backend
+    generator_type = RandSynthFMIntensity
 
     def __init__(
         self,
         keys: KeysCollection = "label",
         image_keys: KeysCollection = "image",
         allow_missing_keys: bool = False,
+        prob: float = 1.0,
         **kwargs: Any,
     ) -> None:
-        MapTransform.__init__(self, keys, allow_missing_keys)
-        self.image_keys = (image_keys,) if isinstance(image_keys, str) else tuple(image_keys)
+        super().__init__(keys, prob, allow_missing_keys, **kwargs)
+        self.image_keys = ensure_tuple(image_keys)
         if len(self.image_keys) != len(self.keys):
             raise ValueError(
                 f"image_keys must name one image for each of {list(self.keys)}, got {list(self.image_keys)}."
             )
-        self.intensity = RandSynthFMIntensity(**kwargs)
 
-    def set_random_state(
-        self, seed: int | None = None, state: np.random.RandomState | None = None
-    ) -> RandSynthFMIntensityd:
-        super().set_random_state(seed, state)
-        self.intensity.set_random_state(state=self.R)
-        return self
-
-    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        result = dict(data)
-        for key, image_key in self.key_iterator(result, self.image_keys):
-            result[image_key] = self.intensity(result[key])
-        return result
+    def change(self, item: dict[Hashable, Any]) -> None:
+        for key, image_key in self.key_iterator(item, self.image_keys):
+            item[image_key] = self.generator(item[key])
 
 
 RandSynthFMIntensityD = RandSynthFMIntensityDict = RandSynthFMIntensityd

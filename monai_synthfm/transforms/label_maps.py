@@ -14,9 +14,18 @@ from monai.data import MetaTensor
 from monai_synthfm.synthesis.label_maps import LabelMapParams, synthmorph_labels
 from monai_synthfm.synthesis.params import Params
 from monai_synthfm.synthesis.sample import BoundaryParams, boundary_instances
-from monai_synthfm.transforms.generator import RandGenerator, check_range, draw_integer, draw_seed
+from monai_synthfm.transforms.generator import RandGenerator, RandLabelGeneratord, check_range, draw_integer, draw_seed
 
-__all__ = ["RandBoundaryMask", "RandSynthMorphLabels"]
+__all__ = [
+    "RandBoundaryMask",
+    "RandBoundaryMaskD",
+    "RandBoundaryMaskDict",
+    "RandBoundaryMaskd",
+    "RandSynthMorphLabels",
+    "RandSynthMorphLabelsD",
+    "RandSynthMorphLabelsDict",
+    "RandSynthMorphLabelsd",
+]
 
 
 class RandSynthMorphLabels(RandGenerator):
@@ -82,9 +91,29 @@ class RandSynthMorphLabels(RandGenerator):
         parsed = self.parse(params)
         return self.as_meta_tensor(synthmorph_labels(parsed, self.device), parsed)
 
-    def __call__(self) -> MetaTensor:
-        self.randomize()
-        return self.replay(self.params)
+
+class RandSynthMorphLabelsd(RandLabelGeneratord):
+    """Dictionary twin of :class:`RandSynthMorphLabels`: adds a SynthMorph label map to a dictionary, which
+    may be empty.
+
+    Args:
+        keys: name of the label map.
+        prob: probability that an item gets one, or gets another one in the place of its own.
+        allow_missing_keys: without effect: the key is made, not read.
+        kwargs: of :class:`RandSynthMorphLabels`.
+
+    Raises:
+        ValueError: when ``keys`` are not one name.
+
+    Example:
+        >>> RandSynthMorphLabelsd("label", spatial_size=(32, 32))({})["label"].shape
+        torch.Size([1, 32, 32])
+    """
+
+    generator_type = RandSynthMorphLabels
+
+
+RandSynthMorphLabelsD = RandSynthMorphLabelsDict = RandSynthMorphLabelsd
 
 
 class RandBoundaryMask(RandGenerator):
@@ -127,12 +156,6 @@ class RandBoundaryMask(RandGenerator):
         self.iterations = check_range("iterations", iterations, low=1)
         self.label_map = label_map or RandSynthMorphLabels(spatial_size)
         self.spatial_size = tuple(int(size) for size in spatial_size)
-        self.set_random_state(state=self.R)
-
-    def set_random_state(self, seed: int | None = None, state: Any = None) -> RandBoundaryMask:
-        super().set_random_state(seed, state)
-        self.label_map.set_random_state(state=self.R)
-        return self
 
     def randomize(self, spatial_size: Sequence[int] | None = None) -> None:
         """Draw the parameters, for another size than the constructor's if one is given."""
@@ -149,6 +172,26 @@ class RandBoundaryMask(RandGenerator):
         parsed = self.parse(params)
         return self.as_meta_tensor(boundary_instances(parsed, self.device), parsed)
 
-    def __call__(self) -> MetaTensor:
-        self.randomize()
-        return self.replay(self.params)
+
+class RandBoundaryMaskd(RandLabelGeneratord):
+    """Dictionary twin of :class:`RandBoundaryMask`: adds instances separated by thin gaps to a dictionary, which
+    may be empty.
+
+    Args:
+        keys: name of the label map.
+        prob: probability that an item gets one, or gets another one in the place of its own.
+        allow_missing_keys: without effect: the key is made, not read.
+        kwargs: of :class:`RandBoundaryMask`.
+
+    Raises:
+        ValueError: when ``keys`` are not one name.
+
+    Example:
+        >>> RandBoundaryMaskd("label", spatial_size=(32, 32))({})["label"].shape
+        torch.Size([1, 32, 32])
+    """
+
+    generator_type = RandBoundaryMask
+
+
+RandBoundaryMaskD = RandBoundaryMaskDict = RandBoundaryMaskd

@@ -12,9 +12,11 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 from monai.config import KeysCollection, NdarrayOrTensor
-from monai.data import MetaTensor
+from monai.data import MetaTensor, get_track_meta
 from monai.transforms import MapTransform, Transform
-from monai.utils import TransformBackends, convert_to_dst_type, convert_to_numpy
+from monai.utils import TransformBackends, convert_to_dst_type, convert_to_numpy, convert_to_tensor
+
+from monai_synthfm.transforms.twins import with_options
 
 __all__ = ["MODALITIES", "MedSAMIntensity", "MedSAMIntensityD", "MedSAMIntensityDict", "MedSAMIntensityd"]
 
@@ -127,6 +129,7 @@ class MedSAMIntensity(Transform):
         if isinstance(result, MetaTensor):
             record = {"modality": self.modality, "policy": policy, "reason": reason, "low": low, "high": high}
             result.meta = {**result.meta, "medsam_intensity": record}
+            return convert_to_tensor(result, track_meta=get_track_meta())
         return result
 
     def _of_header(self, img: NdarrayOrTensor) -> tuple[bool, str] | None:
@@ -170,6 +173,8 @@ class MedSAMIntensityd(MapTransform):
     def __init__(self, keys: KeysCollection, allow_missing_keys: bool = False, **kwargs: Any) -> None:
         super().__init__(keys, allow_missing_keys)
         self.intensity = MedSAMIntensity(**kwargs)
+
+    __signature__ = with_options(__init__, MedSAMIntensity)
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Return the item with its images mapped."""

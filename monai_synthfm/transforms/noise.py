@@ -11,7 +11,7 @@ of it, the image and the image's device. Nothing is clipped.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -20,7 +20,7 @@ import torch
 from monai.config import KeysCollection
 from monai.config.type_definitions import NdarrayOrTensor
 from monai.data.meta_obj import get_track_meta
-from monai.transforms import MapTransform, Randomizable, RandomizableTransform
+from monai.transforms import RandomizableTransform
 from monai.utils import TransformBackends, convert_to_dst_type, convert_to_tensor
 
 from monai_synthfm.synthesis.draws import seeded_generator
@@ -28,6 +28,8 @@ from monai_synthfm.synthesis.noise import FULLY_DEVELOPED_STD, SPECKLE_MODELS, p
 from monai_synthfm.synthesis.params import Params
 from monai_synthfm.synthesis.textures import MIN_CELL, fractal_noise
 from monai_synthfm.transforms.generator import check_range, draw_integer, draw_log_uniform, draw_seed
+from monai_synthfm.transforms.random_state import SharedRandomizable
+from monai_synthfm.transforms.twins import RandTwin
 
 __all__ = [
     "PerlinTextureParams",
@@ -79,7 +81,7 @@ class PerlinTextureParams(Params):
     seed: int
 
 
-class _RandNoise(RandomizableTransform):
+class _RandNoise(SharedRandomizable, RandomizableTransform):
     """Base of the array transforms: draw params when ``prob`` hits, apply them to a channel-first image."""
 
     backend: ClassVar[list[TransformBackends]] = [TransformBackends.TORCH]
@@ -113,32 +115,20 @@ class _RandNoise(RandomizableTransform):
         return convert_to_dst_type(self.apply(convert_to_tensor(img, track_meta=False), self.params), img)[0]
 
 
-class _RandNoised(Randomizable, MapTransform):
-    """Base of the dictionary transforms: one draw of ``self.transform`` is applied to all keys."""
-
-    backend: ClassVar[list[TransformBackends]] = _RandNoise.backend
-
-    def __init__(self, keys: KeysCollection, transform: _RandNoise, allow_missing_keys: bool) -> None:
-        MapTransform.__init__(self, keys, allow_missing_keys)
-        self.transform = transform
-
-    def set_random_state(self, seed: int | None = None, state: np.random.RandomState | None = None) -> _RandNoised:
-        """Set the random state that the draws come from."""
-        super().set_random_state(seed, state)
-        self.transform.set_random_state(seed, state)
-        return self
+class _RandNoised(RandTwin):
+    """Base of the dictionary transforms: one draw of the array transform is applied to all keys."""
 
     def randomize(self, data: Any = None) -> None:
         """Draw the params that all keys share."""
-        self.transform.randomize()
+        RandomizableTransform.randomize(self, data)
+        self.generator.params = self.generator.draw() if self._do_transform else None
 
-    def __call__(self, data: Mapping[Hashable, NdarrayOrTensor]) -> dict[Hashable, NdarrayOrTensor]:
-        """Return a copy of the dictionary with the same noise in all keys (of equal shape)."""
-        output = dict(data)
-        self.randomize()
-        for key in self.key_iterator(output):
-            output[key] = self.transform(output[key], randomize=False)
-        return output
+    def change(self, item: dict[Hashable, Any]) -> None:
+        """Put the same noise into all keys (of equal shape), or none if none was drawn."""
+        for key in self.key_iterator(item):
+            item[key] = self.generator(item[key], randomize=False)
+
+    keep = change
 
 
 class RandPoissonNoise(_RandNoise):
@@ -286,6 +276,8 @@ class RandPoissonNoised(_RandNoised):
         torch.Size([1, 8, 8])
     """
 
+    generator_type = RandPoissonNoise
+
     def __init__(
         self,
         keys: KeysCollection,
@@ -293,7 +285,7 @@ class RandPoissonNoised(_RandNoised):
         peak: tuple[float, float] = (20.0, 2000.0),
         allow_missing_keys: bool = False,
     ) -> None:
-        super().__init__(keys, RandPoissonNoise(prob, peak), allow_missing_keys)
+        super().__init__(keys, prob, allow_missing_keys, peak=peak)
 
 
 class RandSpeckleNoised(_RandNoised):
@@ -312,6 +304,8 @@ class RandSpeckleNoised(_RandNoised):
         torch.Size([1, 8, 8])
     """
 
+    generator_type = RandSpeckleNoise
+
     def __init__(
         self,
         keys: KeysCollection,
@@ -321,7 +315,7 @@ class RandSpeckleNoised(_RandNoised):
         model: str = "gaussian",
         allow_missing_keys: bool = False,
     ) -> None:
-        super().__init__(keys, RandSpeckleNoise(prob, std, correlation, model), allow_missing_keys)
+        super().__init__(keys, prob, allow_missing_keys, std=std, correlation=correlation, model=model)
 
 
 class RandPerlinTextured(_RandNoised):
@@ -341,6 +335,8 @@ class RandPerlinTextured(_RandNoised):
         torch.Size([1, 8, 8])
     """
 
+    generator_type = RandPerlinTexture
+
     def __init__(
         self,
         keys: KeysCollection,
@@ -351,7 +347,7 @@ class RandPerlinTextured(_RandNoised):
         mode: str = "additive",
         allow_missing_keys: bool = False,
     ) -> None:
-        super().__init__(keys, RandPerlinTexture(prob, amplitude, scale, octaves, mode), allow_missing_keys)
+        super().__init__(keys, prob, allow_missing_keys, amplitude=amplitude, scale=scale, octaves=octaves, mode=mode)
 
 
 RandPoissonNoiseD = RandPoissonNoiseDict = RandPoissonNoised

@@ -5,25 +5,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from itertools import product
 from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
 from monai.config import KeysCollection, NdarrayOrTensor
-from monai.transforms import MapTransform, Randomizable, Transform
-from monai.utils import TransformBackends, convert_to_dst_type, convert_to_numpy
+from monai.data import MetaTensor, get_track_meta
+from monai.transforms import Transform
+from monai.utils import TransformBackends, convert_to_numpy, convert_to_tensor
 from scipy import ndimage
 
 from monai_synthfm.prompts import BoxSimulator, ClickSimulator, Prompts
+from monai_synthfm.transforms.label_values import whole_labels
+from monai_synthfm.transforms.random_state import SharedRandomizable
+from monai_synthfm.transforms.twins import RandTwin
 
-__all__ = ["RandPrompts", "RandPromptsD", "RandPromptsDict", "RandPromptsd"]
+__all__ = ["RandPrompts", "RandPromptsD", "RandPromptsDict", "RandPromptsd", "target_like"]
 
 PROMPT_KINDS = ("clicks", "box", "both")
 
 
-class RandPrompts(Randomizable, Transform):
+class RandPrompts(SharedRandomizable, Transform):
     """Choose objects of an instance label map and prompt each of them with clicks, a box, or both.
 
     Objects are drawn among the instances whose area is in ``area_range``, uniformly and without replacement, or with a
@@ -152,14 +156,9 @@ class RandPrompts(Randomizable, Transform):
         self.prompts = Prompts(torch.from_numpy(points), torch.from_numpy(labels), torch.from_numpy(boxes))
 
     def _instances(self, label: NdarrayOrTensor) -> np.ndarray:
-        array = convert_to_numpy(label)
-        if array.ndim != 3 or array.shape[0] != 1:
-            raise ValueError(f"label must be an instance label map [1, H, W], got shape {tuple(array.shape)}.")
-        if array.size == 0:
-            raise ValueError(f"label of shape {tuple(array.shape)} has no pixel.")
-        instances = array[0].astype(np.int64, copy=False)
-        if (instances != array[0]).any() or instances.min() < 0:
-            raise ValueError("label must hold whole numbers, 0 for background and 1..K for instances.")
+        if label.ndim != 3 or label.shape[0] != 1:
+            raise ValueError(f"label must be an instance label map [1, H, W], got shape {tuple(label.shape)}.")
+        instances: np.ndarray = convert_to_numpy(whole_labels("label", label)[0])
         return (instances > 0).astype(np.int64) if self.target == "foreground" else instances
 
     def _draw_ids(self, instances: np.ndarray) -> np.ndarray:
@@ -187,9 +186,9 @@ class RandPrompts(Randomizable, Transform):
             randomize: False to use the objects and prompts of the call before.
 
         Returns:
-            ``target`` uint8 masks ``[N, H, W]``, ``points`` float32 ``[N, K, 2]`` (pixels, x first), ``point_labels``
-            int64 ``[N, K]`` (1, 0, -1 padding) with K the largest number of clicks possible, and ``boxes`` float32
-            ``[N, 4]`` (x0 y0 x1 y1) with a row of NaN for no box.
+            ``target``, a MetaTensor of uint8 masks ``[N, H, W]`` that lies where the label map lies, ``points`` float32
+            ``[N, K, 2]`` (pixels, x first), ``point_labels`` int64 ``[N, K]`` (1, 0, -1 padding) with K the largest
+            number of clicks possible, and ``boxes`` float32 ``[N, 4]`` (x0 y0 x1 y1) with a row of NaN for no box.
 
         Raises:
             RuntimeError: when ``randomize`` is False in the first call.
@@ -208,15 +207,27 @@ class RandPrompts(Randomizable, Transform):
         device = label.device if isinstance(label, torch.Tensor) else torch.device("cpu")
         prompts = self.prompts.to(device)
         return {
-            "target": convert_to_dst_type(target.astype(np.uint8), torch.as_tensor(label), dtype=torch.uint8)[0],
+            "target": target_like(label, torch.from_numpy(target)),
             "points": prompts.points,
             "point_labels": prompts.point_labels,
             "boxes": prompts.boxes,
         }
 
 
-class RandPromptsd(Randomizable, MapTransform):
+def target_like(label: NdarrayOrTensor, masks: torch.Tensor) -> Any:
+    """Return masks as uint8 where their label map lies: on its device and with its affine, as MONAI's transforms do."""
+    target = MetaTensor(masks.to(torch.uint8))
+    if isinstance(label, MetaTensor):
+        target.copy_meta_from(label)
+    device = label.device if isinstance(label, torch.Tensor) else None
+    return convert_to_tensor(target, device=device, track_meta=get_track_meta())
+
+
+class RandPromptsd(RandTwin):
     """Dictionary twin of :class:`RandPrompts`: adds ``target``, ``points``, ``point_labels`` and ``boxes`` to the item.
+
+    Points and boxes are pixels of the label map that they are drawn on. Let all spatial transforms come before: a flip
+    or crop after it would move the target and leave points and boxes where they are.
 
     Args:
         keys: the key of the instance label map; exactly one.
@@ -233,7 +244,7 @@ class RandPromptsd(Randomizable, MapTransform):
         ['boxes', 'label', 'point_labels', 'points', 'target']
     """
 
-    backend: ClassVar[list[TransformBackends]] = RandPrompts.backend
+    generator_type: ClassVar[Callable[..., Any]] = RandPrompts
 
     def __init__(
         self,
@@ -242,26 +253,16 @@ class RandPromptsd(Randomizable, MapTransform):
         allow_missing_keys: bool = False,
         **kwargs: Any,
     ) -> None:
-        MapTransform.__init__(self, keys, allow_missing_keys)
+        super().__init__(keys, 1.0, allow_missing_keys, **kwargs)
         if len(self.keys) != 1:
             raise ValueError(f"keys must name the one instance label map, got {self.keys}.")
         self.target_key = target_key
-        self.rand_prompts = RandPrompts(**kwargs)
 
-    def set_random_state(self, seed: int | None = None, state: np.random.RandomState | None = None) -> RandPromptsd:
-        """Seed the draws, see :class:`monai.transforms.Randomizable`."""
-        super().set_random_state(seed, state)
-        self.rand_prompts.set_random_state(seed, state)
-        return self
-
-    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        """Return the item with the prompts of its label map added."""
-        item = dict(data)
+    def change(self, item: dict[Hashable, Any]) -> None:
         for key in self.key_iterator(item):
-            prompted = self.rand_prompts(item[key])
+            prompted = self.generator(item[key])
             item[self.target_key] = prompted.pop("target")
             item.update(prompted)
-        return item
 
 
 RandPromptsD = RandPromptsDict = RandPromptsd

@@ -16,13 +16,14 @@ from monai_synthfm.synthesis.bezier import BezierShapesParams, EllipseParams, cl
 from monai_synthfm.synthesis.params import Params
 from monai_synthfm.transforms.generator import (
     RandGenerator,
+    RandLabelGeneratord,
     check_probability,
     check_range,
     draw_integer,
     draw_log_uniform,
 )
 
-__all__ = ["RandBezierShapes"]
+__all__ = ["RandBezierShapes", "RandBezierShapesD", "RandBezierShapesDict", "RandBezierShapesd"]
 
 
 class RandBezierShapes(RandGenerator):
@@ -95,10 +96,12 @@ class RandBezierShapes(RandGenerator):
         self.behind_prob = check_probability("behind_prob", behind_prob)
         self.overlap = check_range("overlap", overlap, low=0.0)
 
-    def randomize(self, spatial_size: Sequence[int] | None = None) -> None:
-        """Draw the objects, for a canvas of another size than the constructor's if one is given."""
+    def randomize(self, spatial_size: Sequence[int] | None = None, phantom_prob: float | None = None) -> None:
+        """Draw the objects, for a canvas of another size and with another probability of a phantom than the
+        constructor's if these are given."""
+        phantom_prob = self.phantom_prob if phantom_prob is None else check_probability("phantom_prob", phantom_prob)
         size = self.spatial_size if spatial_size is None else (int(spatial_size[0]), int(spatial_size[1]))
-        phantom = self._draw_phantom() if self.R.rand() < self.phantom_prob else None
+        phantom = self._draw_phantom() if self.R.rand() < phantom_prob else None
         radii = sorted(
             (draw_log_uniform(self.R, self.radius) for _ in range(draw_integer(self.R, self.num_shapes))), reverse=True
         )
@@ -158,6 +161,26 @@ class RandBezierShapes(RandGenerator):
         parsed = self.parse(params)
         return self.as_meta_tensor(draw_shapes(parsed)[0].to(self.device), parsed)
 
-    def __call__(self) -> MetaTensor:
-        self.randomize()
-        return self.replay(self.params)
+
+class RandBezierShapesd(RandLabelGeneratord):
+    """Dictionary twin of :class:`RandBezierShapes`: adds a label map of closed Bezier objects to a dictionary, which
+    may be empty.
+
+    Args:
+        keys: name of the label map.
+        prob: probability that an item gets one, or gets another one in the place of its own.
+        allow_missing_keys: without effect: the key is made, not read.
+        kwargs: of :class:`RandBezierShapes`.
+
+    Raises:
+        ValueError: when ``keys`` are not one name.
+
+    Example:
+        >>> RandBezierShapesd("label", spatial_size=(32, 32))({})["label"].shape
+        torch.Size([1, 32, 32])
+    """
+
+    generator_type = RandBezierShapes
+
+
+RandBezierShapesD = RandBezierShapesDict = RandBezierShapesd

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import torch
 from monai.data import MetaTensor
 
@@ -110,16 +109,6 @@ class RandSynthFM(RandGenerator):
         if min_visibility < 0.0:
             raise ValueError(f"min_visibility must be at least 0, got {min_visibility}.")
         self.min_visibility = float(min_visibility)
-        self._share_random_state()
-
-    def _share_random_state(self) -> None:
-        for generator in (self.shapes, self.boundary, self.intensity, self.anatomy, self.acquisition):
-            generator.set_random_state(state=self.R)
-
-    def set_random_state(self, seed: int | None = None, state: np.random.RandomState | None = None) -> RandSynthFM:
-        super().set_random_state(seed, state)
-        self._share_random_state()
-        return self
 
     def randomize(self, data: Any = None) -> None:
         """Draw module, native size, structure and appearance."""
@@ -156,10 +145,6 @@ class RandSynthFM(RandGenerator):
         image, labels = synthesize(parsed, self.device)
         return self.as_meta_tensor(image, parsed), self.as_meta_tensor(labels, parsed)
 
-    def __call__(self) -> tuple[MetaTensor, MetaTensor]:
-        self.randomize()
-        return self.replay(self.params)
-
 
 class RandSynthFMd(RandGeneratord):
     """Dictionary twin of :class:`RandSynthFM`: adds a generated image and its instance labels to a dictionary, which
@@ -167,6 +152,8 @@ class RandSynthFMd(RandGeneratord):
 
     Args:
         keys: names of image and label.
+        prob: probability that an item gets them, or gets others in the place of its own.
+        allow_missing_keys: without effect: keys are made, not read.
         kwargs: of :class:`RandSynthFM`.
 
     Raises:

@@ -25,6 +25,7 @@ from monai_synthfm.synthesis.volume_anatomy import (
 from monai_synthfm.synthesis.volume_structures import BlurParams, ClusterParams, WarpParams
 from monai_synthfm.transforms.generator import (
     RandGenerator,
+    RandLabelGeneratord,
     check_probability,
     check_range,
     draw_integer,
@@ -45,7 +46,7 @@ from monai_synthfm.transforms.volume_bodies import Frame, draw_body
 from monai_synthfm.transforms.volume_parts import PartList, Solids
 from monai_synthfm.transforms.volume_presets import VOLUME_PRESETS, TissueRange, VolumePreset
 
-__all__ = ["RandVolumeAnatomy"]
+__all__ = ["RandVolumeAnatomy", "RandVolumeAnatomyD", "RandVolumeAnatomyDict", "RandVolumeAnatomyd"]
 
 
 class RandVolumeAnatomy(RandGenerator):
@@ -138,14 +139,6 @@ class RandVolumeAnatomy(RandGenerator):
             self.spatial_size, num_labels=(4, 10), noise_scales=(0.2, 0.4), warp_scales=(0.125, 0.25), grid_size=32
         )
         self.tissues: list[TissueRange | None] = []
-        self.set_random_state(state=self.R)
-
-    def set_random_state(
-        self, seed: int | None = None, state: np.random.RandomState | None = None
-    ) -> RandVolumeAnatomy:
-        super().set_random_state(seed, state)
-        self.tissue.set_random_state(state=self.R)
-        return self
 
     def randomize(
         self, preset: VolumePreset = VOLUME_PRESETS["ct"], spacing: Sequence[float] = (1.0, 1.0, 1.0)
@@ -309,9 +302,28 @@ class RandVolumeAnatomy(RandGenerator):
         regions = paint_anatomy(parsed, (0.0,) * len(owners), self.device)[1]
         return self.as_meta_tensor(torch.tensor(owners, device=self.device)[regions.long()], parsed)
 
-    def __call__(self) -> MetaTensor:
-        self.randomize()
-        return self.replay(self.params)
+
+class RandVolumeAnatomyd(RandLabelGeneratord):
+    """Dictionary twin of :class:`RandVolumeAnatomy`: adds the organs of an anatomy to a dictionary, which may be empty.
+
+    Args:
+        keys: name of the label map.
+        prob: probability that an item gets one, or gets another one in the place of its own.
+        allow_missing_keys: without effect: the key is made, not read.
+        kwargs: of :class:`RandVolumeAnatomy`.
+
+    Raises:
+        ValueError: when ``keys`` are not one name.
+
+    Example:
+        >>> RandVolumeAnatomyd("label", spatial_size=(32, 32, 6))({})["label"].shape
+        torch.Size([1, 32, 32, 6])
+    """
+
+    generator_type = RandVolumeAnatomy
+
+
+RandVolumeAnatomyD = RandVolumeAnatomyDict = RandVolumeAnatomyd
 
 
 def _real(solids: tuple[BlobParams | TreeParams | MottleParams, ...]) -> Solids:

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
-from monai.transforms import Randomizable
 
 from monai_synthfm.synthesis.acquisition import AcquisitionParams, FieldOfViewParams
 from monai_synthfm.synthesis.appearance import NoiseParams
@@ -23,6 +22,7 @@ from monai_synthfm.synthesis.volume_structures import VolumeStructureParams, reg
 from monai_synthfm.transforms.acquisition import RandAcquisition
 from monai_synthfm.transforms.generator import check_probability, check_range, draw_log_uniform, draw_seed
 from monai_synthfm.transforms.intensity import RandSynthFMIntensity
+from monai_synthfm.transforms.random_state import SharedRandomizable
 from monai_synthfm.transforms.volume_presets import TissueRange, VolumePreset
 
 __all__ = ["RandVolumeAppearance"]
@@ -31,8 +31,8 @@ _QUIETER = 0.5  # random contrasts may be small, and the display window enlarges
 _WIDE_SHARE = 400.0 / 2000.0  # of the soft-tissue window of the presets in the wide one
 
 
-class RandVolumeAppearance(Randomizable):
-    """Draw the appearance of a volume's regions from a preset.
+class RandVolumeAppearance(SharedRandomizable):
+    """Draw the appearance of a volume's regions from a preset: a part of ``RandSynthFM3D``, no transform of its own.
 
     Source: SynthFM-3D: random intensity scale of every label and Gaussian textures of several scales. Every range is
     not given in the paper; our choice.
@@ -71,15 +71,6 @@ class RandVolumeAppearance(Randomizable):
         self.intensity = intensity or RandSynthFMIntensity(faint_prob=0.4)
         self.acquisition = acquisition or RandAcquisition(field_prob=0.7)
         self.params: VolumeAppearanceParams
-        self.set_random_state(state=self.R)
-
-    def set_random_state(
-        self, seed: int | None = None, state: np.random.RandomState | None = None
-    ) -> RandVolumeAppearance:
-        super().set_random_state(seed, state)
-        for generator in (self.intensity, self.acquisition):
-            generator.set_random_state(state=self.R)
-        return self
 
     def randomize(
         self,

@@ -25,6 +25,7 @@ from monai_synthfm.synthesis.volume_structures import (
 )
 from monai_synthfm.transforms.generator import (
     RandGenerator,
+    RandLabelGeneratord,
     check_probability,
     check_range,
     draw_log_uniform,
@@ -34,7 +35,7 @@ from monai_synthfm.transforms.label_maps import RandBoundaryMask, RandSynthMorph
 from monai_synthfm.transforms.shapes import RandBezierShapes
 from monai_synthfm.transforms.volume_presets import VOLUME_PRESETS, TissueRange, VolumePreset
 
-__all__ = ["RandVolumeStructure"]
+__all__ = ["RandVolumeStructure", "RandVolumeStructureD", "RandVolumeStructureDict", "RandVolumeStructured"]
 
 
 class RandVolumeStructure(RandGenerator):
@@ -56,7 +57,8 @@ class RandVolumeStructure(RandGenerator):
         twist: standard deviation of an organ's turning in radians, over a depth of one side.
         warp: range of the standard deviation of the displacement that changes outlines, as a fraction of the side.
         separated_prob: probability that clusters are eroded apart rather than touching.
-        shapes: draws outlines and the body's size; if None, ``RandBezierShapes`` with 10 to 32 objects.
+        shapes: draws outlines and the body's size; if None, ``RandBezierShapes`` with 10 to 32 objects. How often there
+            is a body is the preset's to say, whatever ``phantom_prob`` it has.
         clusters: draws clusters; if None, ``RandBoundaryMask`` with 6 to 10 labels eroded 1 to 3 times.
         device: where to compute.
 
@@ -112,15 +114,6 @@ class RandVolumeStructure(RandGenerator):
             label_map=RandSynthMorphLabels(self.spatial_size, num_labels=(6, 10), grid_size=32),
         )
         self.tissues: list[TissueRange] = []
-        self.set_random_state(state=self.R)
-
-    def set_random_state(
-        self, seed: int | None = None, state: np.random.RandomState | None = None
-    ) -> RandVolumeStructure:
-        super().set_random_state(seed, state)
-        self.shapes.set_random_state(state=self.R)
-        self.clusters.set_random_state(state=self.R)
-        return self
 
     def randomize(
         self,
@@ -133,8 +126,7 @@ class RandVolumeStructure(RandGenerator):
         width, height, depth = self.spatial_size
         side = min(width, height)
         self._steps = spacing[2] / (spacing[0] * side)  # a slice as a fraction of the side
-        self.shapes.phantom_prob = preset.body_prob
-        self.shapes.randomize((height, width))
+        self.shapes.randomize((height, width), phantom_prob=preset.body_prob)
         drawn = self.shapes.params
         body = None if drawn.phantom is None else self._draw_body(drawn.phantom, preset)
         floor = 0 if body is None else len(body.walls) + 1
@@ -286,9 +278,29 @@ class RandVolumeStructure(RandGenerator):
         table = torch.tensor(instances, device=self.device)
         return self.as_meta_tensor(table[regions.long()], parsed)
 
-    def __call__(self) -> MetaTensor:
-        self.randomize()
-        return self.replay(self.params)
+
+class RandVolumeStructured(RandLabelGeneratord):
+    """Dictionary twin of :class:`RandVolumeStructure`: adds organs that evolve from slice to slice to a
+    dictionary, which may be empty.
+
+    Args:
+        keys: name of the label map.
+        prob: probability that an item gets one, or gets another one in the place of its own.
+        allow_missing_keys: without effect: the key is made, not read.
+        kwargs: of :class:`RandVolumeStructure`.
+
+    Raises:
+        ValueError: when ``keys`` are not one name.
+
+    Example:
+        >>> RandVolumeStructured("label", spatial_size=(32, 32, 6))({})["label"].shape
+        torch.Size([1, 32, 32, 6])
+    """
+
+    generator_type = RandVolumeStructure
+
+
+RandVolumeStructureD = RandVolumeStructureDict = RandVolumeStructured
 
 
 def _pairs(points: np.ndarray) -> tuple[tuple[float, float], ...]:

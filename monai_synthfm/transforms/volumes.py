@@ -8,14 +8,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import torch
 from monai.data import MetaTensor
 
 from monai_synthfm.synthesis.params import Params
 from monai_synthfm.synthesis.volumes import VolumeParams, synthesize_volume
 from monai_synthfm.transforms.generator import (
-    META_KEY,
     RandGenerator,
     RandGeneratord,
     check_probability,
@@ -39,6 +37,10 @@ VOLUME_MODULES: dict[str, tuple[tuple[bool, bool], ...]] = {
 _PIXELS_OF_PRESETS = 256  # side of the slices that the presets' pixels are meant for
 
 
+ANY_PRESET = ("ct", "mr", "us")
+"""What ``preset="any"`` draws from; written out, since a longer list would change every sample."""
+
+
 class RandSynthFM3D(RandGenerator):
     """Generate a SynthFM-3D volume and its instance labels.
 
@@ -50,7 +52,7 @@ class RandSynthFM3D(RandGenerator):
         module: "shape" (evolving organs), "boundary" (SynthMorph clusters), "both", which draws organs, clusters, or
             organs in front of clusters for each sample, "anatomy" (bodies, bones, organs with parts of their own, seen
             by a random scanner), or "all".
-        preset: "ct", "mr" or "us", or "any", which draws one of them for each sample.
+        preset: "ct", "mr" or "us", or "any", which draws one of these three for each sample.
         in_plane: range of the pixel size in mm; the preset's if None, which for anatomies is that of slices of 256
             pixels: larger ones show the same in more detail.
         through_plane: range of the distance and thickness of slices in mm; the preset's if None.
@@ -123,17 +125,10 @@ class RandSynthFM3D(RandGenerator):
         if min_visibility < 0.0:
             raise ValueError(f"min_visibility must be at least 0, got {min_visibility}.")
         self.min_visibility = float(min_visibility)
-        self.set_random_state(state=self.R)
-
-    def set_random_state(self, seed: int | None = None, state: np.random.RandomState | None = None) -> RandSynthFM3D:
-        super().set_random_state(seed, state)
-        for generator in (self.structure, self.appearance, self.anatomy):
-            generator.set_random_state(state=self.R)
-        return self
 
     def randomize(self, data: Any = None) -> None:
         """Draw modality, spacing, structure and appearance."""
-        names = list(VOLUME_PRESETS) if self.preset == "any" else [self.preset]
+        names = ANY_PRESET if self.preset == "any" else (self.preset,)
         preset = VOLUME_PRESETS[names[self.R.randint(len(names))]]
         pixel = draw_log_uniform(self.R, self.in_plane or preset.in_plane)
         anatomy = bool(self.anatomy_prob) and self.R.rand() < self.anatomy_prob
@@ -169,15 +164,7 @@ class RandSynthFM3D(RandGenerator):
         parsed = self.parse(params)
         image, labels = synthesize_volume(parsed, self.device)
         affine = _centered_affine(parsed.spacing, parsed.structure.spatial_size)
-        text = parsed.to_json()
-        return (
-            MetaTensor(image[None], affine, {META_KEY: text}),
-            MetaTensor(labels[None], affine, {META_KEY: text}),
-        )
-
-    def __call__(self) -> tuple[MetaTensor, MetaTensor]:
-        self.randomize()
-        return self.replay(self.params)
+        return self.as_meta_tensor(image, parsed, affine=affine), self.as_meta_tensor(labels, parsed, affine=affine)
 
 
 class RandSynthFM3Dd(RandGeneratord):
@@ -186,6 +173,8 @@ class RandSynthFM3Dd(RandGeneratord):
 
     Args:
         keys: names of image and label.
+        prob: probability that an item gets them, or gets others in the place of its own.
+        allow_missing_keys: without effect: keys are made, not read.
         kwargs: of :class:`RandSynthFM3D`.
 
     Raises:

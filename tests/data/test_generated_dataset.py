@@ -59,6 +59,13 @@ def test_every_dataset_makes_a_generator_of_its_own_size() -> None:
     assert small.generator is not NumbersDataset(1, [3, 4]).generator
 
 
+def test_a_generator_whose_parts_no_seed_reaches_is_refused() -> None:
+    generator = Numbers((3, 4))
+    generator.part = Numbers((1, 1))
+    with pytest.raises(ValueError, match=r"generator must hand seeds on to all its random transforms, .* to Numbers"):
+        NumbersDataset(1, (3, 4), generator=generator)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import torch
 from monai.bundle import ConfigParser, run
+from monai.data import set_track_meta
 from monai.transforms import LoadImage
 from PIL import Image
 
@@ -218,3 +219,16 @@ def test_the_description_of_a_generator_does_not_depend_on_what_it_has_drawn(mod
     for _ in range(6):
         generator.randomize()
     assert json.dumps(generation.generator_settings(generator)) == before
+
+
+def test_files_are_the_same_without_meta_tracking(tmp_path: Path) -> None:
+    write_samples(make(2), tmp_path / "tracked")
+    set_track_meta(False)
+    try:
+        write_samples(make(2), tmp_path / "plain")
+    finally:
+        set_track_meta(True)
+    names = sorted(path.name for path in (tmp_path / "tracked").iterdir())
+    assert names == sorted(path.name for path in (tmp_path / "plain").iterdir())
+    for name in names:
+        assert (tmp_path / "tracked" / name).read_bytes() == (tmp_path / "plain" / name).read_bytes()

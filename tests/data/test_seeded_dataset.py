@@ -5,11 +5,15 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from typing import Any
 
+import monai.data
 import numpy as np
 import pytest
-from monai.transforms import RandLambda
+from monai.transforms import Compose, Lambdad, OneOf, RandLambda, RandLambdad, RandShiftIntensityd, ScaleIntensityd
+from torch.utils.data import DataLoader, Subset
 
 from monai_synthfm.data.seeded_dataset import SeededDataset
 
@@ -57,3 +61,104 @@ def test_negative_seeds_and_epochs_are_refused() -> None:
         Seeds(seed=-1, transform=None)
     with pytest.raises(ValueError, match="epoch must be 0 or more, got -2"):
         Seeds(seed=0, transform=None).set_epoch(-2)
+
+
+@pytest.mark.parametrize("index", [slice(1, 3), slice(None, None, -1), slice(-2, 9), [2, 0], (1,), range(2)])
+def test_several_indices_give_the_subset_that_monais_dataset_gives(index: Any) -> None:
+    part = Seeds(seed=4, transform=None)[index]
+    expected = monai.data.Dataset([0, 1, 2])[index]
+    assert isinstance(part, Subset)
+    assert isinstance(expected, Subset)
+    assert [sample["index"] for sample in part] == list(expected)
+    assert [part[k] for k in range(len(part))] == [Seeds(seed=4, transform=None)[k] for k in expected.indices]
+    batches = DataLoader(part, batch_size=2)
+    assert [number for batch in batches for number in batch["index"].tolist()] == list(expected)
+
+
+SHIFT = RandShiftIntensityd("image", 1.0, prob=1.0)
+
+
+def shifted(sample: dict[str, Any]) -> Any:
+    return next(SHIFT(sample) for _ in range(1))
+
+
+class Holder:
+    """Calls a random transform and has no seed to hand on."""
+
+    def __init__(self, transform: Any) -> None:
+        self.steps = {"first": [transform]}
+
+    def __call__(self, sample: Any) -> Any:
+        return self.steps["first"][0](sample)
+
+
+class Forgetful(RandLambda):
+    """A random transform that forgets to seed its part."""
+
+    def __init__(self) -> None:
+        super().__init__(lambda sample: sample)
+        self.shift = RandShiftIntensityd("image", 1.0, prob=1.0)
+
+
+def unseeded() -> dict[str, Callable[..., Any]]:
+    shift = RandShiftIntensityd("image", 1.0, prob=1.0)
+    both = Compose([shift])
+    return {
+        "closure": lambda sample: shift(sample),
+        "global": shifted,
+        "global in a lambda": lambda sample: (lambda: SHIFT(sample))(),
+        "default": lambda sample, step=shift: step(sample),
+        "function of a function": lambda sample: shifted(sample),
+        "partial": functools.partial(lambda step, sample: step(sample), shift),
+        "method": shift.__call__,
+        "object": Holder(shift),
+        "method of an object": Holder(shift).__call__,
+        "compose of lambdas": Compose([lambda sample: shift(sample)]),
+        "lambda around a compose": lambda sample: both(sample),
+        "Lambdad": Compose([Compose([Lambdad("image", lambda image: shift({"image": image})["image"])])]),
+        "RandLambdad": RandLambdad("image", lambda image: shift({"image": image})["image"]),
+        "one of lambdas": OneOf([lambda sample: shift(sample), ScaleIntensityd("image")]),
+        "forgetful": Forgetful(),
+    }
+
+
+@pytest.mark.parametrize("name", unseeded())
+def test_random_transforms_that_no_seed_reaches_are_refused(name: str) -> None:
+    message = (
+        r"transform must hand seeds on to all its random transforms, but does not to (Compose, )?RandShiftIntensityd"
+    )
+    with pytest.raises(ValueError, match=message):
+        Seeds(seed=0, transform=unseeded()[name])
+    dataset = Seeds(seed=0, transform=None)
+    with pytest.raises(ValueError, match=message):
+        dataset.transform = unseeded()[name]
+    assert dataset.transform is None
+
+
+@pytest.mark.parametrize(
+    "transform",
+    [
+        None,
+        lambda sample: {**sample, "seed": 0},
+        Compose([Lambdad("index", lambda index: index + 1), lambda sample: sample]),
+        dict,
+        RandShiftIntensityd("seed", 1.0),
+        OneOf([Compose([RandShiftIntensityd("seed", 1.0)]), RandLambdad("seed", np.negative)]),
+        Compose([monai.transforms.RandSpatialCropSamplesd("seed", 4, 2)]),
+    ],
+)
+def test_transforms_that_draw_nothing_or_take_a_seed_are_taken(transform: Any) -> None:
+    assert Seeds(seed=0, transform=transform).transform is transform
+
+
+def test_what_takes_a_seed_without_being_monais_is_seeded() -> None:
+    class Own(Holder):
+        def set_random_state(self, seed: int) -> None:
+            self.seed = seed
+            SHIFT.set_random_state(seed=seed)
+
+        def __call__(self, sample: Any) -> Any:
+            return self.seed
+
+    dataset = Seeds(seed=0, transform=Own(SHIFT))
+    assert dataset[1] == int(np.random.SeedSequence([0, 0, 1]).generate_state(2)[1])

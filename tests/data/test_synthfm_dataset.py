@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import monai.data
@@ -69,6 +70,24 @@ def test_workers_do_not_matter(workers: int, loader: Any, transform: Any, expect
     context = {"multiprocessing_context": "fork"} if workers else {}
     batches = loader(make(transform=transform), batch_size=3, num_workers=workers, **context)
     assert torch.equal(torch.cat([batch["image"].as_tensor() for batch in batches]), expected)
+
+
+@pytest.mark.parametrize("workers", [1, 4])
+def test_thread_workers_do_not_matter(workers: int, transform: Any, expected: torch.Tensor) -> None:
+    for _ in range(3):
+        dataset = make(transform=transform)
+        batches = monai.data.ThreadDataLoader(dataset, batch_size=2, num_workers=workers, use_thread_workers=True)
+        assert torch.equal(torch.cat([batch["image"].as_tensor() for batch in batches]), expected)
+
+
+def test_a_thread_that_replaced_the_transform_uses_the_new_one() -> None:
+    dataset = make(transform=RandFlipd(["image", "label"], prob=1.0, spatial_axis=0))
+    with ThreadPoolExecutor(1) as pool:
+        flipped = pool.submit(dataset.__getitem__, 2).result()["image"].as_tensor()
+        dataset.transform = None
+        plain = pool.submit(dataset.__getitem__, 2).result()["image"].as_tensor()
+    assert torch.equal(flipped, make()[2]["image"].as_tensor().flip(1))
+    assert torch.equal(plain, make()[2]["image"].as_tensor())
 
 
 def test_threads_do_not_matter(transform: Any, expected: torch.Tensor) -> None:

@@ -60,3 +60,39 @@ def test_an_image_stays_where_it_lies():
     assert image.meta["filename_or_obj"] == "ct.png"
     assert AcquisitionParams.parse(image.meta["synthfm"]) == acquisition.params
     assert "synthfm" not in source.meta
+
+
+@pytest.mark.parametrize(
+    ("image", "message"),
+    [
+        (torch.rand(3, 40, 56), r"image must be one channel in 2D, \[1, H, W\], got shape \(3, 40, 56\)"),
+        (torch.rand(40, 56), r"image must be one channel in 2D, \[1, H, W\], got shape \(40, 56\)"),
+        (torch.rand(1, 40, 56, 8), r"got shape \(1, 40, 56, 8\)"),
+        (torch.rand(1, 1, 40, 56), r"got shape \(1, 1, 40, 56\)"),
+        (torch.rand(1, 0, 56), r"got shape \(1, 0, 56\)"),
+        (
+            IMAGE.where(IMAGE < 0.9, torch.nan),
+            r"image must hold finite numbers, got \d+ NaN or infinite of 2240 pixels",
+        ),
+        (IMAGE.where(IMAGE < 0.9, torch.inf), "image must hold finite numbers"),
+        (IMAGE - 2.0, "image must hold intensities of 0 or more, got -1.99"),
+    ],
+)
+def test_what_no_scanner_can_show_is_refused_before_anything_is_drawn(image, message):
+    acquisition = RandAcquisition().set_random_state(seed=0)
+    before = acquisition.R.get_state()[1].tolist()
+    for call in (acquisition, acquisition.replay):
+        arguments = (image,) if call is acquisition else (image, AcquisitionParams(None, None, (0.0, 1.0), 1.0, None))
+        with pytest.raises(ValueError, match=message):
+            call(*arguments)
+    assert acquisition.R.get_state()[1].tolist() == before
+
+
+@pytest.mark.parametrize("kind", [torch.uint8, torch.int16, torch.int32, torch.float64, torch.float16])
+def test_grey_levels_of_any_type_show_what_the_same_intensities_show(kind):
+    levels = (IMAGE * 255).round()
+    for seed in range(8):
+        expected = RandAcquisition().set_random_state(seed=seed)(levels / 255)
+        found = RandAcquisition().set_random_state(seed=seed)(levels.to(kind))
+        assert found.dtype == torch.float32
+        torch.testing.assert_close(found.as_tensor(), expected.as_tensor(), atol=1e-3, rtol=0)

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+import inspect
 from pathlib import Path
 from typing import Any
 
@@ -201,8 +203,48 @@ def test_label_maps_of_another_shape_are_refused(labels: torch.Tensor) -> None:
 
 
 def test_negative_labels_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"labels must be 0 \(background\) and above, got -1"):
+    with pytest.raises(ValueError, match=r"labels must hold whole numbers, 0 for background .* got -1"):
         RandSynthFMIntensity()(-torch.ones(1, 8, 8))
+
+
+@pytest.mark.parametrize("values", [(0.0, 0.5, 1.0), (0.0, 1 / 255, 2 / 255)])
+def test_labels_that_are_no_whole_numbers_are_refused_with_their_values(values: tuple[float, ...]) -> None:
+    labels = torch.tensor(values)[label_map(16, 16)]
+    for call in (RandSynthFMIntensity(), lambda given: RandSynthFMIntensity().replay(given, plain())):
+        with pytest.raises(ValueError, match=f"labels must hold whole numbers.*got 0, {values[1]:g}, {values[2]:g};"):
+            call(labels)
+
+
+def plain(*values: float) -> AppearanceParams:
+    return AppearanceParams(values or (0.1, 0.5, 0.9), (), 0.0, ())
+
+
+@pytest.mark.parametrize("numbers", [(0, 2, 5), (0, 10**8, 2 * 10**9), (0, 7, 2**40)])
+def test_labels_get_their_intensities_in_their_order_however_large_they_are(numbers: tuple[int, ...]) -> None:
+    labels = torch.tensor(numbers)[label_map(16, 16)]
+    for seed in range(3):
+        expected = RandSynthFMIntensity().set_random_state(seed=seed)(label_map(16, 16))
+        generator = RandSynthFMIntensity().set_random_state(seed=seed)
+        image = generator(labels)
+        assert torch.equal(image.as_tensor(), expected.as_tensor())
+        assert torch.equal(generator.replay(labels, image.meta["synthfm"]).as_tensor(), expected.as_tensor())
+        assert len(generator.params.base) == 3
+
+
+def test_values_for_labels_that_are_missing_in_the_map_are_taken_by_their_number() -> None:
+    labels = torch.tensor((0, 2, 3))[label_map(16, 16)]
+    image = RandSynthFMIntensity().replay(labels, plain(0.0, 0.9, 0.25, 0.5))
+    assert torch.equal(image.as_tensor(), torch.tensor((0.0, 0.0, 0.5, 1.0))[labels])
+
+
+def test_a_new_noise_changes_no_sample_of_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(NOISES, "salt", lambda image, *_, **__: image)
+    spec = importlib.util.spec_from_file_location("loaded_afterwards", inspect.getfile(RandSynthFMIntensity))
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    make = module.RandSynthFMIntensity
+    assert make().noises == ("gaussian", "poisson", "perlin", "speckle", "rician")
+    assert make(noises=("salt",), num_noises=(1, 1)).noises == ("salt",)
 
 
 def test_as_many_image_keys_as_keys_are_needed() -> None:

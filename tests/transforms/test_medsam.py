@@ -14,7 +14,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from monai.data import MetaTensor
+from monai.data import MetaTensor, set_track_meta
 
 from monai_synthfm.transforms.medsam import (
     MODALITIES,
@@ -197,3 +197,16 @@ def test_the_dictionary_twin_maps_each_key_by_itself() -> None:
     assert out["label"] is item["label"]
     with pytest.raises(KeyError, match="image"):
         MedSAMIntensityd(keys="image")({})
+
+
+@pytest.mark.parametrize("tracked", [True, False])
+def test_metadata_is_kept_only_where_monai_tracks_it(tracked: bool) -> None:
+    image = MetaTensor(torch.tensor([[1.0, 10.0, 80.0]]), meta={"name": "case"})
+    expected = MedSAMIntensity("mr")(image.as_tensor())
+    set_track_meta(tracked)
+    try:
+        found = MedSAMIntensityd("image", modality="mr")({"image": image})["image"]
+    finally:
+        set_track_meta(True)
+    assert type(found) is (MetaTensor if tracked else torch.Tensor)
+    assert torch.equal(torch.as_tensor(found), expected)

@@ -6,15 +6,16 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from monai.data import DataLoader, Dataset, MetaTensor
+from monai.data import DataLoader, Dataset, MetaTensor, set_track_meta
 from monai.losses import DiceLoss
-from monai.transforms import Compose, RandRotate90d
+from monai.transforms import Compose, RandGaussianNoise, RandRotate90d
 
 from monai_synthfm.prompts import PAPER_CLICK_PAIRS, Prompts, clicks_fit
 from monai_synthfm.transforms.prompts import RandPrompts, RandPromptsD, RandPromptsd, RandPromptsDict
@@ -91,7 +92,19 @@ def test_types_and_meta_of_the_result_follow_the_contract() -> None:
         "point_labels": torch.int64,
         "boxes": torch.float32,
     }
-    assert not isinstance(RandPrompts()(label_map(8))["target"], MetaTensor)
+
+
+@pytest.mark.parametrize("convert", [lambda x: x, lambda x: x.numpy(), MetaTensor])
+@pytest.mark.parametrize("tracked", [True, False])
+def test_targets_are_of_the_type_that_monai_gives(convert: Any, tracked: bool) -> None:
+    label = convert(label_map(9, 6))
+    set_track_meta(tracked)
+    try:
+        expected = type(RandGaussianNoise(prob=1.0)(label))
+        found = type(RandPrompts()(label)["target"])
+    finally:
+        set_track_meta(True)
+    assert found is expected is (MetaTensor if tracked else torch.Tensor)
 
 
 @pytest.mark.parametrize("convert", [lambda x: x.numpy(), lambda x: x.to(torch.uint8), lambda x: x.float(), MetaTensor])

@@ -116,3 +116,12 @@ def test_another_size_can_be_drawn_for() -> None:
 def test_wrong_arguments_are_named(arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         RandBezierShapes(**{"spatial_size": (32, 32), **arguments})
+
+
+def test_a_probability_of_a_phantom_can_be_given_for_one_draw() -> None:
+    shapes = RandBezierShapes((32, 32), phantom_prob=0.0).set_random_state(seed=0)
+    for given, expected in ((1.0, True), (None, False), (0.0, False)):
+        shapes.randomize(phantom_prob=given)
+        assert (shapes.params.phantom is not None) == expected
+    with pytest.raises(ValueError, match="phantom_prob must be a probability"):
+        shapes.randomize(phantom_prob=2.0)

@@ -14,7 +14,8 @@ import pytest
 from monai_synthfm.synthesis.volume_anatomy import anatomy_owners
 from monai_synthfm.synthesis.volume_appearance import VolumeAppearanceParams
 from monai_synthfm.synthesis.volume_structures import VolumeStructureParams
-from monai_synthfm.transforms import RandVolumeAnatomy, RandVolumeAppearance, RandVolumeStructure
+from monai_synthfm.transforms import RandVolumeAnatomy, RandVolumeStructure
+from monai_synthfm.transforms.volume_appearance import RandVolumeAppearance
 from monai_synthfm.transforms.volume_presets import VOLUME_PRESETS
 
 SPACING = (1.0, 1.0, 4.0)

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -88,6 +89,17 @@ def test_given_outlines_are_used() -> None:
     found = organs(drawn(10, "us", shapes=shapes))
     assert 0 < len(found) <= 20
     assert {len(organ.outline) for organ in found} == {5}
+
+
+def test_given_generators_stay_as_they_were_given() -> None:
+    shapes = RandBezierShapes((40, 48), phantom_prob=0.25)
+    structure = RandVolumeStructure(SIZE, shapes=shapes).set_random_state(seed=0)
+    bodies = 0
+    for _ in range(10):
+        structure.randomize(replace(VOLUME_PRESETS["ct"], body_prob=1.0))
+        bodies += structure.params.body is not None
+    assert bodies == 10
+    assert shapes.phantom_prob == 0.25
 
 
 @pytest.mark.parametrize(

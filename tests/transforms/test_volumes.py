@@ -139,6 +139,13 @@ def test_given_generators_are_used_and_follow_the_seed() -> None:
     assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
 
 
+def test_a_new_preset_changes_no_sample_of_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = [RandSynthFM3D(SIZE).set_random_state(seed=seed)()[0].meta["synthfm"] for seed in range(3)]
+    monkeypatch.setitem(VOLUME_PRESETS, "pet", VOLUME_PRESETS["mr"])
+    assert [RandSynthFM3D(SIZE).set_random_state(seed=seed)()[0].meta["synthfm"] for seed in range(3)] == before
+    RandSynthFM3D(SIZE, preset="pet").randomize()
+
+
 def test_global_seeds_do_not_matter() -> None:
     results = []
     for seed in (1, 2):
