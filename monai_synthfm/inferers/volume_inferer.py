@@ -37,9 +37,18 @@ def default_propagation(network: Promptable) -> Propagation:
     A network within a :class:`~monai_synthfm.networks.Zoom` is not asked for its memory.
 
     That mask prompts with all that can be made of it, or with its box alone where the decoder does not combine prompts.
+
+    Raises:
+        ValueError: when nobody said whether the decoder combines prompts, see :class:`Promptable`.
     """
     if isinstance(network, Sam2):
         return MemoryPropagation()
+    if network.combines_prompts is None:
+        raise ValueError(
+            "the weights do not say whether their decoder reads masks, and boxes with clicks: set "
+            "network.combines_prompts to True (SAM, MobileSAM and decoders trained with both) or False (decoders "
+            "trained with clicks or a box alone), or give a propagation."
+        )
     return MaskPropagation(MaskPrompter() if network.combines_prompts else MaskPrompter(mask=False, clicks=None))
 
 

@@ -12,7 +12,7 @@ from monai_synthfm.networks.memory_bank import MemoryBank, SliceMemory, TrackedM
 from monai_synthfm.networks.mobile_sam import MobileSam
 from monai_synthfm.networks.onnx_encoder import OnnxImageEncoder, use_onnx_encoder
 from monai_synthfm.networks.onnx_export import export_onnx
-from monai_synthfm.networks.promptable import ImageEmbedding, Promptable
+from monai_synthfm.networks.promptable import ImageEmbedding, NetworkSettings, Promptable
 from monai_synthfm.networks.sam import SAM_ENCODERS, Sam, ViTSize
 from monai_synthfm.networks.sam2 import Sam2
 from monai_synthfm.networks.sam2_parts import SAM2_SIZES, Sam2Size
@@ -26,6 +26,7 @@ __all__ = [
     "ImageEmbedding",
     "MemoryBank",
     "MobileSam",
+    "NetworkSettings",
     "OnnxImageEncoder",
     "Promptable",
     "Sam",

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 
 import torch
 from torch import nn
@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from monai_synthfm.networks.preprocessing import as_logits, checked_image, square_input
 from monai_synthfm.networks.pretrained import PretrainedPromptable
 from monai_synthfm.networks.prompt_tokens import PromptTokens, embed_tokens, flat_masks, tokens_on
-from monai_synthfm.networks.promptable import ImageEmbedding, Multimask
+from monai_synthfm.networks.promptable import ImageEmbedding, Multimask, NetworkSettings
 from monai_synthfm.networks.sam2_parts import Sam2Size, new_image_encoder, new_mask_decoder, new_prompt_encoder
 from monai_synthfm.prompts.prompts import Prompts
 
@@ -79,6 +79,14 @@ class Sam2Image(PretrainedPromptable):
 
     def _new_decoder(self) -> nn.Module:
         return new_mask_decoder(self.size)
+
+    def describe(self) -> NetworkSettings:
+        """Tell the settings; see :class:`Promptable`."""
+        return NetworkSettings(
+            type(self).__name__,
+            {"image_size": self.image_size, "size": asdict(self.size)},
+            {"multimask": self.multimask, "combines_prompts": self.combines_prompts},
+        )
 
     def encode(self, image: torch.Tensor) -> ImageEmbedding:
         """Compute the embedding of images ``[B, 1 or 3, H, W]`` in [0, 1] of any size, squashed to a square."""

@@ -23,7 +23,7 @@ from monai_synthfm.networks.preprocessing import (
 )
 from monai_synthfm.networks.pretrained import PretrainedPromptable
 from monai_synthfm.networks.prompt_tokens import embed_tokens, flat_masks, tokens_on
-from monai_synthfm.networks.promptable import ImageEmbedding, Multimask
+from monai_synthfm.networks.promptable import ImageEmbedding, Multimask, NetworkSettings
 from monai_synthfm.prompts.prompts import Prompts
 
 __all__ = ["EMBED_DIM", "PATCH_SIZE", "SamFamily", "checked_image_size"]
@@ -86,6 +86,14 @@ class SamFamily(PretrainedPromptable):
         self.mask_decoder = _new_mask_decoder()
         self.register_buffer("pixel_mean", torch.tensor([123.675, 116.28, 103.53]).view(3, 1, 1), persistent=False)
         self.register_buffer("pixel_std", torch.tensor([58.395, 57.12, 57.375]).view(3, 1, 1), persistent=False)
+
+    def describe(self) -> NetworkSettings:
+        """Tell the settings; see :class:`Promptable`."""
+        return NetworkSettings(
+            type(self).__name__,
+            {"image_size": self.image_size, "preprocessing": self.preprocessing},
+            {"multimask": self.multimask, "combines_prompts": self.combines_prompts},
+        )
 
     def encode(self, image: torch.Tensor) -> ImageEmbedding:
         """Compute the embedding of images ``[B, 1 or 3, H, W]`` in [0, 1] of any size."""

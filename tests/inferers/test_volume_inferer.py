@@ -204,7 +204,7 @@ def test_masks_prompt_a_decoder_that_combines_prompts_with_all_of_them_and_anoth
     tmp_path: Path,
 ) -> None:
     published = MobileSam(image_size=64)
-    torch.save(published.state_dict(), tmp_path / "whole.pt")
+    torch.save(dict(published.state_dict()), tmp_path / "whole.pt")  # without its metadata
     torch.save({k: v for k, v in published.state_dict().items() if k.startswith("image_encoder")}, tmp_path / "part.pt")
     together, alone = MaskPrompter(), MaskPrompter(mask=False, clicks=None)
     networks = {
