@@ -19,6 +19,7 @@ from monai_synthfm.inferers.mask_volumes import LabelVolume, LogitVolume, MaskVo
 from monai_synthfm.inferers.memory_propagation import MemoryPropagation
 from monai_synthfm.inferers.propagation import DIRECTIONS, Propagation
 from monai_synthfm.inferers.recent_embeddings import RecentEmbeddings
+from monai_synthfm.inferers.stretches import carry_in_stretches
 from monai_synthfm.inferers.volume_slices import VolumeSlices
 from monai_synthfm.networks import ImageEmbedding, Promptable, Sam2
 from monai_synthfm.prompts import Prompts
@@ -60,7 +61,7 @@ class VolumeInferer(Inferer):
     others. The network is shown slices with the first axis that is left as width and the second as height, which is the
     radiologist's view when the volume is in the display frame (:mod:`monai_synthfm.data.planes`). It sees pixels:
     anisotropic spacing within a slice is not corrected. Where objects overlap, the voxel goes to the one with the
-    larger logit.
+    larger logit. Objects end at slices of one value, see :func:`~monai_synthfm.inferers.stretches.carry_in_stretches`.
 
     Args:
         propagation: how objects are carried on; None = what suits the network, see :func:`default_propagation`.
@@ -142,7 +143,8 @@ class VolumeInferer(Inferer):
 
         Raises:
             ValueError: when the shapes do not fit, nothing is prompted, a prompt lies on a slice that does not exist or
-                is out of range, or an object has only negative clicks on a slice.
+                is out of range, an object has only negative clicks on a slice, or is prompted where the volume shows
+                nothing.
         """
         if inputs.ndim != 5:
             raise ValueError(f"inputs must be volumes [B, C, X, Y, Z], got shape {tuple(inputs.shape)}.")
@@ -202,7 +204,7 @@ class VolumeInferer(Inferer):
             unit="slice",
             disable=not self.progress,
         ) as bar:
-            for masks in propagation(slices, by_slice, self.direction, allowed):
+            for masks in carry_in_stretches(propagation, slices, by_slice, self.direction, allowed):
                 merged.add(masks)
                 bar.update(masks.index not in done)
                 done.add(masks.index)
