@@ -227,7 +227,11 @@ def _checked_masks(masks: torch.Tensor | None, inputs: torch.Tensor, prompts: Pr
         )
     highest = int(plain.max())
     if not prompts.is_empty and highest > prompts.num_objects:
-        raise ValueError(f"masks hold object {highest}, but the other prompts speak of {prompts.num_objects} objects.")
+        values = ", ".join(map(str, plain.unique().tolist()[:5]))
+        raise ValueError(
+            f"masks hold object {highest}, but the other prompts speak of {prompts.num_objects} objects; their values "
+            f"are {values}, where value n is object n."
+        )
     return plain if highest > 0 else None
 
 

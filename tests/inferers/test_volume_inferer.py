@@ -174,7 +174,8 @@ def test_metadata_of_the_input_is_kept(volume: torch.Tensor) -> None:
         ),
         (
             click([[5.0, 5.0, 2.0, 1.0]]) | {"masks": torch.full((1, 1, 18, 20, 6), 2)},
-            "masks hold object 2, but the other prompts speak of 1 objects.",
+            "masks hold object 2, but the other prompts speak of 1 objects; their values are 2, where "
+            "value n is object n.",
         ),
     ],
 )
