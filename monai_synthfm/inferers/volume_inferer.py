@@ -13,6 +13,7 @@ from monai.utils import convert_to_dst_type, convert_to_tensor
 from tqdm import tqdm
 
 from monai_synthfm.data.slice_prompts import SlicePrompts, prompts_by_slice
+from monai_synthfm.inferers.free_memory import free_memory
 from monai_synthfm.inferers.mask_prompter import MaskPrompter
 from monai_synthfm.inferers.mask_propagation import MaskPropagation
 from monai_synthfm.inferers.mask_volumes import LabelVolume, LogitVolume, MaskVolume
@@ -70,9 +71,9 @@ class VolumeInferer(Inferer):
         slice_range: first and last slice that may be segmented, None = all.
         keep_largest: reduce every object to its largest 26-connected part.
         output: ``labels``, or ``logits`` of each object.
-        store: gives a place for the embeddings of a volume (:data:`EmbeddingStore`); None keeps the latest in memory
-            (:class:`RecentEmbeddings`), which is enough to encode each slice once, unless objects are prompted on
-            slices so far apart that the ones between do not fit.
+        store: gives a place for the embeddings of a volume (:data:`EmbeddingStore`); None keeps the latest in half of
+            the free memory of the volume's device (:class:`RecentEmbeddings`), which is enough to encode each slice
+            once, unless objects are prompted on slices so far apart that the ones between do not fit.
         progress: show a progress bar with the time left.
 
     Raises:
@@ -193,7 +194,10 @@ class VolumeInferer(Inferer):
         allowed: range,
         count: int,
     ) -> torch.Tensor:
-        store = RecentEmbeddings() if self.store is None else self.store(volume, axis, network)
+        if self.store is None:
+            store: MutableMapping[int, ImageEmbedding] = RecentEmbeddings(free_memory(volume.device) // 2)
+        else:
+            store = self.store(volume, axis, network)
         slices = VolumeSlices(volume, axis, network, store)
         propagation = default_propagation(network) if self.propagation is None else self.propagation
         merged = _OUTPUTS[self.output](tuple(volume.shape[1:]), axis, count, volume.device)
