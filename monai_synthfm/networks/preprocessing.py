@@ -14,7 +14,7 @@ from monai.utils import convert_to_tensor
 from torch.nn import functional as F
 
 from monai_synthfm.networks.contrast_channels import contrast_channels
-from monai_synthfm.prompts.tracing import is_traced
+from monai_synthfm.prompts.tracing import int_sizes, is_traced
 
 __all__ = [
     "MASK_LOGIT",
@@ -61,7 +61,7 @@ def checked_image(image: torch.Tensor) -> torch.Tensor:
     """
     plain: torch.Tensor = convert_to_tensor(image, track_meta=False)
     wanted = "image must be [B, 1 or 3, H, W], floating point in [0, 1]"
-    shape = tuple(plain.shape)
+    shape = int_sizes(plain.shape)
     if plain.ndim != 4 or plain.shape[1] not in (1, 3) or not plain.is_floating_point() or 0 in shape:
         raise ValueError(f"{wanted}, got shape {shape} of {plain.dtype}.")
     if is_traced():
@@ -82,8 +82,9 @@ def longest_side_size(size: Sequence[int], longest: int) -> tuple[int, int]:
         >>> longest_side_size((480, 640), 1024)
         (768, 1024)
     """
-    scale = longest / max(size)
-    height, width = (int(side * scale + 0.5) for side in size)
+    sides = int_sizes(size)
+    scale = longest / max(sides)
+    height, width = (int(side * scale + 0.5) for side in sides)
     # An image thinner than half a pixel after scaling would otherwise vanish.
     return max(height, 1), max(width, 1)
 
@@ -106,7 +107,7 @@ def sam_input(
         ``[B, 3, image_size, image_size]`` and the (H', W') before padding.
     """
     size = longest_side_size(image.shape[-2:], image_size)
-    if size != tuple(image.shape[-2:]):
+    if size != int_sizes(image.shape[-2:]):
         image = F.interpolate(image, size, mode="bilinear", align_corners=False, antialias=True)
     if contrast:
         image = contrast_channels(image)
@@ -128,7 +129,7 @@ def medsam_input(image: torch.Tensor, image_size: int) -> tuple[torch.Tensor, tu
         ``[B, 3, image_size, image_size]`` and (image_size, image_size).
     """
     size = (image_size, image_size)
-    if size != tuple(image.shape[-2:]):
+    if size != int_sizes(image.shape[-2:]):
         image = F.interpolate(image, size, mode="bicubic", align_corners=False, antialias=True).clamp(0.0, 1.0)
     low = image.amin(dim=(1, 2, 3), keepdim=True)
     high = image.amax(dim=(1, 2, 3), keepdim=True)
@@ -153,6 +154,6 @@ def square_input(image: torch.Tensor, image_size: int, mean: torch.Tensor, std: 
         ``[B, 3, image_size, image_size]``.
     """
     size = (image_size, image_size)
-    if size != tuple(image.shape[-2:]):
+    if size != int_sizes(image.shape[-2:]):
         image = F.interpolate(image, size, mode="bilinear", align_corners=False, antialias=True)
     return (image - mean) / std

@@ -173,6 +173,9 @@ class Promptable(nn.Module, ABC):
     ) -> torch.Tensor:
         """Segment the prompted objects; with no prompt at all, the object at the image's centre.
 
+        ``torch.jit.trace`` and ``torch.export`` follow it for fixed sizes, numbers of objects and of clicks, where
+        every click and box is given: what follows values, padding and checks of them, is not in a trace.
+
         Args:
             image: ``[B, 1 or 3, H, W]`` in [0, 1].
             points: clicks ``[B, N, K, 2]`` as x, y in pixels of ``image``.

@@ -106,12 +106,12 @@ class SamFamily(PretrainedPromptable):
         trainable = any(parameter.requires_grad for parameter in self.image_encoder.parameters())
         with torch.set_grad_enabled(torch.is_grad_enabled() and trainable):
             features = self.image_encoder(square)
-        return ImageEmbedding(features, (image.shape[2], image.shape[3]), input_size)
+        return ImageEmbedding(features, (int(image.shape[2]), int(image.shape[3])), input_size)
 
     def predict_masks(self, embedding: ImageEmbedding, prompts: Prompts) -> tuple[torch.Tensor, torch.Tensor]:
         """Predict logits ``[B, N, 4, h, w]`` and IoU ``[B, N, 4]``, h = w = image_size / 4; see :class:`Promptable`."""
         prompts = prompts.batched()
-        batch, count = embedding.features.shape[0], prompts.num_objects
+        batch, count = int(embedding.features.shape[0]), prompts.num_objects
         features = embedding.features
         tokens = tokens_on(embedding, prompts)
         masks = flat_masks(prompts, self.prompt_encoder)

@@ -18,6 +18,7 @@ from monai_synthfm.networks.promptable import ImageEmbedding, Multimask, Network
 from monai_synthfm.prompts.boxes import tight_box
 from monai_synthfm.prompts.prompts import Prompts
 from monai_synthfm.prompts.regions import largest_component
+from monai_synthfm.prompts.tracing import is_traced
 
 __all__ = ["Zoom"]
 
@@ -103,6 +104,10 @@ class Zoom(Promptable):
 
     def decode(self, embedding: ImageEmbedding, prompts: Prompts, multimask: Multimask | None = None) -> torch.Tensor:
         """Predict logits ``[B, N, H, W]`` of both looks; see :class:`Promptable`."""
+        if is_traced():
+            raise RuntimeError(
+                "where Zoom looks again depends on values, which no trace follows: trace the network within."
+            )
         prompts = prompts.batched()
         multimask = self.multimask if multimask is None else multimask
         whole, images = _of_whole(embedding), embedding.high_resolution[0]
