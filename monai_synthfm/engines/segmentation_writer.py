@@ -51,7 +51,8 @@ class SegmentationWriter:
 
     The batch must come from :class:`monai_synthfm.data.prompted_volumes.PromptedVolumeDataset`, reoriented to the
     display frame, the evaluator's inferer must be a :class:`~monai_synthfm.inferers.VolumeInferer`, and postprocessing
-    must have brought ``pred`` back to the orientation of the file (``Invertd``).
+    must have brought ``pred`` back to the orientation of the file, as
+    :class:`~monai_synthfm.data.file_frame.ToFileFramed` does.
 
     Args:
         output_dir: folder of the files, created when missing.
@@ -140,7 +141,7 @@ class SegmentationWriter:
                 **({"blank": sorted(blank)} if blank else {}),
                 "segmented": int(labels.any(axis=tuple(a for a in range(3) if a != stored)).sum()),
             },
-            "objects": describe_objects(prompts, to_voxel, affine, labels, stored, blank),
+            "objects": describe_objects(prompts, to_voxel, affine, labels, stored, blank=blank),
             "embeddings": _describe_cache(self.cache),
             "seconds": round(time.perf_counter() - self._started, 3),
             "versions": package_versions(),
