@@ -156,7 +156,9 @@ def probability_image(logits: np.ndarray, template: str | Path | nib.Nifti1Image
     if _without_ones(logits.shape[1:]) != _without_ones(source.shape):
         raise ValueError(f"logits: expected the shape {source.shape}, got {logits.shape[1:]}.")
     # half-way values are rounded down, so that 0.5 stays on its side
-    levels = np.stack([np.ceil(expit(value.astype(np.float32)) * 255 - 0.5).astype(np.uint8) for value in logits], -1)
+    levels = np.empty((*logits.shape[1:], len(logits)), dtype=np.uint8, order="F")
+    for n, value in enumerate(logits):
+        levels[..., n] = np.ceil(expit(value.astype(np.float32)) * 255 - 0.5)
     return _with_voxels(source, levels, 1 / 255)
 
 

@@ -77,7 +77,9 @@ def read_volume_prompts(
         raise ValueError(f"all prompts must speak of the same objects, got {counts}.")
     count = max(counts.values(), default=max(masked, default=0))
     if max(masked, default=0) > count:
-        raise ValueError(f"the mask shows object {max(masked)}, but the other prompts speak of {count} objects.")
+        raise ValueError(
+            f"the mask shows object {max(masked)}, but the other prompts speak of {count} objects; {_values(masked)}."
+        )
     nothing: list[Any] = [[]] * count
     flat = space == "voxel" and shape[2] == 1
     matrix = to_voxels(affine, space)
@@ -93,7 +95,8 @@ def read_volume_prompts(
     voxels, padded_labels = np.zeros((count, longest, 3)), np.full((count, longest), -1)
     for n, (coordinates, labels) in enumerate(zip(found_points, found_labels, strict=True)):
         if not labels and np.isnan(found_boxes[n]).all() and n + 1 not in masked:
-            raise ValueError(f"object {n + 1} has neither a click, nor a box, nor a mask.")
+            values = f"; {_values(masked)}" if masked else ""
+            raise ValueError(f"object {n + 1} has neither a click, nor a box, nor a mask{values}.")
         voxels[n, : len(labels)], padded_labels[n, : len(labels)] = apply_affine(matrix, coordinates), labels
         for k, coordinate in enumerate(coordinates):
             _check_inside(f"click {k + 1} of object {n + 1}", coordinate, matrix, space, shape)
@@ -105,6 +108,13 @@ def read_volume_prompts(
         ends = np.tile(np.asarray(shape, dtype=np.float64) - 0.5 - _MARGIN, 2)
         voxel_boxes = np.clip(voxel_boxes, -0.5 + _MARGIN, ends)
     return Prompts(torch.from_numpy(voxels), torch.from_numpy(padded_labels), torch.from_numpy(voxel_boxes))
+
+
+def _values(masked: Collection[int]) -> str:
+    """Say how the values of a mask are understood."""
+    shown = ", ".join(map(str, sorted(masked)[:5])) + (", ..." if len(masked) > 5 else "")
+    last = max(masked)
+    return f"the mask holds 0 and {shown}, where value n is object n, so that {last} is object {last}: count from 1"
 
 
 def _objects(name: str, value: Any) -> list[Any]:

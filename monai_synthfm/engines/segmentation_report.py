@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,13 @@ _DECIMALS = 3
 
 
 def describe_objects(
-    prompts: Prompts, to_voxel: np.ndarray, affine: np.ndarray, labels: np.ndarray, axis: int, in_mm: bool = True
+    prompts: Prompts,
+    to_voxel: np.ndarray,
+    affine: np.ndarray,
+    labels: np.ndarray,
+    axis: int,
+    in_mm: bool = True,
+    blank: Collection[int] = (),
 ) -> list[dict]:
     """
     List the objects of one volume with their prompts, in voxels of the file and in RAS+ mm, their size and extent.
@@ -42,6 +48,8 @@ def describe_objects(
         labels: label map [X, Y, Z] of the file, 0 background, n the n-th object.
         axis: the axis of the file across which it was cut.
         in_mm: whether the file says where it lies; otherwise what would be in mm is None.
+        blank: slices of the file across that axis which show nothing; an object that ends at some lists them as
+            ``ends_at_blank``.
     """
     counts = np.bincount(labels[labels > 0], minlength=prompts.num_objects + 1)
     voxel_mm3 = abs(np.linalg.det(affine[:3, :3]))
@@ -51,7 +59,10 @@ def describe_objects(
         found: dict[str, Any] = {"label": n + 1, "voxels": int(counts[n + 1])}
         found["mm3"] = round(found["voxels"] * voxel_mm3, _DECIMALS) if in_mm else None
         if (extent := extents[n]) is not None:
-            found["slices"] = [extent[axis].start, extent[axis].stop - 1]
+            first, last = extent[axis].start, extent[axis].stop - 1
+            found["slices"] = [first, last]
+            if ends := [index for index in (first - 1, last + 1) if index in blank]:
+                found["ends_at_blank"] = ends
         if prompts.points is not None and prompts.point_labels is not None:
             given = prompts.point_labels[n] >= 0
             voxels = apply_affine(to_voxel, np.asarray(prompts.points[n][given].cpu(), dtype=np.float64))

@@ -28,6 +28,7 @@ from monai_synthfm.engines.segmentation_report import describe_objects, describe
 from monai_synthfm.engines.volume_panels import volume_panels
 from monai_synthfm.inferers import EmbeddingCacheOpener
 from monai_synthfm.inferers.mask_volumes import label_map
+from monai_synthfm.inferers.volume_slices import blank_slices
 from monai_synthfm.networks.signature import network_name
 from monai_synthfm.prompts import Prompts
 
@@ -51,7 +52,8 @@ class SegmentationWriter:
 
     The batch must come from :class:`monai_synthfm.data.prompted_volumes.PromptedVolumeDataset`, reoriented to the
     display frame, the evaluator's inferer must be a :class:`~monai_synthfm.inferers.VolumeInferer`, and postprocessing
-    must have brought ``pred`` back to the orientation of the file (``Invertd``).
+    must have brought ``pred`` back to the orientation of the file, as
+    :class:`~monai_synthfm.data.file_frame.ToFileFramed` does.
 
     Args:
         output_dir: folder of the files, created when missing.
@@ -121,6 +123,9 @@ class SegmentationWriter:
         by_slice = prompts_by_slice(prompts, axis, item["masks"][0].cpu())
         stored = stored_axis(affine, axis)
         in_mm = bool(image.meta.get("has_position", True))
+        blank = [
+            stored_slice(k, axis, to_voxel, affine) for k, is_blank in enumerate(blank_slices(image, axis)) if is_blank
+        ]
         files = {"segmentation": _file(source, "segmentation.nii.gz")}
         if found.dtype.kind == "f":
             files["probabilities"] = _file(source, "probabilities.nii.gz")
@@ -135,9 +140,10 @@ class SegmentationWriter:
             "slices": {
                 "axis": stored,
                 "prompted": sorted(stored_slice(index, axis, to_voxel, affine) for index in by_slice),
+                **({"blank": sorted(blank)} if blank else {}),
                 "segmented": int(labels.any(axis=tuple(a for a in range(3) if a != stored)).sum()),
             },
-            "objects": describe_objects(prompts, to_voxel, affine, labels, stored, in_mm),
+            "objects": describe_objects(prompts, to_voxel, affine, labels, stored, in_mm, blank),
             "embeddings": _describe_cache(self.cache),
             "seconds": round(time.perf_counter() - self._started, 3),
             "versions": package_versions(),

@@ -109,7 +109,7 @@ def build_network(
         image_size=image_size,
         multimask=multimask,
     )
-    if whole:
+    if whole:  # of a training, which does not combine prompts unless it says so
         network.combines_prompts = bool(settings.get("combines_prompts", False))
     return Zoom(network) if zoom else network
 

@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 from monai_synthfm.data.datasets import LabelledDataset
-from monai_synthfm.data.datasets.faults import FaultError
+from monai_synthfm.data.datasets.faults import Fault, FaultError
 from monai_synthfm.data.generation import parse_shard
 from monai_synthfm.data.staging import staged_files
 from monai_synthfm.evaluation.predictors import Model
@@ -153,7 +153,15 @@ class EvaluationRunner:
             logger.info("%d of %d pieces are missing: they are of other shards", len(missing), len(names))
             return None
         rows = merge_shards(self.output_dir, names)
-        self._write("skipped.json", self.skipped())
+        skipped = self.skipped()
+        self._write("skipped.json", skipped)
+        # what the protocol leaves out is no fault and has another form
+        broken = [Fault(**record) for record in skipped if not record.get("notice", True)]
+        if rows.empty and broken:
+            raise ValueError(
+                f"nothing was evaluated: {len(broken)} cases were left out, see {self.output_dir}/skipped.json, the "
+                f"first for this reason: {broken[0]}"
+            )
         if self.report is not None:
             self.report(self, rows)
         return rows

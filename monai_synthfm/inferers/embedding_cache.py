@@ -21,13 +21,12 @@ from monai.utils import convert_to_tensor
 
 from monai_synthfm.data.staging import staged_files
 from monai_synthfm.networks import ImageEmbedding, Promptable
-from monai_synthfm.networks.signature import describe_network
+from monai_synthfm.networks.signature import describe_embeddings, state_sha256
 
 __all__ = ["EmbeddingCache", "EmbeddingCacheOpener", "volume_sha256", "volume_signature"]
 
 FORMAT = 1
 _SIGNATURE = "signature.json"
-_OF_EMBEDDINGS = ("network", "image_size", "preprocessing", "weights_sha256")
 _DTYPES = ("float16", "float32")
 _ON_STALE = ("raise", "replace")
 
@@ -194,15 +193,23 @@ class EmbeddingCacheOpener:
 
 def volume_signature(volume: torch.Tensor, axis: int, network: Promptable) -> dict[str, Any]:
     """
-    Sign the slices of a volume as a network encodes them.
+    Sign the slices of a volume as a network encodes them: the volume, the network's settings that concern embeddings
+    (:meth:`~monai_synthfm.networks.Promptable.describe`), its weights, and the precision of autocast around the call.
 
     Args:
         volume: [C, X, Y, Z] as it is shown to the network.
         axis: the axis (0, 1 or 2) across which it is cut.
         network: encodes.
     """
-    encoder = {name: value for name, value in describe_network(network).items() if name in _OF_EMBEDDINGS}
-    return {"image_sha256": volume_sha256(volume), "shape": list(volume.shape), "axis": axis, **encoder}
+    device = volume.device.type
+    return {
+        "image_sha256": volume_sha256(volume),
+        "shape": list(volume.shape),
+        "axis": axis,
+        **describe_embeddings(network),
+        "weights_sha256": state_sha256(network.core),
+        "autocast": str(torch.get_autocast_dtype(device)) if torch.is_autocast_enabled(device) else None,
+    }
 
 
 def volume_sha256(volume: torch.Tensor) -> str:

@@ -25,9 +25,10 @@ from monai_synthfm.data.staging import staged_files
 from monai_synthfm.data.volume_files import check_space, geometry_of, load_image, load_mask
 from monai_synthfm.data.volume_prompts import read_volume_prompts
 from monai_synthfm.inferers.embedding_cache import EmbeddingCacheOpener
+from monai_synthfm.inferers.free_memory import free_memory
 from monai_synthfm.inferers.interactions import Interaction, combine, split_negatives
 from monai_synthfm.inferers.propagation import DIRECTIONS, Propagation
-from monai_synthfm.inferers.recent_embeddings import RecentEmbeddings
+from monai_synthfm.inferers.recent_embeddings import RecentEmbeddings, temporary_embeddings
 from monai_synthfm.inferers.session_volume import ChangedBox, ObjectMasks, SessionVolume, size_of
 from monai_synthfm.inferers.volume_inferer import EmbeddingStore, default_propagation
 from monai_synthfm.networks import ImageEmbedding, Promptable
@@ -44,11 +45,11 @@ class InteractiveSession:
     """
     Segment objects of one volume after another by prompts that come bit by bit.
 
-    Each slice is encoded once: with ``cache_dir`` however many there are, else as long as their embeddings take no more
-    than 1 GiB (:class:`~monai_synthfm.inferers.RecentEmbeddings`). A prompt for one object leaves the others as they
-    are: objects are carried through the volume one by one, and where they overlap, the voxel goes to the one with the
-    larger logit. What comes out depends on the prompts alone: after :meth:`undo` everything is as it was before, bit
-    for bit.
+    Each slice is encoded once, however many there are. Without ``cache_dir`` embeddings are kept in memory, and what
+    does not fit goes to a temporary folder until the next image (:class:`~monai_synthfm.inferers.RecentEmbeddings`).
+    A prompt for one object leaves the others as they are: objects are carried through the volume one by one, and where
+    they overlap, the voxel goes to the one with the larger logit. What comes out depends on the prompts alone: after
+    :meth:`undo` everything is as it was before, bit for bit.
 
     All clicks of an object count, its latest box, and on each slice its latest mask. A negative click on a slice
     without other prompts corrects what propagation brings there.
@@ -61,15 +62,18 @@ class InteractiveSession:
             or ``none``.
         modality: how intensities are scaled to [0, 1], see :class:`~monai_synthfm.transforms.medsam.MedSAMIntensity`.
         propagation: how objects are carried on; None = what suits the network.
-        cache_dir: folder of an :class:`~monai_synthfm.inferers.EmbeddingCache` for one image; None keeps the latest
-            embeddings in memory, up to 1 GiB: 256 slices of a SAM of 1024 pixels, 64 of a SAM 2.
+        cache_dir: folder of an :class:`~monai_synthfm.inferers.EmbeddingCache` for one image, which stays; None keeps
+            embeddings as said above.
         device: where the network runs.
         on_stale: when ``cache_dir`` belongs to another image, axis, network or other weights, ``raise`` refuses it and
             ``replace`` clears it.
+        memory: bytes that embeddings may take in memory without ``cache_dir``; None = half of what is free on
+            ``device`` when an image is set. In 1 GiB fit 256 slices of a SAM of 1024 pixels, or 64 of a SAM 2; the
+            others take as much disk in the folder of temporary files (``TMPDIR``).
 
     Raises:
-        ValueError: when ``direction`` is another word; by the methods, when there is no image, ``cache_dir`` is stale,
-            or a prompt is wrong. A call that fails changes nothing.
+        ValueError: when ``direction`` is another word or ``memory`` negative; by the methods, when there is no image,
+            ``cache_dir`` is stale, or a prompt is wrong. A call that fails changes nothing.
 
     Example:
         >>> from monai_synthfm.networks import MobileSam
@@ -93,7 +97,10 @@ class InteractiveSession:
         cache_dir: str | Path | None = None,
         device: torch.device | str = "cpu",
         on_stale: str = "raise",
+        memory: int | None = None,
     ) -> None:
+        if memory is not None and memory < 0:
+            raise ValueError(f"memory must be a number of bytes, got {memory}.")
         if direction not in DIRECTIONS:
             raise ValueError(f"direction must be one of {', '.join(DIRECTIONS)}, got {direction!r}.")
         self.device = torch.device(device)
@@ -102,8 +109,9 @@ class InteractiveSession:
         self.direction = direction
         self.intensity = MedSAMIntensity(modality)
         self.propagation = default_propagation(network) if propagation is None else propagation
+        self.memory = memory
         self.store: EmbeddingStore = (
-            _in_memory if cache_dir is None else EmbeddingCacheOpener(cache_dir, on_stale=on_stale)
+            self._in_memory if cache_dir is None else EmbeddingCacheOpener(cache_dir, on_stale=on_stale)
         )
         self._volume: SessionVolume | None = None
         self._serials = count()
@@ -287,6 +295,10 @@ class InteractiveSession:
             self._interactions.pop()
             raise
 
+    def _in_memory(self, volume: torch.Tensor, axis: int, network: Promptable) -> MutableMapping[int, ImageEmbedding]:
+        capacity = free_memory(volume.device) // 2 if self.memory is None else self.memory
+        return RecentEmbeddings(capacity, temporary_embeddings)
+
     def _masks(self, interactions: Sequence[Interaction]) -> ObjectMasks:
         """Return the masks of one object: a function of what was said about it, the latest of which are remembered."""
         volume = self._ready()
@@ -303,10 +315,6 @@ class InteractiveSession:
             self._found[key] = masks
         self._found.move_to_end(key)
         return self._found[key]
-
-
-def _in_memory(volume: torch.Tensor, axis: int, network: Promptable) -> MutableMapping[int, ImageEmbedding]:
-    return RecentEmbeddings()
 
 
 def _stored(image: MetaTensor) -> MetaTensor:

@@ -23,6 +23,7 @@ from monai_synthfm.data.slice_prompts import prompts_by_slice
 from monai_synthfm.inferers.file_order import turned
 from monai_synthfm.inferers.interactions import ObjectPrompts
 from monai_synthfm.inferers.propagation import Propagation
+from monai_synthfm.inferers.stretches import carry_in_stretches
 from monai_synthfm.inferers.volume_inferer import EmbeddingStore
 from monai_synthfm.inferers.volume_slices import VolumeSlices
 from monai_synthfm.networks import Promptable
@@ -109,7 +110,8 @@ class SessionVolume:
         by_slice = prompts_by_slice(given.prompts, axis, masks)
         if not by_slice:
             return {}
-        steps = propagation(self.slices, by_slice, turned(direction, self._reverse), range(len(self.slices)))
+        turn = turned(direction, self._reverse)
+        steps = carry_in_stretches(propagation, self.slices, by_slice, turn, range(len(self.slices)))
         return {found.index: crop for found in steps if (crop := _cropped(found.logits[0].float().cpu())) is not None}
 
     def whole(self, crop: SliceCrop) -> torch.Tensor:

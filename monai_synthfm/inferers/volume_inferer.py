@@ -14,12 +14,14 @@ from tqdm import tqdm
 
 from monai_synthfm.data.coordinates import check_inside
 from monai_synthfm.data.slice_prompts import SlicePrompts, prompts_by_slice
+from monai_synthfm.inferers.free_memory import free_memory
 from monai_synthfm.inferers.mask_prompter import MaskPrompter
 from monai_synthfm.inferers.mask_propagation import MaskPropagation
 from monai_synthfm.inferers.mask_volumes import LabelVolume, LogitVolume, MaskVolume
 from monai_synthfm.inferers.memory_propagation import MemoryPropagation
 from monai_synthfm.inferers.propagation import DIRECTIONS, Propagation
 from monai_synthfm.inferers.recent_embeddings import RecentEmbeddings
+from monai_synthfm.inferers.stretches import carry_in_stretches
 from monai_synthfm.inferers.volume_slices import VolumeSlices
 from monai_synthfm.networks import ImageEmbedding, Promptable, Sam2
 from monai_synthfm.prompts import Prompts
@@ -38,9 +40,18 @@ def default_propagation(network: Promptable) -> Propagation:
     A network within a :class:`~monai_synthfm.networks.Zoom` is not asked for its memory.
 
     That mask prompts with all that can be made of it, or with its box alone where the decoder does not combine prompts.
+
+    Raises:
+        ValueError: when nobody said whether the decoder combines prompts, see :class:`Promptable`.
     """
     if isinstance(network, Sam2):
         return MemoryPropagation()
+    if network.combines_prompts is None:
+        raise ValueError(
+            "the weights do not say whether their decoder reads masks, and boxes with clicks: set "
+            "network.combines_prompts to True (SAM, MobileSAM and decoders trained with both) or False (decoders "
+            "trained with clicks or a box alone), or give a propagation."
+        )
     return MaskPropagation(MaskPrompter() if network.combines_prompts else MaskPrompter(mask=False, clicks=None))
 
 
@@ -52,7 +63,7 @@ class VolumeInferer(Inferer):
     others. The network is shown slices with the first axis that is left as width and the second as height, which is the
     radiologist's view when the volume is in the display frame (:mod:`monai_synthfm.data.planes`). It sees pixels:
     anisotropic spacing within a slice is not corrected. Where objects overlap, the voxel goes to the one with the
-    larger logit.
+    larger logit. Objects end at slices of one value, see :func:`~monai_synthfm.inferers.stretches.carry_in_stretches`.
 
     Args:
         propagation: how objects are carried on; None = what suits the network, see :func:`default_propagation`.
@@ -61,9 +72,9 @@ class VolumeInferer(Inferer):
         slice_range: first and last slice that may be segmented, None = all.
         keep_largest: reduce every object to its largest 26-connected part.
         output: ``labels``, or ``logits`` of each object.
-        store: gives a place for the embeddings of a volume (:data:`EmbeddingStore`); None keeps the latest in memory
-            (:class:`RecentEmbeddings`), which is enough to encode each slice once, unless objects are prompted on
-            slices so far apart that the ones between do not fit.
+        store: gives a place for the embeddings of a volume (:data:`EmbeddingStore`); None keeps the latest in half of
+            the free memory of the volume's device (:class:`RecentEmbeddings`), which is enough to encode each slice
+            once, unless objects are prompted on slices so far apart that the ones between do not fit.
         progress: show a progress bar with the time left.
 
     Raises:
@@ -134,7 +145,8 @@ class VolumeInferer(Inferer):
 
         Raises:
             ValueError: when the shapes do not fit, nothing is prompted, a prompt lies on a slice that does not exist or
-                is out of range, or an object has only negative clicks on a slice.
+                is out of range, an object has only negative clicks on a slice, or is prompted where the volume shows
+                nothing.
         """
         if inputs.ndim != 5:
             raise ValueError(f"inputs must be volumes [B, C, X, Y, Z], got shape {tuple(inputs.shape)}.")
@@ -183,7 +195,10 @@ class VolumeInferer(Inferer):
         allowed: range,
         count: int,
     ) -> torch.Tensor:
-        store = RecentEmbeddings() if self.store is None else self.store(volume, axis, network)
+        if self.store is None:
+            store: MutableMapping[int, ImageEmbedding] = RecentEmbeddings(free_memory(volume.device) // 2)
+        else:
+            store = self.store(volume, axis, network)
         slices = VolumeSlices(volume, axis, network, store)
         propagation = default_propagation(network) if self.propagation is None else self.propagation
         merged = _OUTPUTS[self.output](tuple(volume.shape[1:]), axis, count, volume.device)
@@ -194,7 +209,7 @@ class VolumeInferer(Inferer):
             unit="slice",
             disable=not self.progress,
         ) as bar:
-            for masks in propagation(slices, by_slice, self.direction, allowed):
+            for masks in carry_in_stretches(propagation, slices, by_slice, self.direction, allowed):
                 merged.add(masks)
                 bar.update(masks.index not in done)
                 done.add(masks.index)
@@ -217,7 +232,11 @@ def _checked_masks(masks: torch.Tensor | None, inputs: torch.Tensor, prompts: Pr
         )
     highest = int(plain.max())
     if not prompts.is_empty and highest > prompts.num_objects:
-        raise ValueError(f"masks hold object {highest}, but the other prompts speak of {prompts.num_objects} objects.")
+        values = ", ".join(map(str, plain.unique().tolist()[:5]))
+        raise ValueError(
+            f"masks hold object {highest}, but the other prompts speak of {prompts.num_objects} objects; their values "
+            f"are {values}, where value n is object n."
+        )
     return plain if highest > 0 else None
 
 

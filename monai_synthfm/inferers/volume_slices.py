@@ -6,12 +6,35 @@
 from __future__ import annotations
 
 from collections.abc import MutableMapping
+from functools import cached_property
 
 import torch
 
 from monai_synthfm.networks import ImageEmbedding, Promptable
 
-__all__ = ["VolumeSlices"]
+__all__ = ["VolumeSlices", "blank_slices"]
+
+_GREY_LEVEL = 1 / 255
+
+
+def blank_slices(volume: torch.Tensor, axis: int) -> list[bool]:
+    """
+    Tell which slices of a volume show nothing: their values, of each channel, differ by less than a grey level of 255.
+
+    Args:
+        volume: [C, X, Y, Z] in [0, 1].
+        axis: the axis (0, 1 or 2) across which it is cut.
+
+    Example:
+        >>> volume = torch.rand(1, 4, 5, 3)
+        >>> volume[..., 2] = 0.5
+        >>> blank_slices(volume, 2)
+        [False, False, True]
+    """
+    inside = [a + 1 for a in range(3) if a != axis]
+    spread = volume.amax(dim=inside) - volume.amin(dim=inside)
+    blank: list[bool] = (spread < _GREY_LEVEL).all(dim=0).tolist()
+    return blank
 
 
 class VolumeSlices:
@@ -55,6 +78,11 @@ class VolumeSlices:
         """Height and width of a slice."""
         width, height = (size for a, size in enumerate(self.volume.shape[1:]) if a != self.axis)
         return height, width
+
+    @cached_property
+    def blank(self) -> list[bool]:
+        """Which slices show nothing, see :func:`blank_slices`."""
+        return blank_slices(self.volume, self.axis)
 
     def image(self, index: int) -> torch.Tensor:
         """Return slice ``index`` as an image [1, C, H, W]."""

@@ -13,7 +13,7 @@ from monai_synthfm.networks.mobile_sam import MobileSam
 from monai_synthfm.networks.mobile_sam2 import MobileSam2
 from monai_synthfm.networks.onnx_encoder import OnnxImageEncoder, use_onnx_encoder
 from monai_synthfm.networks.onnx_export import export_onnx
-from monai_synthfm.networks.promptable import ImageEmbedding, Promptable
+from monai_synthfm.networks.promptable import ImageEmbedding, NetworkSettings, Promptable
 from monai_synthfm.networks.sam import SAM_ENCODERS, Sam, ViTSize
 from monai_synthfm.networks.sam2 import Sam2
 from monai_synthfm.networks.sam2_parts import SAM2_SIZES, Sam2Size
@@ -28,6 +28,7 @@ __all__ = [
     "MemoryBank",
     "MobileSam",
     "MobileSam2",
+    "NetworkSettings",
     "OnnxImageEncoder",
     "Promptable",
     "Sam",

@@ -10,6 +10,8 @@ from monai.networks.layers.convutils import gaussian_1d
 from monai.networks.layers.simplelayers import separable_filtering
 from torch.nn import functional as F
 
+from monai_synthfm.prompts.tracing import int_sizes, is_traced
+
 __all__ = ["contrast_channels", "equalized", "local_contrast"]
 
 _BINS = 256
@@ -39,7 +41,7 @@ def contrast_channels(image: torch.Tensor) -> torch.Tensor:
         >>> contrast_channels(torch.rand(2, 1, 24, 32)).shape
         torch.Size([2, 3, 24, 32])
     """
-    if not image.isfinite().all():
+    if not is_traced() and not image.isfinite().all():
         raise ValueError("image must hold finite values only.")
     grey = image.float().mean(dim=1, keepdim=True).clamp(0.0, 1.0)
     # differences of averages do not survive bfloat16
@@ -109,7 +111,7 @@ def local_contrast(image: torch.Tensor, reach: float = 0.08, gain: float = 0.25)
 
 def _smooth(image: torch.Tensor, reach: float) -> torch.Tensor:
     """Average with a Gaussian on a grid of about ``_CELLS`` cells along the longer side, then interpolate."""
-    height, width = image.shape[-2:]
+    height, width = int_sizes(image.shape[-2:])
     shrink = min(1.0, _CELLS / max(height, width))
     grid = [max(1, round(size * shrink)) for size in (height, width)]
     kernel = gaussian_1d(torch.tensor(reach * max(grid)), truncated=3.0, normalize=True)

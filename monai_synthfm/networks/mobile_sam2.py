@@ -17,7 +17,7 @@ from monai_synthfm.networks.light_memory import LightMemoryAttention, LightMemor
 from monai_synthfm.networks.memory_bank import MemoryBank, RecalledMemory, SliceMemory, TrackedMasks
 from monai_synthfm.networks.padded_square import PaddedSquare
 from monai_synthfm.networks.preprocessing import MASK_LOGIT, Preprocessing, checked_image
-from monai_synthfm.networks.promptable import ImageEmbedding, Multimask
+from monai_synthfm.networks.promptable import ImageEmbedding, Multimask, NetworkSettings
 from monai_synthfm.networks.sam2 import MEMORY_BIAS, MEMORY_SCALE, Sam2, time_slot
 from monai_synthfm.networks.sam2_parts import MaskDecoder, MemorySize, new_mask_decoder
 from monai_synthfm.networks.tiny_vit import TinyViT
@@ -119,6 +119,12 @@ class MobileSam2(PaddedSquare, Sam2):
         nn.init.zeros_(self.no_mem_embed)
         del self.mask_downsample, self.no_mem_pos_enc  # here known masks are prompts like others
         self._initialise(pretrained, reset_decoder, seed, checkpoint, frozen)
+
+    def describe(self) -> NetworkSettings:
+        """Tell the settings; see :class:`Promptable`."""
+        settings = super().describe()
+        seen = {"image_size": self.image_size, "preprocessing": self.preprocessing, "skips": self.skips}
+        return replace(settings, embeddings=seen, masks={**settings.masks, "carry_mask": self.carry_mask})
 
     def encode(self, image: torch.Tensor) -> ImageEmbedding:
         """Compute the embedding of images ``[B, 1 or 3, H, W]`` in [0, 1] of any size."""

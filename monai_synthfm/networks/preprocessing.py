@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Literal
 
@@ -13,6 +14,7 @@ from monai.utils import convert_to_tensor
 from torch.nn import functional as F
 
 from monai_synthfm.networks.contrast_channels import contrast_channels
+from monai_synthfm.prompts.tracing import int_sizes, is_traced
 
 __all__ = [
     "MASK_LOGIT",
@@ -26,6 +28,7 @@ __all__ = [
 ]
 
 Preprocessing = Literal["sam", "contrast", "medsam"]
+_GREY_LEVEL = 1 / 255
 MASK_LOGIT = 10.0
 """Logit of the inside of a known mask; that of the outside is its negative."""
 
@@ -43,15 +46,32 @@ def as_logits(masks: torch.Tensor) -> torch.Tensor:
 def checked_image(image: torch.Tensor) -> torch.Tensor:
     """Return an image without metadata after checking that networks can take it.
 
+    Values may leave [0, 1] by one of 255 grey levels, which rounding and interpolation do. They are not looked at while
+    torch traces, when there are none.
+
     Raises:
-        ValueError: when it is not ``[B, 1 or 3, H, W]`` in floating point.
+        ValueError: when it is not ``[B, 1 or 3, H, W]`` in floating point, has no pixels, or has values that are not
+            finite or not in [0, 1].
+
+    Example:
+        >>> checked_image(torch.full((1, 1, 2, 2), 255.0))
+        Traceback (most recent call last):
+        ...
+        ValueError: image must be [B, 1 or 3, H, W], floating point in [0, 1], got values from 255 to 255.
     """
     plain: torch.Tensor = convert_to_tensor(image, track_meta=False)
-    if plain.ndim != 4 or plain.shape[1] not in (1, 3) or not plain.is_floating_point():
-        raise ValueError(
-            "image must be [B, 1 or 3, H, W], floating point in [0, 1], "
-            f"got shape {tuple(plain.shape)} of {plain.dtype}."
-        )
+    wanted = "image must be [B, 1 or 3, H, W], floating point in [0, 1]"
+    shape = int_sizes(plain.shape)
+    if plain.ndim != 4 or plain.shape[1] not in (1, 3) or not plain.is_floating_point() or 0 in shape:
+        raise ValueError(f"{wanted}, got shape {shape} of {plain.dtype}.")
+    if is_traced():
+        return plain
+    low, high = (float(value) for value in plain.detach().aminmax())  # NaN when there is one
+    if not math.isfinite(low) or not math.isfinite(high):
+        broken = plain.numel() - int(plain.isfinite().sum())
+        raise ValueError(f"{wanted}, got {broken} of {plain.numel()} values that are NaN or infinite.")
+    if low < -_GREY_LEVEL or high > 1.0 + _GREY_LEVEL:
+        raise ValueError(f"{wanted}, got values from {low:g} to {high:g}.")
     return plain
 
 
@@ -62,8 +82,9 @@ def longest_side_size(size: Sequence[int], longest: int) -> tuple[int, int]:
         >>> longest_side_size((480, 640), 1024)
         (768, 1024)
     """
-    scale = longest / max(size)
-    height, width = (int(side * scale + 0.5) for side in size)
+    sides = int_sizes(size)
+    scale = longest / max(sides)
+    height, width = (int(side * scale + 0.5) for side in sides)
     # An image thinner than half a pixel after scaling would otherwise vanish.
     return max(height, 1), max(width, 1)
 
@@ -86,7 +107,7 @@ def sam_input(
         ``[B, 3, image_size, image_size]`` and the (H', W') before padding.
     """
     size = longest_side_size(image.shape[-2:], image_size)
-    if size != tuple(image.shape[-2:]):
+    if size != int_sizes(image.shape[-2:]):
         image = F.interpolate(image, size, mode="bilinear", align_corners=False, antialias=True)
     if contrast:
         image = contrast_channels(image)
@@ -108,13 +129,13 @@ def medsam_input(image: torch.Tensor, image_size: int) -> tuple[torch.Tensor, tu
         ``[B, 3, image_size, image_size]`` and (image_size, image_size).
     """
     size = (image_size, image_size)
-    if size != tuple(image.shape[-2:]):
+    if size != int_sizes(image.shape[-2:]):
         image = F.interpolate(image, size, mode="bicubic", align_corners=False, antialias=True).clamp(0.0, 1.0)
     low = image.amin(dim=(1, 2, 3), keepdim=True)
     high = image.amax(dim=(1, 2, 3), keepdim=True)
     # A blank image is not stretched: MedSAM's 8-bit images would hide a range below one grey level, rounding errors of
     # the interpolation among it.
-    image = (image - low) / (high - low).clamp_min(1 / 255)
+    image = (image - low) / (high - low).clamp_min(_GREY_LEVEL)
     return image.expand(-1, 3, -1, -1), size
 
 
@@ -133,6 +154,6 @@ def square_input(image: torch.Tensor, image_size: int, mean: torch.Tensor, std: 
         ``[B, 3, image_size, image_size]``.
     """
     size = (image_size, image_size)
-    if size != tuple(image.shape[-2:]):
+    if size != int_sizes(image.shape[-2:]):
         image = F.interpolate(image, size, mode="bilinear", align_corners=False, antialias=True)
     return (image - mean) / std

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +14,21 @@ import torch
 from torch import nn
 
 from monai_synthfm.networks.promptable import Promptable
-from monai_synthfm.networks.weights import find_weights, read_weights
+from monai_synthfm.networks.weights import COMBINES_PROMPTS, find_weights, read_weights
 
 __all__ = ["PretrainedPromptable"]
 
 
 class PretrainedPromptable(Promptable):
-    """A promptable network whose state dict has its publisher's keys."""
+    """A promptable network whose state dict has its publisher's keys.
+
+    Whether the decoder combines prompts travels in the metadata of the state dict, which ``torch.save`` keeps beside
+    the tensors: no key is added, so that the publisher's own code loads the state dict, and every way that hands it on
+    whole (``load_state_dict``, checkpoints of ignite and MONAI) hands this on, too. After a state dict without that
+    word has brought another decoder, ``combines_prompts`` is None, and whoever depends on it has to ask.
+
+    Weights are float32. For less memory and time use ``torch.autocast``.
+    """
 
     @property
     @abstractmethod
@@ -45,8 +53,8 @@ class PretrainedPromptable(Promptable):
             state, settings = read_weights(path)
             self._check_preprocessing(settings, path)
             self._load_whole(self.own_keys(state), path)
-            if settings:  # published weights have none, and read whatever prompts there are
-                self.combines_prompts = bool(settings.get("combines_prompts", False))
+            # published weights have no settings, and read whatever prompts there are
+            self.combines_prompts = _word(settings) if settings else True
         if reset_decoder:
             self.reset_decoder(seed)
         if checkpoint is not None:
@@ -93,7 +101,7 @@ class PretrainedPromptable(Promptable):
             part = {key[len(prefix) :]: value for key, value in state.items() if key.startswith(prefix)}
             _load_strictly(modules[name], part, path)
             if modules[name] is self.decoder:
-                self.combines_prompts = bool(settings.get("combines_prompts", False))
+                self.combines_prompts = _word(settings)
         for name in sorted(given - modules.keys()):
             parameter = self.get_parameter(name)
             if parameter.shape != state[name].shape:
@@ -111,10 +119,51 @@ class PretrainedPromptable(Promptable):
         """Load the weights of the whole network strictly."""
         _load_strictly(self, state, path)
 
+    def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
+        super()._save_to_state_dict(destination, prefix, keep_vars)
+        metadata = getattr(destination, "_metadata", None)  # a caller's own dictionary has none
+        if metadata is not None:
+            metadata[prefix[:-1]][COMBINES_PROMPTS] = self.combines_prompts
+
+    def _load_from_state_dict(
+        self, state_dict: Mapping[str, Any], prefix: str, local_metadata: Mapping[str, Any], *args: Any
+    ) -> None:
+        if COMBINES_PROMPTS in local_metadata:
+            self.combines_prompts = local_metadata[COMBINES_PROMPTS]
+        elif self._has_other_decoder(state_dict, prefix):
+            self.combines_prompts = None
+        super()._load_from_state_dict(state_dict, prefix, local_metadata, *args)
+
+    def _has_other_decoder(self, state_dict: Mapping[str, Any], prefix: str) -> bool:
+        name = next(name for name, module in self.named_children() if module is self.decoder)
+        own = {f"{prefix}{name}.{key}": value for key, value in self.decoder.state_dict().items()}
+        return any(key in state_dict and not _equal(state_dict[key], value) for key, value in own.items())
+
+    def _apply(self, fn: Callable[[torch.Tensor], torch.Tensor], recurse: bool = True) -> PretrainedPromptable:
+        dtype = fn(torch.zeros(1)).dtype
+        if dtype != torch.float32:
+            raise TypeError(
+                f"the weights of {type(self).__name__} stay float32, got {dtype}: leave them as they are, and for less "
+                "memory and time call the network under torch.autocast, as AutocastInferer does."
+            )
+        super()._apply(fn, recurse)
+        return self
+
     def _check_preprocessing(self, settings: Mapping[str, Any], path: str | Path) -> None:
         wanted, found = settings.get("preprocessing"), getattr(self, "preprocessing", None)
         if wanted not in (None, found):
             raise ValueError(f"{path}: trained with preprocessing={wanted!r}, but this network has {found!r}.")
+
+
+def _word(settings: Mapping[str, Any]) -> bool:
+    """Return what the settings of a trained decoder say; most are trained with clicks or a box alone."""
+    return bool(settings.get(COMBINES_PROMPTS, False))
+
+
+def _equal(given: Any, own: torch.Tensor) -> bool:
+    if not isinstance(given, torch.Tensor) or own.is_meta or given.is_meta:
+        return False
+    return torch.equal(given.to(own), own)
 
 
 def _load_strictly(module: nn.Module, state: dict[str, torch.Tensor], path: str | Path) -> None:

@@ -6,17 +6,18 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import torch
 from monai.utils import convert_to_dst_type, convert_to_tensor
 from torch import nn
 
+from monai_synthfm.networks.preprocessing import checked_image
 from monai_synthfm.prompts.prompts import Prompts
 
-__all__ = ["ImageEmbedding", "Multimask", "Promptable", "checked_multimask", "is_single_click"]
+__all__ = ["ImageEmbedding", "Multimask", "NetworkSettings", "Promptable", "checked_multimask", "is_single_click"]
 
 Multimask = Literal["never", "single_click", "always"]
 
@@ -48,6 +49,21 @@ class ImageEmbedding:
         return replace(self, features=self.features.to(device), high_resolution=finer)
 
 
+@dataclass(frozen=True)
+class NetworkSettings:
+    """All settings of a network that change what comes out, as plain data for JSON; weights are not among them.
+
+    Args:
+        name: of the class, and of what it wraps.
+        embeddings: settings that change what :meth:`Promptable.encode` gives: a cache of embeddings is signed by them.
+        masks: settings that change only what is made of an embedding.
+    """
+
+    name: str
+    embeddings: Mapping[str, Any]
+    masks: Mapping[str, Any]
+
+
 class Promptable(nn.Module, ABC):
     """A network that segments prompted objects: ``decode(encode(image), prompts)``.
 
@@ -60,19 +76,29 @@ class Promptable(nn.Module, ABC):
             advice) or ``"always"``. The default is ``"never"`` because a decoder trained with a mask loss alone has no
             trained IoU head.
 
-    ``combines_prompts`` says whether the decoder is known to read masks, and a box with clicks. It is false once the
+    ``combines_prompts`` says whether the decoder is known to read masks, and a box with clicks. It is False once the
     decoder was drawn anew or loaded from a checkpoint that does not say so: most trainings prompt with clicks or a box
-    alone.
+    alone. None means that nobody said so, see :class:`~monai_synthfm.networks.pretrained.PretrainedPromptable`.
 
     Raises:
         ValueError: when ``multimask`` is none of these.
     """
 
+    combines_prompts: bool | None = True
+
     def __init__(self, multimask: Multimask = "never") -> None:
         super().__init__()
         self.multimask = checked_multimask(multimask)
-        self.combines_prompts = True
         self._frozen: tuple[str, ...] = ()
+
+    @property
+    def core(self) -> Promptable:
+        """The network whose weights are used: itself, or what it wraps."""
+        return self
+
+    @abstractmethod
+    def describe(self) -> NetworkSettings:
+        """Tell all settings that change embeddings or masks, those of networks within among them."""
 
     @abstractmethod
     def encode(self, image: torch.Tensor) -> ImageEmbedding:
@@ -147,6 +173,9 @@ class Promptable(nn.Module, ABC):
     ) -> torch.Tensor:
         """Segment the prompted objects; with no prompt at all, the object at the image's centre.
 
+        ``torch.jit.trace`` and ``torch.export`` follow it for fixed sizes, numbers of objects and of clicks, where
+        every click and box is given: what follows values, padding and checks of them, is not in a trace.
+
         Args:
             image: ``[B, 1 or 3, H, W]`` in [0, 1].
             points: clicks ``[B, N, K, 2]`` as x, y in pixels of ``image``.
@@ -160,7 +189,7 @@ class Promptable(nn.Module, ABC):
         given = {"points": points, "point_labels": point_labels, "boxes": boxes, "masks": masks}
         prompts = Prompts(**{name: _plain(value) for name, value in given.items() if value is not None})
         if prompts.is_empty:
-            prompts = _centre_click(image)
+            prompts = _centre_click(checked_image(image))
         embedding = self.encode(image)
         logits = self.postprocess(self.decode(embedding, prompts), embedding)
         return convert_to_dst_type(logits, image, dtype=logits.dtype)[0]

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from monai_synthfm.networks.preprocessing import Preprocessing
-from monai_synthfm.networks.promptable import Multimask
+from monai_synthfm.networks.promptable import Multimask, NetworkSettings
 from monai_synthfm.networks.sam_family import EMBED_DIM, PATCH_SIZE, SamFamily, checked_image_size
 
 __all__ = ["SAM_ENCODERS", "ResizableImageEncoder", "Sam", "ViTSize"]
@@ -128,7 +128,13 @@ class Sam(SamFamily):
             global_attn_indexes=size.global_attn_indexes,
         )
         super().__init__(encoder, image_size, preprocessing, multimask, objects_per_pass)
+        self.size = size
         self._initialise(pretrained, reset_decoder, seed, checkpoint, frozen)
+
+    def describe(self) -> NetworkSettings:
+        """Tell the settings, sizes of the transformer that shapes of weights do not tell among them."""
+        settings = super().describe()
+        return replace(settings, embeddings={**settings.embeddings, "size": asdict(self.size)})
 
 
 def _vit_size(model: str | ViTSize) -> ViTSize:

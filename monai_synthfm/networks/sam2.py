@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from torch.nn import functional as F
 from monai_synthfm.networks.memory_bank import NUM_MEMORIES, MemoryBank, RecalledMemory, SliceMemory, TrackedMasks
 from monai_synthfm.networks.preprocessing import as_logits
 from monai_synthfm.networks.prompt_tokens import PromptTokens, flat_masks, tokens_on
-from monai_synthfm.networks.promptable import ImageEmbedding, Multimask, checked_multimask
+from monai_synthfm.networks.promptable import ImageEmbedding, Multimask, NetworkSettings, checked_multimask
 from monai_synthfm.networks.sam2_image import DecodedMasks, Sam2Image
 from monai_synthfm.networks.sam2_parts import (
     MLP,
@@ -121,6 +122,12 @@ class Sam2(Sam2Image):
 
     def _new_memory_encoder(self) -> nn.Module:
         return new_memory_encoder(self.size)
+
+    def describe(self) -> NetworkSettings:
+        """Tell the settings, with those of the memory."""
+        settings = super().describe()
+        tracking = {"tracking_multimask": self.tracking_multimask, "max_conditioning": self.max_conditioning}
+        return replace(settings, masks={**settings.masks, **tracking})
 
     def track(
         self,

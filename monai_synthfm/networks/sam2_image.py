@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass
 
 import torch
 from torch import nn
@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from monai_synthfm.networks.preprocessing import as_logits, checked_image, square_input
 from monai_synthfm.networks.pretrained import PretrainedPromptable
 from monai_synthfm.networks.prompt_tokens import PromptTokens, embed_tokens, flat_masks, tokens_on
-from monai_synthfm.networks.promptable import ImageEmbedding, Multimask
+from monai_synthfm.networks.promptable import ImageEmbedding, Multimask, NetworkSettings
 from monai_synthfm.networks.sam2_parts import (
     MaskDecoder,
     MemorySize,
@@ -92,6 +92,14 @@ class Sam2Image(PretrainedPromptable):
             raise ValueError(f"size must have sizes of the image encoder, got {self.size}.")
         return new_image_encoder(self.size)
 
+    def describe(self) -> NetworkSettings:
+        """Tell the settings; see :class:`Promptable`."""
+        return NetworkSettings(
+            type(self).__name__,
+            {"image_size": self.image_size, "size": asdict(self.size)},
+            {"multimask": self.multimask, "combines_prompts": self.combines_prompts},
+        )
+
     def encode(self, image: torch.Tensor) -> ImageEmbedding:
         """Compute the embedding of images ``[B, 1 or 3, H, W]`` in [0, 1] of any size, squashed to a square."""
         image = checked_image(image).to(self.pixel_mean.dtype)
@@ -100,21 +108,21 @@ class Sam2Image(PretrainedPromptable):
         with torch.set_grad_enabled(torch.is_grad_enabled() and trainable):
             fine, middle, features = self.image_encoder(square)["backbone_fpn"]
         finer = (self.sam_mask_decoder.conv_s0(fine), self.sam_mask_decoder.conv_s1(middle))
-        return ImageEmbedding(features, (image.shape[2], image.shape[3]), (self.image_size, self.image_size), finer)
+        size = (int(image.shape[2]), int(image.shape[3]))
+        return ImageEmbedding(features, size, (self.image_size, self.image_size), finer)
 
     def predict_masks(self, embedding: ImageEmbedding, prompts: Prompts) -> tuple[torch.Tensor, torch.Tensor]:
         """Predict logits ``[B, N, 4, h, w]`` and IoU ``[B, N, 4]``, h = w = image_size / 4; see :class:`Promptable`."""
         prompts = prompts.batched()
-        tokens = tokens_on(embedding, prompts)
         # Unlike SAM, SAM 2 gives a box a padding token, too.
-        used = torch.cat([tokens.used[:, :-1], tokens.used.any(dim=1, keepdim=True)], dim=1)
+        tokens = tokens_on(embedding, prompts).always_padded()
         decoded = self._decode_objects(
             self._without_memory(embedding),
             embedding,
-            replace(tokens, used=used),
+            tokens,
             flat_masks(prompts, self.sam_prompt_encoder),
         )
-        shape = (len(embedding.features), prompts.num_objects)
+        shape = (int(embedding.features.shape[0]), prompts.num_objects)
         return decoded.logits.unflatten(0, shape), decoded.iou.unflatten(0, shape)
 
     def postprocess(self, logits: torch.Tensor, embedding: ImageEmbedding) -> torch.Tensor:
@@ -140,7 +148,7 @@ class Sam2Image(PretrainedPromptable):
             tokens: of the M = B N objects.
             masks: prompts ``[M, 1, 4 h, 4 w]``; None = no mask is prompted.
         """
-        total = len(tokens.labels)
+        total = int(tokens.labels.shape[0])
         with torch.autocast(features.device.type, enabled=False):
             image_pe = self.sam_prompt_encoder.get_dense_pe()
         indexes, parts = [], []
@@ -158,7 +166,7 @@ class Sam2Image(PretrainedPromptable):
                     repeat_image=False,
                     # One image's finer features are broadcast to its objects.
                     high_res_features=[
-                        finer if len(finer) == 1 else _of_objects(finer, index, total)
+                        finer if finer.shape[0] == 1 else _of_objects(finer, index, total)
                         for finer in embedding.high_resolution
                     ],
                 )
@@ -171,4 +179,4 @@ class Sam2Image(PretrainedPromptable):
 
 def _of_objects(features: torch.Tensor, index: torch.Tensor, total: int) -> torch.Tensor:
     """Pick, for the objects of these indexes out of ``total``, the features of their image or their own."""
-    return features[index // (total // len(features))]
+    return features[index // (total // int(features.shape[0]))]

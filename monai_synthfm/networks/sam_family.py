@@ -14,7 +14,7 @@ from monai_synthfm.networks.padded_square import PaddedSquare
 from monai_synthfm.networks.preprocessing import Preprocessing, checked_image
 from monai_synthfm.networks.pretrained import PretrainedPromptable
 from monai_synthfm.networks.prompt_tokens import embed_tokens, flat_masks, tokens_on
-from monai_synthfm.networks.promptable import ImageEmbedding, Multimask
+from monai_synthfm.networks.promptable import ImageEmbedding, Multimask, NetworkSettings
 from monai_synthfm.prompts.prompts import Prompts
 
 __all__ = ["EMBED_DIM", "PATCH_SIZE", "SamFamily", "checked_image_size"]
@@ -70,6 +70,14 @@ class SamFamily(PaddedSquare, PretrainedPromptable):
         )
         self.mask_decoder = _new_mask_decoder()
 
+    def describe(self) -> NetworkSettings:
+        """Tell the settings; see :class:`Promptable`."""
+        return NetworkSettings(
+            type(self).__name__,
+            {"image_size": self.image_size, "preprocessing": self.preprocessing},
+            {"multimask": self.multimask, "combines_prompts": self.combines_prompts},
+        )
+
     def encode(self, image: torch.Tensor) -> ImageEmbedding:
         """Compute the embedding of images ``[B, 1 or 3, H, W]`` in [0, 1] of any size."""
         image = checked_image(image).to(self.pixel_mean.dtype)
@@ -77,12 +85,12 @@ class SamFamily(PaddedSquare, PretrainedPromptable):
         trainable = any(parameter.requires_grad for parameter in self.image_encoder.parameters())
         with torch.set_grad_enabled(torch.is_grad_enabled() and trainable):
             features = self.image_encoder(square)
-        return ImageEmbedding(features, (image.shape[2], image.shape[3]), input_size)
+        return ImageEmbedding(features, (int(image.shape[2]), int(image.shape[3])), input_size)
 
     def predict_masks(self, embedding: ImageEmbedding, prompts: Prompts) -> tuple[torch.Tensor, torch.Tensor]:
         """Predict logits ``[B, N, 4, h, w]`` and IoU ``[B, N, 4]``, h = w = image_size / 4; see :class:`Promptable`."""
         prompts = prompts.batched()
-        batch, count = embedding.features.shape[0], prompts.num_objects
+        batch, count = int(embedding.features.shape[0]), prompts.num_objects
         features = embedding.features
         tokens = tokens_on(embedding, prompts)
         masks = flat_masks(prompts, self.prompt_encoder)

@@ -10,40 +10,46 @@ from typing import Any
 
 import torch
 
-from monai_synthfm.networks.zoom import Zoom
+from monai_synthfm.networks.promptable import Promptable
 
-__all__ = ["describe_network", "network_name", "state_sha256"]
-
-_SETTINGS = ("image_size", "preprocessing", "multimask", "tracking_multimask", "max_conditioning")
+__all__ = ["describe_embeddings", "describe_network", "network_name", "state_sha256"]
 
 
-def describe_network(network: torch.nn.Module) -> dict[str, Any]:
+def describe_network(network: Promptable) -> dict[str, Any]:
     """
     Describe a promptable network for JSON: equal descriptions give equal embeddings and masks.
 
     Example:
         >>> from monai_synthfm.networks import MobileSam
         >>> list(describe_network(MobileSam(image_size=64)))
-        ['network', 'image_size', 'preprocessing', 'multimask', 'weights_sha256']
+        ['network', 'image_size', 'preprocessing', 'multimask', 'combines_prompts', 'weights_sha256']
     """
-    if isinstance(network, Zoom):
-        own = {"network": network_name(network), "multimask": network.multimask, "margin": network.margin}
-        return {**describe_network(network.network), **own}
-    settings = {name: getattr(network, name) for name in _SETTINGS if hasattr(network, name)}
-    return {"network": network_name(network), **settings, "weights_sha256": state_sha256(network)}
+    return {**describe_embeddings(network), **network.describe().masks, "weights_sha256": state_sha256(network.core)}
+
+
+def describe_embeddings(network: Promptable) -> dict[str, Any]:
+    """
+    Describe for JSON what decides the embeddings of a promptable network, apart from its weights.
+
+    Example:
+        >>> from monai_synthfm.networks import MobileSam
+        >>> describe_embeddings(MobileSam(image_size=64, multimask="always"))
+        {'network': 'MobileSam', 'image_size': 64, 'preprocessing': 'sam'}
+    """
+    settings = network.describe()
+    return {"network": settings.name, **settings.embeddings}
 
 
 def network_name(network: torch.nn.Module) -> str:
     """
-    Name the class of a network, and that of the network within a :class:`~monai_synthfm.networks.Zoom`.
+    Name a network, and what it wraps, or the class of another module.
 
     Example:
-        >>> from monai_synthfm.networks import MobileSam
-        >>> network_name(Zoom(MobileSam(image_size=64)))
-        'Zoom(MobileSam)'
+        >>> from monai_synthfm.networks import MobileSam, Zoom
+        >>> network_name(Zoom(MobileSam(image_size=64))), network_name(torch.nn.Linear(1, 1))
+        ('Zoom(MobileSam)', 'Linear')
     """
-    name = type(network).__name__
-    return f"{name}({network_name(network.network)})" if isinstance(network, Zoom) else name
+    return network.describe().name if isinstance(network, Promptable) else type(network).__name__
 
 
 def state_sha256(network: torch.nn.Module) -> str:

@@ -31,6 +31,7 @@ __all__ = [
 
 HOME_VARIABLE = "MONAI_SYNTHFM_HOME"
 OFFLINE_VARIABLE = "MONAI_SYNTHFM_OFFLINE"
+COMBINES_PROMPTS = "combines_prompts"
 _WRAPPERS = ("model", "state_dict", "network")
 
 
@@ -194,7 +195,8 @@ def read_weights(path: str | Path) -> tuple[dict[str, torch.Tensor], dict[str, A
 
     Returns:
         The state dict, and the entry ``settings`` beside a wrapped one, see
-        :func:`~monai_synthfm.networks.export_decoder`; empty where there is none.
+        :func:`~monai_synthfm.networks.export_decoder`, with what the metadata of the state dict says besides
+        (:class:`~monai_synthfm.networks.pretrained.PretrainedPromptable`); empty where there is none.
 
     Raises:
         FileNotFoundError: when there is no such file.
@@ -214,7 +216,9 @@ def read_weights(path: str | Path) -> tuple[dict[str, torch.Tensor], dict[str, A
     if strange or not content:
         found = f"the entries {strange[:3]}" if strange else "nothing"
         raise ValueError(f"{path}: expected a state dict of tensors, found {found}.")
-    return dict(content), dict(settings) if isinstance(settings, Mapping) else {}
+    word = getattr(content, "_metadata", {}).get("", {}).get(COMBINES_PROMPTS)
+    said = {} if word is None else {COMBINES_PROMPTS: word}
+    return dict(content), {**said, **settings} if isinstance(settings, Mapping) else said
 
 
 def _published_files(weights: Weights, folder: Path) -> list[Path]:

@@ -14,10 +14,11 @@ import torch
 from scipy import ndimage
 
 from monai_synthfm.networks.preprocessing import as_logits, checked_image
-from monai_synthfm.networks.promptable import ImageEmbedding, Multimask, Promptable, is_single_click
+from monai_synthfm.networks.promptable import ImageEmbedding, Multimask, NetworkSettings, Promptable, is_single_click
 from monai_synthfm.prompts.boxes import tight_box
 from monai_synthfm.prompts.prompts import Prompts
 from monai_synthfm.prompts.regions import largest_component
+from monai_synthfm.prompts.tracing import is_traced
 
 __all__ = ["Zoom"]
 
@@ -68,7 +69,26 @@ class Zoom(Promptable):
             raise ValueError(f"margin must be a number above 1, got {margin}.")
         self.network = network
         self.margin = float(margin)
-        self.combines_prompts = network.combines_prompts
+
+    @property
+    def combines_prompts(self) -> bool | None:
+        """Whether the decoder of the network reads masks, and a box with clicks."""
+        return self.network.combines_prompts
+
+    @combines_prompts.setter
+    def combines_prompts(self, value: bool | None) -> None:
+        self.network.combines_prompts = value
+
+    @property
+    def core(self) -> Promptable:
+        """The network within."""
+        return self.network.core
+
+    def describe(self) -> NetworkSettings:
+        """Tell the network's settings with those of the second look, which changes no embedding."""
+        inner = self.network.describe()
+        masks = {**inner.masks, "multimask": self.multimask, "margin": self.margin}
+        return NetworkSettings(f"{type(self).__name__}({inner.name})", inner.embeddings, masks)
 
     def encode(self, image: torch.Tensor) -> ImageEmbedding:
         """Compute the features of the whole images, and keep these as the finest of all features."""
@@ -84,6 +104,10 @@ class Zoom(Promptable):
 
     def decode(self, embedding: ImageEmbedding, prompts: Prompts, multimask: Multimask | None = None) -> torch.Tensor:
         """Predict logits ``[B, N, H, W]`` of both looks; see :class:`Promptable`."""
+        if is_traced():
+            raise RuntimeError(
+                "where Zoom looks again depends on values, which no trace follows: trace the network within."
+            )
         prompts = prompts.batched()
         multimask = self.multimask if multimask is None else multimask
         whole, images = _of_whole(embedding), embedding.high_resolution[0]
@@ -113,7 +137,6 @@ class Zoom(Promptable):
     def reset_decoder(self, seed: int | None = None) -> None:
         """Draw the weights of the network's mask decoder anew."""
         self.network.reset_decoder(seed)
-        self.combines_prompts = self.network.combines_prompts
 
     def _in_frame(self, prompts: Prompts, embedding: ImageEmbedding) -> Prompts:
         """Bring masks ``[B, N, 1, H, W]`` in pixels of the image to the frame of the network."""

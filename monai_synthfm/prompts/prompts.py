@@ -12,6 +12,8 @@ from typing import Any
 import torch
 from monai.utils import convert_to_tensor
 
+from monai_synthfm.prompts.tracing import int_sizes, is_traced
+
 __all__ = ["PROMPT_KEYS", "Prompts"]
 
 PROMPT_KEYS = ("points", "point_labels", "boxes", "masks")
@@ -49,7 +51,9 @@ class Prompts:
         if (self.points is None) != (self.point_labels is None):
             raise ValueError("points and point_labels must be given together.")
         lead = {
-            name: tuple(value.shape[: value.ndim - rank]) for name, value, rank in self._ranked() if value.ndim >= rank
+            name: int_sizes(value.shape[: value.ndim - rank])
+            for name, value, rank in self._ranked()
+            if value.ndim >= rank
         }
         for name, value, rank in self._ranked():
             if value.ndim - rank not in (1, 2):
@@ -76,11 +80,13 @@ class Prompts:
 
     @staticmethod
     def _check_points(points: torch.Tensor, labels: torch.Tensor) -> None:
-        if points.shape[:-1] != labels.shape or points.shape[-1] not in (2, 3):
+        if int_sizes(points.shape[:-1]) != int_sizes(labels.shape) or points.shape[-1] not in (2, 3):
             raise ValueError(
                 "points [(B,) N, K, 2 or 3] and point_labels [(B,) N, K] do not fit: "
                 f"{tuple(points.shape)} and {tuple(labels.shape)}."
             )
+        if is_traced():  # values are not looked at
+            return
         wrong = labels[(labels < -1) | (labels > 1)]
         if wrong.numel():
             raise ValueError(
@@ -95,6 +101,8 @@ class Prompts:
             raise ValueError(
                 f"boxes must be [(B,) N, 4] as x0 y0 x1 y1 (or 6 numbers in 3D), got {tuple(boxes.shape)}."
             )
+        if is_traced():
+            return
         absent = torch.isnan(boxes).all(dim=-1)
         present = boxes[~absent]
         low, high = present.chunk(2, dim=-1)
@@ -121,7 +129,7 @@ class Prompts:
     @property
     def num_objects(self) -> int:
         """N, the number of objects prompted in each image."""
-        return next((value.shape[value.ndim - rank - 1] for _, value, rank in self._ranked()), 0)
+        return next((int(value.shape[value.ndim - rank - 1]) for _, value, rank in self._ranked()), 0)
 
     def has_click_or_box(self, row: int) -> bool:
         """Tell whether an object of prompts ``[N, ...]`` has a click or a box."""

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import gzip
+import tracemalloc
 from pathlib import Path
 
 import nibabel as nib
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from monai_synthfm.data.nifti import label_image, load_volume
+from monai_synthfm.data.nifti import label_image, load_volume, probability_image
 
 AFFINE = np.array([[0.0, -2.0, 0.1, 5.0], [1.5, 0.0, 0.0, -7.0], [0.0, 0.0, 4.0, 3.0], [0.0, 0.0, 0.0, 1.0]])
 
@@ -188,3 +189,14 @@ def test_label_image_of_another_size_is_refused(tmp_path: Path) -> None:
     source = save(tmp_path / "a.nii", voxels((4, 5, 6)))
     with pytest.raises(ValueError, match=r"labels: expected the shape \(4, 5, 6\) of .*, got \(4, 5, 5\)"):
         label_image(np.zeros((4, 5, 5), np.uint8), source)
+
+
+def test_probabilities_of_many_objects_are_made_one_after_the_other() -> None:
+    logits = np.random.default_rng(0).normal(0, 3, (40, 24, 25, 26)).astype(np.float16)
+    template = nib.Nifti1Image(np.zeros(logits.shape[1:], np.uint8), np.eye(4))
+    tracemalloc.start()
+    image = probability_image(logits, template)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert image.shape == (*logits.shape[1:], 40)
+    assert peak < 1.7 * logits.size  # one byte each, and some float32 of one object

@@ -207,6 +207,25 @@ def test_wrong_prompts_give_one_message(name: str) -> None:
     assert str(caught.value) == message
 
 
+@pytest.mark.parametrize(
+    ("masked", "clicks", "found", "values", "last"),
+    [
+        ([255], [[[1, 2, 3]]], "the mask shows object 255, but the other prompts speak of 1 objects", "255", 255),
+        ([255], None, "object 1 has neither a click, nor a box, nor a mask", "255", 255),
+        ([9, 1, 2, 4, 5, 6], None, "object 3 has neither a click, nor a box, nor a mask", "1, 2, 4, 5, 6, ...", 9),
+    ],
+)
+def test_a_mask_whose_values_do_not_count_objects_is_named_by_them(
+    masked: list[int], clicks: Any, found: str, values: str, last: int
+) -> None:
+    with pytest.raises(ValueError) as caught:  # noqa: PT011
+        read_volume_prompts(clicks, None if clicks is None else [[1]], masked=masked, **VOLUME)
+    assert str(caught.value) == (
+        f"{found}; the mask holds 0 and {values}, where value n is object n, so that {last} is object {last}: "
+        "count from 1."
+    )
+
+
 def test_world_prompts_outside_are_reported_in_both_spaces() -> None:
     with pytest.raises(ValueError) as caught:  # noqa: PT011
         read_volume_prompts([[world([2, 3, 20]).tolist()]], [[1]], space="world", **VOLUME)

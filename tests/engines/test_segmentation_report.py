@@ -44,6 +44,18 @@ def test_objects_have_their_voxels_volume_and_slices(axis: int, first: list[int]
     ]
 
 
+def test_an_object_says_at_which_blank_slices_it_ends() -> None:
+    found = describe_objects(three(), np.eye(4), AFFINE, LABELS, 2, blank=[3, 5, 6])
+    assert [item.get("ends_at_blank") for item in found] == [[3], None, [6]]
+    assert describe_objects(three(), np.eye(4), AFFINE, LABELS, 1, blank=[0, 6])[0] == {
+        "label": 1,
+        "voxels": 18,
+        "mm3": 18 * 24.0,
+        "slices": [2, 4],
+        "points": [],
+    }
+
+
 def test_nothing_found_is_an_account_as_well() -> None:
     found = describe_objects(three(), np.eye(4), AFFINE, np.zeros_like(LABELS), 2)
     assert [(item["voxels"], "slices" in item) for item in found] == [(0, False)] * 3

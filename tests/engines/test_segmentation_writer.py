@@ -120,12 +120,27 @@ def test_slices_of_the_report_are_those_of_the_file(tmp_path: Path) -> None:
     assert (report["plane"], report["direction"], report["network"]) == ("axial", "both", "Identity")
     assert report["slices"] == {"axis": 0, "prompted": [1, 5], "segmented": 3}
     assert [found["points"][0]["voxel"] for found in report["objects"]] == [[5, 2, 2], [1, 4, 4]]
+    assert not any("ends_at_blank" in found for found in report["objects"])
     # a cache that was never opened has nothing to tell
     assert report["embeddings"] is None
     assert (tmp_path / "out" / "in_overlay.png").stat().st_size > 1000
 
 
 @pytest.mark.usefixtures("_blank_overlay")
+def test_blank_slices_are_told_in_the_order_of_the_file(tmp_path: Path) -> None:
+    affine = np.array([[0.0, 0, 2, 0], [0, -1, 0, 0], [3, 0, 0, 0], [0, 0, 0, 1]])
+    labels = np.zeros((1, *SHAPE), dtype=np.uint8)
+    labels[0, 2:4, 2, 2:4] = 1
+    item = given(tmp_path, "in", affine, [[3, 2, 2]], axis=2)
+    item["image"][..., -2:] = 0.0  # slices 0 and 1 of the file: the display frame counts from above
+    item["image"][..., 2] = 0.25  # slice 4
+    SegmentationWriter(tmp_path / "out")(engine([item], [segmented(affine, labels)]))
+    report = read(tmp_path / "out", "in")[1]
+    assert report["slices"]["blank"] == [0, 1, 4]
+    assert report["objects"][0]["slices"] == [2, 3]
+    assert report["objects"][0]["ends_at_blank"] == [1, 4]
+
+
 def test_every_volume_of_a_batch_is_written_under_its_own_name(tmp_path: Path) -> None:
     names = ["ct", "mr.t2"]
     batch = [given(tmp_path, name, DISPLAYED, [[1, 1, 1]]) for name in names]

@@ -153,6 +153,13 @@ def test_a_broken_case_stops_the_run_or_is_reported(tmp_path: Path) -> None:
     assert (record["case_id"], record["file"]) == ("case1", "1.png")
 
 
+def test_a_run_of_broken_cases_alone_ends_with_an_error_that_says_why(tmp_path: Path) -> None:
+    broken = [Pictures(2, broken=("case0", "case1"))]
+    with pytest.raises(ValueError, match=r"nothing was evaluated: 2 cases .*: pictures case0: unreadable"):
+        runner(tmp_path, datasets=broken, on_fault="skip").run()
+    assert len(json.loads((tmp_path / "skipped.json").read_text())) == 2
+
+
 @pytest.mark.parametrize("workers", [0, 2])
 def test_a_broken_case_is_named_by_worker_processes_too(tmp_path: Path, workers: int) -> None:
     with pytest.raises(ValueError, match="pictures case1: unreadable"):

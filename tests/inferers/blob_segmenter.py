@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from scipy import ndimage
 
-from monai_synthfm.networks import ImageEmbedding, Promptable
+from monai_synthfm.networks import ImageEmbedding, NetworkSettings, Promptable
 from monai_synthfm.prompts import Prompts
 
 
@@ -23,6 +23,9 @@ class BlobSegmenter(Promptable):
     def __init__(self) -> None:
         super().__init__()
         self.encoded = 0
+
+    def describe(self) -> NetworkSettings:
+        return NetworkSettings("BlobSegmenter", {}, {})
 
     def encode(self, image: torch.Tensor) -> ImageEmbedding:
         self.encoded += len(image)

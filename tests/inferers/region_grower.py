@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from scipy import ndimage
 
-from monai_synthfm.networks import ImageEmbedding, Promptable
+from monai_synthfm.networks import ImageEmbedding, NetworkSettings, Promptable
 from monai_synthfm.prompts import Prompts
 
 LEFT, RIGHT, UP, DOWN = 3, 7, 2, 5
@@ -51,6 +51,9 @@ class RegionGrower(Promptable):
     def __init__(self) -> None:
         super().__init__()
         self.encoded = 0
+
+    def describe(self) -> NetworkSettings:
+        return NetworkSettings("RegionGrower", {}, {})
 
     def encode(self, image: torch.Tensor) -> ImageEmbedding:
         self.encoded += len(image)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ from monai.data import MetaTensor
 from monai_synthfm.inferers import EmbeddingCache, EmbeddingCacheOpener, VolumeInferer
 from monai_synthfm.inferers.embedding_cache import volume_sha256, volume_signature
 from monai_synthfm.inferers.volume_slices import VolumeSlices
-from monai_synthfm.networks import ImageEmbedding, MobileSam
+from monai_synthfm.networks import ImageEmbedding, MobileSam, NetworkSettings, Zoom
 
 from .blob_segmenter import BlobSegmenter
 
@@ -192,8 +193,35 @@ def test_weights_settings_axis_and_image_are_signed() -> None:
     signatures.append(volume_signature(volume, 2, network))
     texts = [json.dumps(signature, sort_keys=True) for signature in signatures]
     assert len(set(texts)) == len(texts)
-    network.multimask = "always"
+    network.multimask, network.combines_prompts = "always", False
     assert volume_signature(volume, 2, network) == signatures[-1]
+    with torch.autocast("cpu", torch.bfloat16):
+        assert volume_signature(volume, 2, network) != signatures[-1]
+
+
+class Blurring(MobileSam):
+    """A network with a setting that no other one has."""
+
+    def __init__(self, blur: int) -> None:
+        torch.manual_seed(0)
+        super().__init__(image_size=64)
+        self.blur = blur
+
+    def describe(self) -> NetworkSettings:
+        settings = super().describe()
+        return replace(settings, embeddings={**settings.embeddings, "blur": self.blur})
+
+    def encode(self, image: torch.Tensor) -> ImageEmbedding:
+        return super().encode(torch.nn.functional.avg_pool2d(image, self.blur, 1, self.blur // 2))
+
+
+def test_a_setting_that_only_a_new_network_has_makes_a_cache_stale_also_within_a_zoom(tmp_path: Path) -> None:
+    volume = torch.rand(1, 6, 5, 4)
+    for number, wrap in enumerate((lambda network: network, Zoom)):
+        EmbeddingCacheOpener(tmp_path / str(number))(volume, 2, wrap(Blurring(1)))
+        EmbeddingCacheOpener(tmp_path / str(number))(volume, 2, wrap(Blurring(1)))
+        with pytest.raises(ValueError, match="is stale: blur is 1 there and 3 now"):
+            EmbeddingCacheOpener(tmp_path / str(number))(volume, 2, wrap(Blurring(3)))
 
 
 def test_a_second_run_encodes_nothing_and_gives_the_same(tmp_path: Path) -> None:

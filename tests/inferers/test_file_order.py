@@ -12,6 +12,7 @@ from .blob_segmenter import BlobSegmenter
 
 CLICK = {"points": torch.tensor([[[[2.0, 2.0, 3.0]]]]), "point_labels": torch.ones(1, 1, 1, dtype=torch.long)}
 COLUMN = torch.full((1, 1, 5, 5, 8), 0.9)
+COLUMN[:, :, 0, 0] = 0.0
 
 
 def slices(labels: torch.Tensor) -> list[int]:

@@ -140,7 +140,7 @@ def test_objects_with_different_prompted_slices_are_independent() -> None:
 
 def test_slices_beyond_the_end_of_the_objects_are_not_encoded() -> None:
     network = BlobSegmenter()
-    run(ORGAN, network, **click([[9.0, 8.0, 4.0, 1.0]]))
+    run(ORGAN + OTHER, network, **click([[9.0, 8.0, 4.0, 1.0]]))
     assert network.encoded == len(range(1, 10))
 
 

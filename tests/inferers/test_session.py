@@ -374,3 +374,23 @@ def test_what_is_not_remembered_is_found_again(session: InteractiveSession, monk
     assert session.undo() is None
     assert session.undo() == B
     np.testing.assert_array_equal(labels(session), only(A))
+
+
+@pytest.mark.parametrize("memory", [0, 3 * 16 * 14 * 4, None])
+def test_each_slice_is_encoded_once_whatever_fits_memory_and_the_result_is_the_same(
+    session: InteractiveSession, memory: int | None
+) -> None:
+    small = InteractiveSession(BlobSegmenter(), axis=2, modality="mr", memory=memory)
+    small.set_image(MetaTensor(bright()[None], affine=torch.diag(torch.tensor([2.0, 2.0, 3.0, 1.0]))))
+    for one in (session, small):
+        one.add_points([[4, 5, 3]], [1])
+        one.add_points([[11, 7, 5]], [1], object_id=2)
+        one.undo()
+        one.add_points([[4, 11, 1]], [1], object_id=3)
+    assert small.network.encoded == SHAPE[2]
+    np.testing.assert_array_equal(labels(small), labels(session))
+
+
+def test_memory_that_is_no_number_of_bytes_is_refused() -> None:
+    with pytest.raises(ValueError, match="memory must be a number of bytes, got -1"):
+        InteractiveSession(BlobSegmenter(), memory=-1)

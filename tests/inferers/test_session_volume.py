@@ -38,7 +38,7 @@ NO_BOX = torch.full((1, 6), torch.nan)
 def session_volume(
     affine: np.ndarray, axis: int, sizes: tuple[int, ...] = SIZES, bright: Any = (0, 0, 0)
 ) -> SessionVolume:
-    """A volume of ones with one bright voxel."""
+    """A volume of ones with one bright voxel, or some."""
     voxels = torch.ones(1, *sizes)
     voxels[0][bright] = 200
     stored = MetaTensor(voxels, affine=torch.from_numpy(affine), meta={"original_affine": torch.from_numpy(affine)})
@@ -143,7 +143,7 @@ def test_labels_and_changed_boxes_are_those_of_the_file(orientation: np.ndarray,
 
 @pytest.fixture
 def volume() -> SessionVolume:
-    return session_volume(np.eye(4), axis=2)
+    return session_volume(np.eye(4), axis=2, bright=(0, 0))  # a column, so that no slice is blank
 
 
 def test_a_crop_is_pasted_where_it_was_cut(volume: SessionVolume) -> None:

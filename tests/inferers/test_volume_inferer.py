@@ -52,6 +52,7 @@ def test_box_segments_every_slice_it_spans_and_no_other(volume: torch.Tensor) ->
 
 def test_overlapping_objects_go_to_the_larger_logit() -> None:
     flat = torch.zeros(1, 1, 30, 12, 1)
+    flat[:, :, 0, 0] = 0.05  # not blank
     prompts = click([[8.0, 5.0, 0.0, 1.0]], [[12.0, 5.0, 0.0, 1.0]])
     labels = IN_SLICES(flat, RegionGrower(), **prompts)[0, 0, :, 5, 0].tolist()
     # The windows are x in 5..15 and 9..19; logits fall with the distance from the click, ties go to the first object.
@@ -79,7 +80,9 @@ def test_slice_equals_the_network_called_on_that_slice() -> None:
 def test_more_than_255_objects_are_told_apart() -> None:
     x, y = np.meshgrid(np.arange(20), np.arange(13), indexing="ij")
     boxes = torch.from_numpy(np.stack([x, y, 0 * x, x, y, 0 * x], -1).reshape(1, -1, 6)).float()
-    labels = IN_SLICES(torch.zeros(1, 1, 20, 13, 1), RegionGrower(), boxes=boxes)
+    flat = torch.zeros(1, 1, 20, 13, 1)
+    flat[:, :, 0, 0] = 0.05  # not blank
+    labels = IN_SLICES(flat, RegionGrower(), boxes=boxes)
     assert labels[0, 0, ..., 0].flatten().tolist() == list(range(1, 261))
 
 
@@ -171,7 +174,8 @@ def test_metadata_of_the_input_is_kept(volume: torch.Tensor) -> None:
         ),
         (
             click([[5.0, 5.0, 2.0, 1.0]]) | {"masks": torch.full((1, 1, 18, 20, 6), 2)},
-            "masks hold object 2, but the other prompts speak of 1 objects.",
+            "masks hold object 2, but the other prompts speak of 1 objects; their values are 2, where "
+            "value n is object n.",
         ),
     ],
 )
@@ -204,7 +208,7 @@ def test_masks_prompt_a_decoder_that_combines_prompts_with_all_of_them_and_anoth
     tmp_path: Path,
 ) -> None:
     published = MobileSam(image_size=64)
-    torch.save(published.state_dict(), tmp_path / "whole.pt")
+    torch.save(dict(published.state_dict()), tmp_path / "whole.pt")  # without its metadata
     torch.save({k: v for k, v in published.state_dict().items() if k.startswith("image_encoder")}, tmp_path / "part.pt")
     together, alone = MaskPrompter(), MaskPrompter(mask=False, clicks=None)
     networks = {

@@ -5,14 +5,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from ignite.engine import Engine
+from monai.handlers import CheckpointLoader, CheckpointSaver
+from monai.networks.utils import copy_model_state
 from torch import nn
 
-from monai_synthfm.networks import ImageEmbedding
+from monai_synthfm.inferers.volume_inferer import default_propagation
+from monai_synthfm.networks import ImageEmbedding, MobileSam, NetworkSettings
 from monai_synthfm.networks.pretrained import PretrainedPromptable
 from monai_synthfm.prompts import Prompts
 
@@ -34,6 +39,9 @@ class Small(PretrainedPromptable):
 
     def _new_decoder(self) -> nn.Module:
         return nn.Linear(2, 3)
+
+    def describe(self) -> NetworkSettings:
+        return NetworkSettings("Small", {}, {})
 
     def encode(self, image: torch.Tensor) -> ImageEmbedding:
         raise NotImplementedError("it has weights to load and nothing to compute")
@@ -131,3 +139,66 @@ def test_pretrained_weights_are_those_of_the_whole_network(tmp_path: Path) -> No
     torch.save(filled(1.0, "encoder", "head"), tmp_path / "parts.pt")
     with pytest.raises(ValueError, match=r"parts\.pt: these weights do not fit Small: 1 keys are missing \['token'\]"):
         Small(pretrained=tmp_path / "parts.pt")
+
+
+def saved(network: nn.Module, path: Path) -> Path:
+    torch.save({"model": network.state_dict()}, path)
+    return path
+
+
+def by_load_state_dict(source: MobileSam, other: MobileSam, path: Path) -> None:
+    other.load_state_dict(torch.load(saved(source, path), weights_only=True)["model"])
+
+
+def by_monai_checkpoint(source: MobileSam, other: MobileSam, path: Path) -> None:
+    engine = Engine(lambda engine, batch: None)
+    CheckpointSaver(str(path.parent), {"model": source}, save_final=True, final_filename=path.name).attach(engine)
+    engine.run([0], max_epochs=1)
+    CheckpointLoader(str(path), {"model": other}).attach(engine)
+    engine.run([0], max_epochs=1)
+
+
+def by_wrapped_network(source: MobileSam, other: MobileSam, path: Path) -> None:
+    nn.Sequential(other).load_state_dict(nn.Sequential(source).state_dict())
+
+
+@pytest.mark.parametrize("combines", [True, False, None])
+@pytest.mark.parametrize("way", [by_load_state_dict, by_monai_checkpoint, by_wrapped_network])
+def test_whether_the_decoder_combines_prompts_travels_with_its_weights(
+    tmp_path: Path, way: Callable[[MobileSam, MobileSam, Path], None], combines: bool | None
+) -> None:
+    source, other = MobileSam(image_size=64), MobileSam(image_size=64)
+    source.combines_prompts, other.combines_prompts = combines, not combines
+    way(source, other, tmp_path / "net.pt")
+    assert torch.equal(source.mask_decoder.iou_token.weight, other.mask_decoder.iou_token.weight)
+    assert other.combines_prompts is combines
+
+
+@pytest.mark.parametrize("combines", [True, False])
+@pytest.mark.parametrize("argument", ["pretrained", "checkpoint"])
+def test_constructors_follow_what_a_state_dict_says(tmp_path: Path, argument: str, combines: bool) -> None:
+    source = MobileSam(image_size=64)
+    source.combines_prompts = combines
+    path = saved(source, tmp_path / "net.pt")
+    assert MobileSam(image_size=64, **{argument: path}).combines_prompts is combines
+
+
+def test_another_decoder_without_a_word_is_asked_about_before_a_volume_is_segmented() -> None:
+    network, published = MobileSam(image_size=64), MobileSam(image_size=64)
+    copy_model_state(network, dict(published.state_dict()))  # what monai.bundle.load does
+    assert torch.equal(network.mask_decoder.iou_token.weight, published.mask_decoder.iou_token.weight)
+    with pytest.raises(ValueError, match=r"do not say .* set network\.combines_prompts to True .* or False"):
+        default_propagation(network)
+    network.combines_prompts = True
+    assert default_propagation(network).prompter == default_propagation(published).prompter
+
+
+def test_the_same_decoder_without_a_word_or_another_encoder_changes_nothing() -> None:
+    network = MobileSam(image_size=64, reset_decoder=True)
+    state = dict(network.state_dict())
+    network.load_state_dict({**state, "image_encoder.neck.1.bias": state["image_encoder.neck.1.bias"] + 1})
+    assert network.combines_prompts is False
+
+
+def test_a_state_dict_has_its_publishers_keys_alone() -> None:
+    assert all(key.partition(".")[0] in ("encoder", "head", "token") for key in Small().state_dict())

@@ -9,8 +9,10 @@ import pytest
 import torch
 from monai.data import MetaTensor, decollate_batch
 
-from monai_synthfm.networks import ImageEmbedding, MobileSam, Promptable, Sam
+from monai_synthfm.networks import ImageEmbedding, MobileSam, Promptable, Sam, Sam2, Zoom
 from monai_synthfm.prompts.prompts import Prompts
+
+from .upstream_sam2 import SMALL
 
 CLICK = Prompts(points=torch.tensor([[[[20.0, 30.0]]]]), point_labels=torch.tensor([[[1]]]))
 
@@ -140,6 +142,14 @@ def test_bfloat16_autocast_stays_close_to_float32(net: Promptable) -> None:
 ERRORS = [
     ({"image": torch.zeros(1, 2, 8, 8)}, "1 or 3"),
     ({"image": torch.zeros(1, 1, 8, 8, dtype=torch.uint8)}, "floating point"),
+    ({"image": torch.zeros(1, 1, 8, 8, 4)}, r"\[B, 1 or 3, H, W\].*got shape \(1, 1, 8, 8, 4\)"),
+    ({"image": torch.zeros(1, 8, 8)}, r"\[B, 1 or 3, H, W\].*got shape \(1, 8, 8\)"),
+    ({"image": torch.zeros(8, 8)}, r"\[B, 1 or 3, H, W\].*got shape \(8, 8\)"),
+    ({"image": torch.zeros(1, 1, 0, 8)}, r"got shape \(1, 1, 0, 8\)"),
+    ({"image": torch.linspace(0, 255, 64).view(1, 1, 8, 8)}, r"in \[0, 1\], got values from 0 to 255"),
+    ({"image": torch.linspace(-2, 1, 64).view(1, 1, 8, 8)}, r"in \[0, 1\], got values from -2 to 1"),
+    ({"image": torch.full((1, 1, 8, 8), torch.nan)}, "64 of 64 values that are NaN or infinite"),
+    ({"image": torch.tensor([0.5] * 63 + [torch.inf]).view(1, 1, 8, 8)}, "1 of 64 values that are NaN or infinite"),
     ({"points": torch.zeros(1, 1, 1, 3), "point_labels": torch.ones(1, 1, 1)}, r"\(x, y\)"),
     ({"points": torch.zeros(2, 1, 1, 2), "point_labels": torch.ones(2, 1, 1)}, "1 images but the prompts describe 2"),
     ({"points": torch.zeros(1, 0, 1, 2), "point_labels": torch.ones(1, 0, 1)}, "nothing is prompted"),
@@ -151,6 +161,33 @@ ERRORS = [
 def test_wrong_input_is_named(tiny_sam: Sam, arguments: dict[str, torch.Tensor], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         tiny_sam(**{"image": torch.zeros(1, 1, 8, 8), **arguments})
+
+
+@pytest.mark.parametrize(
+    "image", [image for (arguments, _) in ERRORS for name, image in arguments.items() if name == "image"]
+)
+def test_every_network_refuses_to_encode_what_is_no_image(image: torch.Tensor, tiny_sam: Sam) -> None:
+    for network in (tiny_sam, MobileSam(image_size=64), Sam2(SMALL["2.1"], image_size=64), Zoom(tiny_sam)):
+        with pytest.raises(ValueError, match=r"image must be \[B, 1 or 3, H, W\], floating point in \[0, 1\], got"):
+            network.encode(image)
+
+
+def test_values_beyond_the_range_by_less_than_a_grey_level_are_rounding(tiny_sam: Sam) -> None:
+    image = torch.tensor([-0.003, 0.5, 1.003]).repeat(1, 1, 9, 3)
+    assert tiny_sam(image).isfinite().all()
+
+
+@pytest.mark.parametrize(
+    "change", [lambda net: net.double(), lambda net: net.half(), lambda net: net.to(torch.bfloat16)]
+)
+def test_another_precision_of_the_weights_is_refused_with_what_to_do_and_changes_nothing(
+    net: Promptable, change
+) -> None:
+    for network in (net, Zoom(net), torch.nn.Sequential(net), Sam2(SMALL["2.1"], image_size=64)):
+        with pytest.raises(TypeError, match=r"weights of \w+ stay float32, got torch\.\w+: .* torch\.autocast"):
+            change(network)
+        assert {value.dtype for value in network.state_dict().values() if value.is_floating_point()} == {torch.float32}
+        network.to("cpu").float().requires_grad_(True)
 
 
 def test_wrong_constructor_arguments_are_named() -> None:

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from monai_synthfm.inferers import EmbeddingCache, InteractiveSession, VolumeInferer
-from monai_synthfm.networks import ImageEmbedding, MobileSam, Promptable, Sam2, Zoom
+from monai_synthfm.networks import ImageEmbedding, MobileSam, NetworkSettings, Promptable, Sam2, Zoom
 from monai_synthfm.networks.preprocessing import as_logits
 from monai_synthfm.networks.signature import describe_network
 from monai_synthfm.prompts.prompts import Prompts
@@ -30,6 +30,9 @@ class Coarse(Promptable):
         self.image_size = 16
         self.asked: list[Prompts] = []
         self.seen: list[torch.Tensor] = []
+
+    def describe(self):
+        return NetworkSettings("Coarse", {"image_size": 16}, {})
 
     def encode(self, image):
         self.seen.append(image)

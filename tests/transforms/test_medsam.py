@@ -15,6 +15,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from monai.data import MetaTensor, set_track_meta
+from scipy import ndimage
 
 from monai_synthfm.transforms.medsam import (
     MODALITIES,
@@ -22,6 +23,7 @@ from monai_synthfm.transforms.medsam import (
     MedSAMIntensityD,
     MedSAMIntensityd,
     MedSAMIntensityDict,
+    looks_like_ct,
 )
 
 
@@ -111,18 +113,80 @@ def test_without_quantization_values_are_within_a_grey_level_above_the_quantized
 
 
 @pytest.mark.parametrize(
-    ("minimum", "policy"), [(-1024, "window"), (-200, "window"), (-199, "percentiles"), (0, "percentiles")]
+    ("minimum", "policy"), [(-1024, "window"), (-100, "window"), (-99, "percentiles"), (0, "percentiles")]
 )
-def test_auto_takes_air_as_the_sign_of_ct_and_says_so(
+def test_auto_takes_air_and_fat_as_the_sign_of_ct_and_says_so(
     minimum: int, policy: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     image = MetaTensor(torch.tensor([[minimum, 10.0, 40.0, 80.0]]))
     with caplog.at_level(logging.INFO, logger="monai_synthfm"):
         record = MedSAMIntensity()(image).meta["medsam_intensity"]
     assert record["policy"] == policy
-    assert str(minimum) in record["reason"]
+    assert record["reason"].startswith(f"auto: {25 if policy == 'window' else 0}% of the voxels are at most -100")
     assert policy in caplog.text
     assert record["reason"] in caplog.text
+
+
+def resampled(shared_dir: Path, case: str) -> np.ndarray:
+    """A real volume on another grid by cubic interpolation, which overshoots at edges."""
+    volume = np.asarray(nib.load(shared_dir / case).dataobj).astype(np.float32)
+    return ndimage.zoom(volume, (1.3, 1.3, 1.0), order=3)[None]
+
+
+def test_one_voxel_of_a_resampled_mr_far_below_zero_does_not_make_it_a_ct(shared_dir: Path) -> None:
+    volume = resampled(shared_dir, "ts_mr/ts_mr_sm.nii.gz")
+    volume[0, 0, 0, 0] = -250
+    assert differs_by_rounding_only(MedSAMIntensity("auto", scale=(0, 255))(volume), reference(volume, False))
+
+
+@pytest.mark.parametrize("lower", [-3024, -1024, -200, -175, -160, -100])
+def test_a_ct_is_known_however_it_was_clipped_padded_or_cut(shared_dir: Path, lower: int) -> None:
+    volume = resampled(shared_dir, "ts_ct/ts_ct_sm.nii.gz").clip(lower, 1000)
+    padded = np.pad(volume, ((0, 0), (60, 60), (60, 60), (10, 10)))
+    _, x, y, z = (size // 2 for size in volume.shape)
+    for image in (volume, padded, volume[:, x - 40 : x + 40, y - 30 : y + 30, z - 5 : z + 5]):
+        assert looks_like_ct(image)[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("ringing of bright edges", np.r_[np.full(200, -900.0), np.linspace(0, 20_000, 9800)]),
+        ("phase", np.linspace(-4096, 4095, 10_000)),
+        ("normalised", np.random.default_rng(0).normal(0, 1, 10_000)),
+        ("radiograph in signed 16 bits", np.linspace(-32768, 32767, 10_000)),
+        ("an offset by mistake", np.r_[np.linspace(-42675, 32767, 10_000)]),
+        ("zeros", np.zeros(9)),
+    ],
+)
+def test_values_below_zero_alone_make_no_ct(name: str, values: np.ndarray) -> None:
+    assert not looks_like_ct(values)[0], name
+
+
+@settings(deadline=None, max_examples=60)
+@given(share=st.floats(0, 1), top=st.floats(200, 8000), zeros=st.integers(0, 500))
+def test_ct_is_a_matter_of_the_share_of_low_voxels_and_of_the_upper_end(share: float, top: float, zeros: int) -> None:
+    low = round(1000 * share)
+    values = np.r_[np.full(low, -500.0), np.full(1000 - low, top), np.zeros(zeros)]
+    upper = top if low < 995 else -500.0 if low > 995 else None
+    if upper is not None:
+        assert looks_like_ct(values)[0] == (low >= 50 and upper <= 3100)
+
+
+@pytest.mark.parametrize(
+    ("image", "expected"),
+    [
+        ([0, 1, 1, 0], [0, 255, 255, 0]),
+        ([0, 5, 5], [0, 255, 255]),
+        ([0] * 50 + [7], [0] * 50 + [255]),
+        ([0, 255, 255, -3], [0, 255, 255, 0]),
+        ([1] * 500 + [90], [0] * 500 + [255]),
+        ([0, 2] + [4] * 997 + [90], [0, 127] + [255] * 998),
+    ],
+    ids=["binary", "one value on nothing", "one bright voxel", "below zero", "one bright voxel on one value", "nearly"],
+)
+def test_a_picture_of_two_values_shows_both_and_zero_stays_zero(image: list[int], expected: list[int]) -> None:
+    assert MedSAMIntensity("auto", scale=(0, 255))(np.array([image], dtype=float)).tolist() == [expected]
 
 
 def test_a_given_modality_is_followed_whatever_the_values() -> None:
@@ -164,9 +228,8 @@ def test_an_array_stays_an_array_of_float32(dtype: type) -> None:
         (np.zeros((1, 0, 4)), "auto", r"shape \(1, 0, 4\) is empty"),
         (np.full((1, 3, 3), 7.0), "mr", r"constant \(7\)"),
         (np.full((1, 3, 3), -1000.0), "auto", r"constant \(-160\) after clipping by the window policy"),
-        (np.array([[0.0, 5.0, 5.0]]), "us", r"constant \(5\)"),
         (np.zeros((1, 3, 3)), "mr", "no voxel above 0"),
-        (np.array([[-100.0, -3.0]]), "auto", "no voxel above 0 .maximum -3"),
+        (np.array([[-90.0, -3.0]]), "auto", "no voxel above 0 .maximum -3"),
     ],
 )
 def test_images_that_show_nothing_are_refused(image: np.ndarray, modality: str, message: str) -> None:

@@ -57,7 +57,8 @@ class LabelledDataset(Dataset, ABC):
             (``evaluated``), ``"all"`` takes all. Labels themselves are not changed.
         exclude: case ids to leave out; they are listed in ``skipped``.
         on_fault: ``raise`` refuses a download with faults that show without reading voxels; ``skip`` leaves the cases
-            out and lists them in ``skipped``. Voxels are checked on loading, or all at once by
+            out, lists them in ``skipped``, and refuses a download of which nothing is left. Voxels are checked on
+            loading, or all at once by
             :func:`monai_synthfm.data.datasets.checks.check_data`.
 
     Raises:
@@ -106,6 +107,10 @@ class LabelledDataset(Dataset, ABC):
             )
         if not found:
             raise FaultError("empty", self.root, f"no labelled case of {self.name} in section {section or 'all'!r}")
+        if not cases:
+            kept = [str(fault) for fault in (*faults, *self.skipped)]
+            message = f"none of the {len(found)} cases of {self.name} is usable, the first for this reason: {kept[0]}"
+            raise FaultError("empty", self.root, message, self.skipped)
         super().__init__(data=cases, transform=transform)
 
     @abstractmethod

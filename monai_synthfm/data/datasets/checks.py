@@ -109,7 +109,7 @@ def check_data(
         dataset = open_dataset(dataset_name, dataset_dir, on_fault="skip", **(options or {}))
     except FaultError as error:
         fault = Fault(dataset_name, None, None, error.code, error.file, error.message)
-        report = _report(dataset_name, dataset_dir, "partial", [fault])
+        report = _report(dataset_name, dataset_dir, "partial", [*error.skipped, fault])
     except FileNotFoundError as error:
         fault = Fault(dataset_name, None, None, "not_found", str(dataset_dir), str(error))
         report = _report(dataset_name, dataset_dir, "partial", [fault])

@@ -10,6 +10,7 @@ import math
 import os
 import re
 import zlib
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -65,11 +66,12 @@ class FaultError(ValueError):
         code: see :class:`Fault`.
         file: the file or folder.
         message: what was found and what is expected.
+        skipped: what was left out before, where that is the reason.
     """
 
-    def __init__(self, code: str, file: str | Path, message: str) -> None:
-        super().__init__(code, str(file), message)
-        self.code, self.file, self.message = code, str(file), message
+    def __init__(self, code: str, file: str | Path, message: str, skipped: Sequence[Fault] = ()) -> None:
+        super().__init__(code, str(file), message, tuple(skipped))
+        self.code, self.file, self.message, self.skipped = code, str(file), message, tuple(skipped)
 
     def __str__(self) -> str:
         return f"{self.code}: {self.file}: {self.message}"

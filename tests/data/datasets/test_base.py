@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -78,6 +79,16 @@ def test_only_the_first_faults_are_shown_with_the_number_of_the_others() -> None
     assert last == "  and 2 more"
 
 
+def test_a_download_of_faults_alone_is_refused_even_when_they_may_be_skipped() -> None:
+    message = (
+        "empty: somewhere/tiny: none of the 2 cases of tiny is usable, the first for this reason: .*no label beside it"
+    )
+    with pytest.raises(FaultError, match=message) as caught:
+        Tiny([broken("a"), broken("b")], on_fault="skip")
+    assert caught.value.skipped == (broken("a"), broken("b"))
+    assert pickle.loads(pickle.dumps(caught.value)).skipped == caught.value.skipped
+
+
 def test_a_second_case_of_an_id_is_a_fault() -> None:
     with pytest.raises(ValueError, match=r"tiny a: duplicate: .*: a second case of this id"):
         Tiny(["test/a", "training/a"])
@@ -105,6 +116,7 @@ def test_what_is_known_or_excluded_is_listed_and_no_error() -> None:
         ({"structures": ["liver", "heart"]}, r"structures must be .*, got \['liver', 'heart'\]"),
         ({"exclude": "a"}, "exclude must be a list of case ids, got 'a'"),
         ({"exclude": ["z", "a", "y"]}, r"exclude names cases that tiny does not have: \['y', 'z'\]"),
+        ({"exclude": ["a"]}, r"empty: .*: none of the 1 cases of tiny .*a: excluded.*by the user"),
         ({"section": "validation"}, "empty: somewhere/tiny: no labelled case of tiny in section 'validation'"),
     ],
 )

@@ -35,6 +35,15 @@ def test_missing_download_is_a_fault_in_a_report(tmp_path: Path) -> None:
         check_data("amos", tmp_path)
 
 
+def test_a_download_of_faults_alone_is_reported_with_all_of_them(tmp_path: Path) -> None:
+    root = write_amos(tmp_path)
+    for path in root.rglob("labels*/*"):
+        path.write_bytes(b"")
+    report = check_data("amos_mr", tmp_path, progress=False)
+    assert not report["sane"]
+    assert len(report["faults"]) > 1
+
+
 def test_partial_download_is_a_fault_only_on_request(tmp_path: Path) -> None:
     write_amos(tmp_path)
     report = check_data("amos_mr", tmp_path, require_complete=True, progress=False)
