@@ -14,6 +14,7 @@ from ignite.distributed import get_rank
 from ignite.engine import Engine, Events
 
 from monai_synthfm.data.staging import staged_files
+from monai_synthfm.networks import Promptable
 
 __all__ = ["TrainingCheckpoint"]
 
@@ -36,7 +37,8 @@ class TrainingCheckpoint:
         resume: start from ``checkpoint.pt``.
         keep_epochs: how many of the last epochs leave their network in ``epoch_<number>.pt``, for an average of them.
         settings: what whoever loads ``model.pt`` has to know, such as ``{"preprocessing": "contrast"}``; networks of
-            this package follow or refuse it.
+            this package follow or refuse it. A promptable network is taken to be trained with clicks or a box alone,
+            whatever it could before, unless ``combines_prompts`` is true among them.
 
     Raises:
         FileNotFoundError: when there is nothing to resume from.
@@ -71,9 +73,14 @@ class TrainingCheckpoint:
         engine.add_event_handler(Events.EPOCH_COMPLETED, self)
 
     def restore(self, engine: Engine) -> None:
-        """Load the last state, if asked to."""
-        if not self.resume:
-            return
+        """Load the last state, if asked to, and say in the network what kinds of prompts it is trained with."""
+        if self.resume:
+            self._load(engine)
+        network = self.parts["network"]
+        if isinstance(network, Promptable):
+            network.combines_prompts = bool(self.settings.get("combines_prompts", False))
+
+    def _load(self, engine: Engine) -> None:
         path = self.folder / "checkpoint.pt"
         if not path.is_file():
             raise FileNotFoundError(f"resume is set, but there is no {path}; start the training without it.")

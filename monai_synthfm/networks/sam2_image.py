@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import torch
 from torch import nn
@@ -62,6 +63,7 @@ class Sam2Image(PretrainedPromptable):
 
     pixel_mean: torch.Tensor
     pixel_std: torch.Tensor
+    image_encoder: Any
 
     def __init__(self, size: MemorySize, image_size: int, multimask: Multimask, objects_per_pass: int) -> None:
         super().__init__(multimask)

@@ -170,7 +170,7 @@ def test_the_network_takes_an_image_alone_as_the_metadata_says(bundle_dir: Path)
 def test_only_the_decoder_is_trained_and_files_are_written(bundle_dir: Path, tmp_path: Path) -> None:
     train(bundle_dir, tmp_path)
     best, settings = read_weights(tmp_path / "model.pt")
-    assert settings == {"preprocessing": "sam"}
+    assert settings == {"preprocessing": "sam", "combines_prompts": False}
     before = workflow(bundle_dir, tmp_path)
     before.initialize()
     start = before.parser.get_parsed_content("network_def").state_dict()

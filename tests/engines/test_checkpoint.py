@@ -13,7 +13,7 @@ from ignite.engine import Engine
 from monai.engines import IterationEvents
 
 from monai_synthfm.engines.checkpoint import TrainingCheckpoint
-from monai_synthfm.networks import load_state
+from monai_synthfm.networks import MobileSam, load_state
 from tests.engines.trainers import make_trainer
 
 
@@ -105,3 +105,21 @@ def test_the_last_epochs_leave_their_networks_also_after_a_resume(tmp_path: Path
     kept = sorted(tmp_path.glob("epoch_*.pt"))
     assert [path.name for path in kept] == ["epoch_0004.pt", "epoch_0005.pt"]
     assert [float(torch.load(path, weights_only=True)["weight"]) for path in kept] == [4.0, 5.0]
+
+
+@pytest.mark.parametrize(("settings", "combines"), [({}, False), ({"combines_prompts": True}, True)])
+def test_weights_say_what_kinds_of_prompts_a_network_was_trained_with_whatever_it_could_before(
+    tmp_path: Path, settings: dict[str, bool], combines: bool
+) -> None:
+    network = MobileSam(image_size=64)
+    network.combines_prompts = not combines
+    optimizer = torch.optim.SGD(network.mask_decoder.iou_token.parameters(), lr=0.1)
+    scheduler = torch.optim.lr_scheduler.ExponentialLR(optimizer, 1.0)
+    trainer = Engine(lambda engine, batch: None)
+    TrainingCheckpoint(tmp_path, network, optimizer, scheduler, settings=settings).attach(trainer)
+    trainer.run([0], max_epochs=1)
+    for name, key in (("model.pt", "model"), ("checkpoint.pt", "network")):
+        other = MobileSam(image_size=64)
+        other.load_state_dict(torch.load(tmp_path / name, weights_only=True)[key])
+        assert other.combines_prompts is combines
+    assert MobileSam(image_size=64, checkpoint=tmp_path / "model.pt").combines_prompts is combines

@@ -76,7 +76,7 @@ def test_a_trained_network_is_what_its_file_says_whichever_way_it_is_loaded(
     tmp_path: Path, published: dict[str, torch.Tensor], settings: dict[str, str | bool]
 ) -> None:
     path = tmp_path / "model.pt"
-    torch.save({"model": published, "settings": settings}, path)
+    torch.save({"model": dict(published), "settings": settings}, path)  # without the metadata of a state dict
     built = build_network("tiny", path, image_size=64)
     channels = settings.get("preprocessing", "sam")
     loaded = Sam(TINY, image_size=64, preprocessing=channels, checkpoint=path)
