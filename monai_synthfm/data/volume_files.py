@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import nibabel as nib
@@ -13,8 +14,8 @@ import torch
 from monai.data import MetaTensor
 
 from monai_synthfm.data.datasets.dicom import read_dicom_stack, series_files
-from monai_synthfm.data.datasets.volumes import NIFTI, read_nifti_array, whole_labels
-from monai_synthfm.data.nifti import check_voxels, load_volume
+from monai_synthfm.data.datasets.volumes import read_nifti_array, whole_labels
+from monai_synthfm.data.nifti import check_voxels, is_nifti, load_volume, nifti_stem
 
 __all__ = ["geometry_of", "load_image", "load_mask", "source_name"]
 
@@ -82,7 +83,7 @@ def geometry_of(image: MetaTensor) -> nib.Nifti1Image:
         image: [1, X, Y, Z] as stored, from a NIfTI file, a DICOM series or no file at all.
     """
     source = str(image.meta.get("filename_or_obj", ""))
-    if source.endswith(NIFTI) and Path(source).is_file():
+    if is_nifti(source) and Path(source).is_file():
         return nib.load(source)
     blank = np.broadcast_to(np.uint8(0), tuple(image.shape[1:]))
     made = nib.Nifti1Image(blank, np.asarray(image.meta.get("original_affine", image.affine), dtype=np.float64))
@@ -94,10 +95,12 @@ def geometry_of(image: MetaTensor) -> nib.Nifti1Image:
 
 def source_name(path: str | Path) -> str:
     """
-    Return what files made from an image are called after.
+    Return what files made from an image are called after: its name as it was given.
+
+    What a symbolic link of that name points to may have a checksum for its name, or be shared by equal images.
 
     Example:
         >>> source_name("scans/ct.nii.gz"), source_name("scans/series7/")
         ('ct', 'series7')
     """
-    return Path(path).resolve().name.removesuffix(".gz").removesuffix(".nii")
+    return nifti_stem(os.path.abspath(path))

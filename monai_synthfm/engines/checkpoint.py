@@ -13,9 +13,11 @@ import torch
 from ignite.distributed import get_rank
 from ignite.engine import Engine, Events
 
-from monai_synthfm.data.staging import staged_files
+from monai_synthfm.data.staging import check_writable, staged_files
 
 __all__ = ["TrainingCheckpoint"]
+
+_LAST = "checkpoint.pt"
 
 
 class TrainingCheckpoint:
@@ -40,8 +42,9 @@ class TrainingCheckpoint:
 
     Raises:
         FileNotFoundError: when there is nothing to resume from.
-        ValueError: when the checkpoint is of a training with another number of steps in an epoch, or ``keep_epochs`` is
-            negative.
+        OSError: when ``folder`` cannot be written to.
+        ValueError: when the training has no step, the checkpoint is of a training with another number of steps in an
+            epoch, or ``keep_epochs`` is negative.
     """
 
     def __init__(
@@ -57,7 +60,10 @@ class TrainingCheckpoint:
     ) -> None:
         if keep_epochs < 0:
             raise ValueError(f"keep_epochs must be at least 0, got {keep_epochs}.")
+        check_writable(folder, "folder")
         self.folder = Path(folder)
+        if resume and not (self.folder / _LAST).is_file():
+            raise FileNotFoundError(f"resume is set, but there is no {self.folder / _LAST}; start without it.")
         self.parts: dict[str, Any] = {"network": network, "optimizer": optimizer, "lr_scheduler": lr_scheduler}
         self.evaluator = evaluator
         self.resume = resume
@@ -67,6 +73,8 @@ class TrainingCheckpoint:
 
     def attach(self, engine: Engine) -> None:
         """Register with the trainer."""
+        if engine.state.epoch_length == 0:
+            raise ValueError("the training has no step: an epoch has fewer samples than a batch; lower batch_size.")
         engine.add_event_handler(Events.STARTED, self.restore)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self)
 
@@ -74,9 +82,7 @@ class TrainingCheckpoint:
         """Load the last state, if asked to."""
         if not self.resume:
             return
-        path = self.folder / "checkpoint.pt"
-        if not path.is_file():
-            raise FileNotFoundError(f"resume is set, but there is no {path}; start the training without it.")
+        path = self.folder / _LAST
         state = torch.load(path, map_location="cpu", weights_only=True)
         if state["epoch_length"] != engine.state.epoch_length:
             raise ValueError(
@@ -99,7 +105,7 @@ class TrainingCheckpoint:
         state = {name: part.state_dict() for name, part in self.parts.items()}
         position = {"epoch": engine.state.epoch, "epoch_length": engine.state.epoch_length, "best": self.best}
         with staged_files(self.folder) as stage:
-            torch.save(state | position, stage / "checkpoint.pt")
+            torch.save(state | position, stage / _LAST)
             if improved:
                 torch.save({"model": state["network"], "settings": self.settings}, stage / "model.pt")
             if self.keep_epochs:

@@ -11,6 +11,7 @@ import torch
 from ignite.distributed import get_rank
 from ignite.engine import Engine, Events
 from monai.engines import IterationEvents
+from monai.handlers import from_engine
 from tqdm import tqdm
 
 from monai_synthfm.data.seeded_dataset import SeededDataset
@@ -18,6 +19,7 @@ from monai_synthfm.data.seeded_dataset import SeededDataset
 __all__ = ["EpochSetter", "GradientClipper", "TrainingProgress"]
 
 _SMOOTHING = 0.05  # weight of the newest loss in the running mean
+_loss = from_engine("loss", first=True)  # as MONAI's trainers decollate what a step gives
 
 
 class EpochSetter:
@@ -95,7 +97,7 @@ class TrainingProgress:
         """Move the bar by one step."""
         if self.bar is None:
             return
-        loss = engine.state.output["loss"].item()
+        loss = _loss(engine.state.output)
         self.loss = loss if self.loss is None else self.loss + _SMOOTHING * (loss - self.loss)
         shown = {"loss": f"{self.loss:.3f}"}
         if self.evaluator is not None:

@@ -22,7 +22,7 @@ __all__ = ["RunReport"]
 
 class RunReport:
     """
-    Write the report of a finished run into ``report`` in its folder.
+    Write the report of a finished run into ``report`` in its folder, and print where it is.
 
     Args:
         title: of the page.
@@ -59,4 +59,5 @@ class RunReport:
         page = write_report(runner.output_dir / "report", rows, self.title, provenance, self.paper_tables, replay)
         for model in runner.models:
             model.release()
+        print(f"report: {page}")
         return page

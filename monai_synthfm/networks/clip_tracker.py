@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
 
 import torch
@@ -37,6 +38,10 @@ class ClipMasks:
     object_scores: torch.Tensor
     candidates: torch.Tensor
     iou: torch.Tensor
+
+    def __iter__(self) -> Iterator[torch.Tensor]:
+        """Yield the tensors, which MONAI's engines take apart by clips."""
+        return iter((self.logits, self.object_scores, self.candidates, self.iou))
 
     def float(self) -> ClipMasks:
         """Return the same in float32."""

@@ -20,6 +20,7 @@ from monai_synthfm.data.datasets.faults import Fault, FaultError, Finding
 from monai_synthfm.data.datasets.files import entries, find_root, subfolders
 from monai_synthfm.data.datasets.pictures import grey_picture, read_itk_picture
 from monai_synthfm.data.datasets.volumes import nifti_spacing, read_nifti_array, whole_labels
+from monai_synthfm.data.nifti import NIFTI
 
 __all__ = ["CamusDataset"]
 
@@ -29,7 +30,7 @@ _VIEWS = ("2CH", "4CH")
 _INSTANTS = ("ED", "ES")
 _FALLBACK = (("training", 400), ("validation", 450), ("test", 500))
 _LISTS = {"training": "training", "validation": "validation", "test": "testing"}
-_SUFFIXES = (".nii.gz", ".nii", ".mhd")
+_SUFFIXES = (*NIFTI, ".mhd")
 
 
 class CamusDataset(LabelledDataset):

@@ -17,7 +17,7 @@ from tqdm import tqdm
 from monai_synthfm.data.datasets.base import LabelledDataset
 from monai_synthfm.data.datasets.faults import Fault, FaultError, Finding
 from monai_synthfm.data.datasets.registry import open_dataset
-from monai_synthfm.data.staging import staged_files
+from monai_synthfm.data.staging import check_writable, staged_files
 
 __all__ = ["check_data", "describe_report", "examine"]
 
@@ -102,6 +102,8 @@ def check_data(
         ValueError: when there is no dataset of this name.
         SystemExit: see ``exit_on_fault``.
     """
+    if output_dir is not None:
+        check_writable(output_dir)
     try:
         dataset = open_dataset(dataset_name, dataset_dir, on_fault="skip", **(options or {}))
     except FaultError as error:

@@ -22,13 +22,13 @@ from monai.data import MetaTensor
 from nibabel.filebasedimages import ImageFileError
 from nibabel.orientations import apply_orientation, inv_ornt_aff, io_orientation
 from nibabel.spatialimages import HeaderDataError
+from nibabel.tripwire import TripWireError  # of a package that an ending such as .zst needs
 
 from monai_synthfm.data.datasets.faults import FaultError
 from monai_synthfm.data.nifti import load_volume
 
 __all__ = [
     "LPS_TO_RAS",
-    "NIFTI",
     "canonical_volume",
     "itk_spacing",
     "last_line",
@@ -41,8 +41,7 @@ __all__ = [
     "whole_labels",
 ]
 
-NIFTI = (".nii.gz", ".nii")
-_ERRORS = (ImageFileError, HeaderDataError, OSError, EOFError, ValueError, zlib.error)
+_ERRORS = (ImageFileError, HeaderDataError, OSError, EOFError, ValueError, TripWireError, zlib.error)
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
