@@ -19,7 +19,6 @@ from monai_synthfm.data.seeded_dataset import SeededDataset
 __all__ = ["EpochSetter", "GradientClipper", "TrainingProgress"]
 
 _SMOOTHING = 0.05  # weight of the newest loss in the running mean
-_loss = from_engine("loss", first=True)  # as MONAI's trainers decollate what a step gives
 
 
 class EpochSetter:
@@ -97,7 +96,8 @@ class TrainingProgress:
         """Move the bar by one step."""
         if self.bar is None:
             return
-        loss = _loss(engine.state.output)
+        loss = from_engine("loss", first=True)(engine.state.output)
+        loss = loss[0].item() if isinstance(loss, tuple) else loss  # a tuple when the trainer does not decollate
         self.loss = loss if self.loss is None else self.loss + _SMOOTHING * (loss - self.loss)
         shown = {"loss": f"{self.loss:.3f}"}
         if self.evaluator is not None:
