@@ -11,11 +11,11 @@ from typing import Any
 
 import yaml
 
+from monai_synthfm.switches import as_switch
+
 __all__ = ["Kind", "config_value", "read_value"]
 
 _NULL = ("None", "null", "Null", "NULL")
-_TRUE = ("true", "yes", "on", "1")
-_FALSE = ("false", "no", "off", "0")
 _SYNTAX = ("$", "@", "%")
 _BRACKETS = {"[": "]", "{": "}"}
 
@@ -68,7 +68,7 @@ def read_value(name: str, text: str, kind: Kind) -> Any:
     if isinstance(quoted, str):
         return _Plain(quoted)
     if kind is Kind.SWITCH:
-        return _switch(name, text)
+        return as_switch(name, text)
     if kind is Kind.NUMBER:
         return _number(name, text)
     if kind is Kind.TEXT:
@@ -106,14 +106,6 @@ class _Plain(str):
     """A text that was quoted: no expression, whatever it begins with."""
 
     __slots__ = ()
-
-
-def _switch(name: str, text: str) -> bool:
-    if text.lower() in _TRUE:
-        return True
-    if text.lower() in _FALSE:
-        return False
-    raise ValueError(f"{name} must be {Kind.SWITCH.value}, got {text!r}.")
 
 
 def _number(name: str, text: str) -> int | float:

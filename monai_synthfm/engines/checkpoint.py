@@ -14,12 +14,14 @@ from ignite.distributed import get_rank
 from ignite.engine import Engine, Events
 
 from monai_synthfm.data.staging import check_writable, staged_files
+from monai_synthfm.switches import reads_switches
 
 __all__ = ["TrainingCheckpoint"]
 
 _LAST = "checkpoint.pt"
 
 
+@reads_switches
 class TrainingCheckpoint:
     """Write ``model.pt`` whenever validation reaches a new best and ``checkpoint.pt`` after each epoch; resume from the
     latter.

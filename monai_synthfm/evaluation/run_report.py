@@ -16,10 +16,12 @@ from monai_synthfm.evaluation.replay import RowReplay
 from monai_synthfm.evaluation.report import write_report
 from monai_synthfm.evaluation.runner import EvaluationRunner
 from monai_synthfm.evaluation.tables import published
+from monai_synthfm.switches import reads_switches
 
 __all__ = ["RunReport"]
 
 
+@reads_switches
 class RunReport:
     """
     Write the report of a finished run into ``report`` in its folder, and print where it is.

@@ -24,6 +24,7 @@ from monai_synthfm.evaluation.predictors import Model
 from monai_synthfm.evaluation.protocol import EvaluationProtocol
 from monai_synthfm.evaluation.rows import finished_shards, merge_shards, write_shard
 from monai_synthfm.evaluation.slice_protocol import SliceProtocol
+from monai_synthfm.switches import reads_switches
 
 __all__ = ["EvaluationRunner", "PreparedCases"]
 
@@ -67,6 +68,7 @@ class PreparedCases(Dataset):
         return prepared, prepared.skipped
 
 
+@reads_switches
 class EvaluationRunner:
     """
     Evaluate models on datasets and write the table of rows.

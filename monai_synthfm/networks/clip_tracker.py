@@ -16,6 +16,7 @@ from monai_synthfm.networks.memory_bank import MemoryBank, SliceMemory, TrackedM
 from monai_synthfm.networks.promptable import ImageEmbedding
 from monai_synthfm.networks.sam2 import Sam2
 from monai_synthfm.prompts.prompts import Prompts
+from monai_synthfm.switches import reads_switches
 
 __all__ = ["ClipMasks", "ClipTracker"]
 
@@ -48,6 +49,7 @@ class ClipMasks:
         return replace(self, logits=self.logits.float(), object_scores=self.object_scores.float(), iou=self.iou.float())
 
 
+@reads_switches
 class ClipTracker(nn.Module):
     """Train a network with a memory on clips: encode all slices at once, prompt one, propagate upwards and downwards.
 

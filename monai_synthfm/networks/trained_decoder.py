@@ -13,10 +13,12 @@ import torch
 from monai_synthfm.data.staging import staged_files
 from monai_synthfm.networks.fetch import sha256_of
 from monai_synthfm.networks.weights import load_state
+from monai_synthfm.switches import reads_switches
 
 __all__ = ["export_decoder"]
 
 
+@reads_switches
 def export_decoder(
     checkpoint: str | Path | Sequence[str | Path],
     path: str | Path,

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from monai_synthfm.switches import exports_read_switches
 from monai_synthfm.transforms.acquisition import RandAcquisition
 from monai_synthfm.transforms.anatomy import RandAnatomy
 from monai_synthfm.transforms.intensity import RandSynthFMIntensity, RandSynthFMIntensityd
@@ -50,3 +51,5 @@ __all__ = [
     "RandVolumeAppearance",
     "RandVolumeStructure",
 ]
+
+exports_read_switches(globals())

@@ -14,6 +14,7 @@ from monai.config import KeysCollection, NdarrayOrTensor
 from monai.transforms import MapTransform, Randomizable, Transform
 from monai.utils import TransformBackends, convert_to_dst_type, convert_to_tensor
 
+from monai_synthfm.switches import reads_switches
 from monai_synthfm.transforms.generator import check_probability
 from monai_synthfm.transforms.prompts import RandPrompts
 
@@ -124,6 +125,7 @@ class RandClipPrompts(Randomizable, Transform):
         }
 
 
+@reads_switches
 class RandClipPromptsd(Randomizable, MapTransform):
     """Dictionary twin of :class:`RandClipPrompts`: adds what it returns to the item.
 

@@ -63,11 +63,8 @@ def test_results_are_where_they_were_wanted_and_an_empty_one_is_told(home: Path,
     ("words", "message"),
     [
         (["--modalty", "mr"], "there is no option 'modalty'; did you mean 'modality'?"),
-        (["--keep_largest", "maybe"], "keep_largest must be True or False, got 'maybe'."),
-        (["--direction", "up"], "direction must be one of both, forward, backward, none, got 'up'."),
         (["--checkpoint", "2024_01_05"], "weights 2024_01_05: no such file."),
         (["--output_dir", "empty.pt"], "output_dir empty.pt: expected a folder, found a file."),
-        (["--slice_range", "2,5"], "slice_range must be [first, last] within slices 0 to 8, got '2,5'."),
     ],
 )
 def test_what_is_wrong_is_told_in_one_line_and_nothing_is_made(

@@ -113,6 +113,14 @@ def weights(folder: Path) -> dict[str, torch.Tensor]:
     return torch.load(folder / "checkpoint.pt", weights_only=True)["network"]
 
 
+def test_a_device_may_be_given_by_its_name(bundle_dir: Path, tmp_path: Path) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delitem(SMALL, "amp")
+        config = workflow(bundle_dir, tmp_path)
+        config.initialize()
+        assert config.parser.get_parsed_content("inferer").amp is False
+
+
 def test_training_is_tracked_as_monai_tracks_it(bundle_dir: Path, tmp_path: Path) -> None:
     mlflow = pytest.importorskip("mlflow")
     train(bundle_dir, tmp_path / "run", tracking="mlflow", experiment_name="mine")

@@ -18,6 +18,7 @@ from monai_synthfm.data.datasets.base import LabelledDataset
 from monai_synthfm.data.datasets.faults import Fault, FaultError, Finding
 from monai_synthfm.data.datasets.registry import open_dataset
 from monai_synthfm.data.staging import check_writable, staged_files
+from monai_synthfm.switches import reads_switches
 
 __all__ = ["check_data", "describe_report", "examine"]
 
@@ -74,6 +75,7 @@ def examine(dataset: LabelledDataset, progress: bool = False) -> dict[str, Any]:
     )
 
 
+@reads_switches
 def check_data(
     dataset_name: str,
     dataset_dir: str | Path,
