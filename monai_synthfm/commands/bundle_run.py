@@ -8,7 +8,7 @@ from __future__ import annotations
 import inspect
 import sys
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,8 @@ from monai_synthfm.commands.words import split_words
 
 __all__ = ["run_as_typed", "run_bundle"]
 
-_COMMAND = "monai.bundle.__main__"
+_PROGRAM = "monai.bundle.__main__"
+_COMMANDS = {"run": monai.bundle.run, "run_workflow": monai.bundle.run_workflow}
 # of MONAI's command, not of the configs
 _OWN = ("workflow_name", *inspect.signature(monai.bundle.run).parameters, *inspect.signature(ConfigWorkflow).parameters)
 _running: ContextVar[bool] = ContextVar("_running", default=False)
@@ -66,7 +67,7 @@ def run_bundle(
 
 def run_as_typed() -> None:
     """
-    Take over ``python -m monai.bundle run`` from MONAI, as the first thing that a config initializes.
+    Take ``python -m monai.bundle run`` (and ``run_workflow``) over from MONAI, as the first thing in a config.
 
     That command hands its words to Fire, which makes numbers, tuples and comments of names and texts of ``false``, and
     drops options that are None; MONAI then takes any option for a new entry of the config. So the words are read once
@@ -78,18 +79,19 @@ def run_as_typed() -> None:
         SystemExit: when the workflow that it ran is over.
     """
     spec = getattr(sys.modules["__main__"], "__spec__", None)
-    if _running.get() or spec is None or spec.name != _COMMAND or sys.argv[1:2] != ["run"]:
+    command = _COMMANDS.get(sys.argv[1]) if len(sys.argv) > 1 else None
+    if _running.get() or command is None or spec is None or spec.name != _PROGRAM:
         return
     with exit_with_message(), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "parsing config_file")  # MONAI has said so once
-        run_bundle(**_arguments(sys.argv[2:]))
+        run_bundle(**_arguments(command, sys.argv[2:]))
     raise SystemExit(0)
 
 
-def _arguments(words: Sequence[str]) -> dict[str, Any]:
-    """Arguments of :func:`run_bundle` from the words after ``run``."""
+def _arguments(command: Callable[..., Any], words: Sequence[str]) -> dict[str, Any]:
+    """Arguments of :func:`run_bundle` from the words after a command of MONAI."""
     places, typed = split_words(words)
-    typed = {**dict(zip(inspect.signature(monai.bundle.run).parameters, places, strict=False)), **typed}
+    typed = {**dict(zip(inspect.signature(command).parameters, places, strict=False)), **typed}
     own = {name: read_value(name, typed.pop(name), Kind.OTHER) for name in _OWN if name in typed}
     given: dict[str, Any] = dict(typed)
     if own.get("args_file"):

@@ -70,6 +70,16 @@ def test_what_to_run_may_stand_before_the_options(
     assert (tmp_path / "record").read_text() == "0x10 end"
 
 
+def test_the_other_command_that_runs_workflows_is_taken_over_too(
+    config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ["run_workflow", "ConfigWorkflow", "--config_file", str(config), "--output_dir", "x#1"]
+    with pytest.raises(SystemExit) as caught:
+        typed(monkeypatch, *words)
+    assert caught.value.code == 0
+    assert record(tmp_path)[0] == "x#1"
+
+
 def test_a_file_of_arguments_is_read_as_the_command_line(
     config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
