@@ -13,10 +13,12 @@ import torch
 
 from monai_synthfm.data.embedding_ring import EmbeddingRing
 from monai_synthfm.data.seeded_dataset import SeededDataset
+from monai_synthfm.switches import reads_switches
 
 __all__ = ["CachedEmbeddingDataset"]
 
 
+@reads_switches
 class CachedEmbeddingDataset(SeededDataset):
     """Visit embeddings of a ring: what sample i of an epoch is depends on seed, epoch and index alone.
 

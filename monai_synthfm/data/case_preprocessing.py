@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from scipy import ndimage
 
+from monai_synthfm.switches import reads_switches
 from monai_synthfm.transforms.medsam import MedSAMIntensity
 
 __all__ = ["MedSAMPreprocessing", "RemovedObjects"]
@@ -36,6 +37,7 @@ class RemovedObjects:
     slices: int = 0
 
 
+@reads_switches
 @dataclass(frozen=True)
 class MedSAMPreprocessing:
     """

@@ -5,18 +5,23 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from typing import Any
 from zlib import crc32
 
 import numpy as np
 import torch
+from monai.transforms import Transform
 
-from monai_synthfm.data.case_slices import SlicedCase
-from monai_synthfm.data.datasets.base import Case
+from monai_synthfm.data.case_slices import CaseSlicer, SlicedCase
+from monai_synthfm.data.datasets.base import Case, LabelledDataset
+from monai_synthfm.data.datasets.faults import FaultError
 from monai_synthfm.data.seeded_dataset import SeededDataset
 
-__all__ = ["LabelledSlices", "split_by_patient"]
+__all__ = ["LabelledSlices", "LoadSlices", "split_by_patient"]
+
+logger = logging.getLogger(__name__)
 
 
 class LabelledSlices(SeededDataset):
@@ -78,6 +83,37 @@ class LabelledSlices(SeededDataset):
             if last[1].slices:
                 return last[1]
         raise ValueError(f"none of the {len(self.cases)} cases has a slice to train on.")
+
+
+class LoadSlices(Transform):
+    """
+    Load a case of a dataset and cut it into slices.
+
+    Args:
+        dataset: whose cases these are.
+        slicer: cuts them.
+        on_fault: ``raise`` stops at a case that cannot be read; ``skip`` warns and gives one without slices, which
+            :class:`LabelledSlices` passes by.
+
+    Raises:
+        ValueError: when ``on_fault`` is another word; when called, see there.
+    """
+
+    def __init__(self, dataset: LabelledDataset, slicer: CaseSlicer, on_fault: str = "raise") -> None:
+        if on_fault not in ("raise", "skip"):
+            raise ValueError(f"on_fault must be 'raise' or 'skip', got {on_fault!r}.")
+        self.dataset, self.slicer, self.on_fault = dataset, slicer, on_fault
+
+    def __call__(self, case: Case) -> SlicedCase:
+        """Load and cut a case of ``dataset.data``."""
+        try:
+            return self.slicer(self.dataset.load(case))
+        except FaultError as error:
+            if self.on_fault == "raise":
+                raise
+            fault = self.dataset.fault(error.code, error.file, error.message, case["case_id"], case["split"])
+            logger.warning("Left out: %s", fault)
+            return SlicedCase({}, skipped=[fault.record()])
 
 
 def split_by_patient(cases: Sequence[Case], fraction: float) -> tuple[list[Case], list[Case]]:

@@ -14,22 +14,51 @@ import torch
 from monai.data import MetaTensor
 from nibabel.filebasedimages import ImageFileError
 from nibabel.spatialimages import HeaderDataError
+from nibabel.tripwire import TripWireError  # of a package that an ending such as .zst needs
 from scipy.special import expit
 
 __all__ = [
+    "NIFTI",
     "affine_in_mm",
     "check_voxels",
     "complete_affine",
+    "is_nifti",
     "label_image",
     "load_volume",
     "mm_per_unit",
+    "nifti_stem",
     "probability_image",
 ]
 
+NIFTI = (".nii.gz", ".nii.bz2", ".nii.zst", ".nii")
+"""Endings of the names of NIfTI files, in small letters; capitals are the same."""
 _MILLIMETRES = 2
 _MM_PER_UNIT = {1: 1000.0, _MILLIMETRES: 1.0, 3: 0.001}  # by NIFTI_UNITS_METER, _MM and _MICRON
 _SPATIAL_UNITS = 7  # bits of xyzt_units
-_READ_ERRORS = (ImageFileError, HeaderDataError, OSError, EOFError, ValueError, zlib.error)
+_READ_ERRORS = (ImageFileError, HeaderDataError, OSError, EOFError, ValueError, TripWireError, zlib.error)
+
+
+def is_nifti(path: str | Path) -> bool:
+    """
+    Tell whether a file is NIfTI by the ending of its name.
+
+    Example:
+        >>> is_nifti("CT.NII.GZ"), is_nifti("ct.nii.bz2"), is_nifti("ct.gz")
+        (True, True, False)
+    """
+    return Path(path).name.lower().endswith(NIFTI)
+
+
+def nifti_stem(path: str | Path) -> str:
+    """
+    Return the name of a file without the ending of a NIfTI file, if it has one.
+
+    Example:
+        >>> nifti_stem("scans/CT.v2.NII.GZ"), nifti_stem("scans/series7")
+        ('CT.v2', 'series7')
+    """
+    name = Path(path).name
+    return name[: -len(next((ending for ending in NIFTI if name.lower().endswith(ending)), "")) or None]
 
 
 def load_volume(path: str | Path) -> MetaTensor:
@@ -37,7 +66,7 @@ def load_volume(path: str | Path) -> MetaTensor:
     Read one 2D or 3D NIfTI file as it is stored, without reordering or resampling.
 
     Args:
-        path: a ``.nii`` or ``.nii.gz`` file. A 2D image becomes a volume of one slice; trailing dimensions of size 1
+        path: a NIfTI file, see :data:`NIFTI`. A 2D image becomes a volume of one slice; trailing dimensions of size 1
             are dropped.
 
     Returns:

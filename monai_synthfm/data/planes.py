@@ -22,6 +22,7 @@ __all__ = [
     "DISPLAY_AXCODES",
     "EDGES",
     "PLANES",
+    "comes_back",
     "display_axis",
     "is_reversed",
     "slicing_axis",
@@ -69,6 +70,28 @@ def is_reversed(affine: np.ndarray, axis: int) -> bool:
     return bool(nib.io_orientation(affine)[stored_axis(affine, axis), 1] > 0)
 
 
+def comes_back(shown: np.ndarray, affine: np.ndarray, shape: Sequence[int]) -> bool:
+    """
+    Tell whether a reoriented volume can be brought back by the axis codes of its file, as MONAI inverts orientations.
+
+    Axis codes name each axis after the nearest direction of the body. Where two are equally near, which is so at
+    exactly 45 degrees, the same axes may get other names once they are reordered.
+
+    Args:
+        shown: voxel to RAS+ mm [4, 4] of the reoriented volume.
+        affine: the same of the file.
+        shape: the three sizes of the reoriented volume.
+
+    Example:
+        >>> comes_back(np.diag([-1.0, -1.0, -1.0, 1.0]), np.diag([1.0, 1.0, 1.0, 1.0]), (1, 1, 1))
+        True
+    """
+    codes = nib.orientations.axcodes2ornt(nib.aff2axcodes(affine))
+    back = nib.orientations.ornt_transform(nib.io_orientation(shown), codes)
+    moved = shown @ nib.orientations.inv_ornt_aff(back, tuple(shape))
+    return bool(np.allclose(moved, affine, atol=1e-3))
+
+
 def slicing_axis(axis: str | int, affine: np.ndarray, shape: Sequence[int]) -> int:
     """
     Choose the axis of the display frame across which a volume is cut into slices, as people say it.
@@ -90,6 +113,7 @@ def slicing_axis(axis: str | int, affine: np.ndarray, shape: Sequence[int]) -> i
         (1, 1)
     """
     plane = axis
+    axis = int(axis) if axis in ("0", "1", "2") else axis
     if not isinstance(axis, (str, bool)) and axis in (0, 1, 2):
         plane = PLANES[int(np.flatnonzero([stored_axis(affine, a) == axis for a in range(3)])[0])]
     if plane not in (*PLANES, "auto"):

@@ -109,7 +109,10 @@ class PromptedVolumeDataset(Dataset):
 def _checked_range(given: Any, size: int) -> tuple[int, int]:
     if given is None:
         return 0, size - 1
-    pair = json.loads(given) if isinstance(given, str) else given
+    try:
+        pair = json.loads(given) if isinstance(given, str) else given
+    except json.JSONDecodeError:
+        pair = None
     whole = isinstance(pair, (list, tuple)) and len(pair) == 2 and all(type(value) is int for value in pair)
     if not whole or not 0 <= pair[0] <= pair[1] < size:
         raise ValueError(f"slice_range must be [first, last] within slices 0 to {size - 1}, got {given!r}.")

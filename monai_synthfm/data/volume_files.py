@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -25,14 +26,8 @@ from monai_synthfm.data.datasets.faults import FaultError
 from monai_synthfm.data.datasets.itk_files import itk_header
 from monai_synthfm.data.datasets.pairs import file_format
 from monai_synthfm.data.datasets.pictures import grey_picture, read_itk_picture, read_png
-from monai_synthfm.data.datasets.volumes import (
-    LPS_TO_RAS,
-    NIFTI,
-    read_itk_array,
-    read_nifti_array,
-    whole_labels,
-)
-from monai_synthfm.data.nifti import check_voxels, complete_affine, load_volume
+from monai_synthfm.data.datasets.volumes import LPS_TO_RAS, read_itk_array, read_nifti_array, whole_labels
+from monai_synthfm.data.nifti import check_voxels, complete_affine, is_nifti, load_volume, nifti_stem
 
 __all__ = ["check_space", "geometry_of", "load_image", "load_mask", "source_name"]
 
@@ -138,7 +133,7 @@ def geometry_of(image: MetaTensor) -> nib.Nifti1Image:
             ``meta["original_affine"]`` and ``meta["spatial_shape"]`` are of what was stored.
     """
     source = str(image.meta.get("filename_or_obj", ""))
-    if source.endswith(NIFTI) and Path(source).is_file():
+    if is_nifti(source) and Path(source).is_file():
         return nib.load(source)
     stored = "original_affine" in image.meta and "spatial_shape" in image.meta
     shape = image.meta["spatial_shape"] if stored else image.shape[1:]
@@ -239,10 +234,12 @@ def _image(
 
 def source_name(path: str | Path) -> str:
     """
-    Return what files made from an image are called after.
+    Return what files made from an image are called after: its name as it was given.
+
+    What a symbolic link of that name points to may have a checksum for its name, or be shared by equal images.
 
     Example:
         >>> source_name("scans/ct.nii.gz"), source_name("scans/series7/")
         ('ct', 'series7')
     """
-    return Path(path).resolve().name.removesuffix(".gz").removesuffix(".nii")
+    return nifti_stem(os.path.abspath(path))

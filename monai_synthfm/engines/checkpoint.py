@@ -13,12 +13,16 @@ import torch
 from ignite.distributed import get_rank
 from ignite.engine import Engine, Events
 
-from monai_synthfm.data.staging import staged_files
+from monai_synthfm.data.staging import check_writable, staged_files
 from monai_synthfm.networks import Promptable
+from monai_synthfm.switches import reads_switches
 
 __all__ = ["TrainingCheckpoint"]
 
+_LAST = "checkpoint.pt"
 
+
+@reads_switches
 class TrainingCheckpoint:
     """Write ``model.pt`` whenever validation reaches a new best and ``checkpoint.pt`` after each epoch; resume from the
     latter.
@@ -42,8 +46,9 @@ class TrainingCheckpoint:
 
     Raises:
         FileNotFoundError: when there is nothing to resume from.
-        ValueError: when the checkpoint is of a training with another number of steps in an epoch, or ``keep_epochs`` is
-            negative.
+        OSError: when ``folder`` cannot be written to.
+        ValueError: when the training has no step, the checkpoint is of a training with another number of steps in an
+            epoch, or ``keep_epochs`` is negative.
     """
 
     def __init__(
@@ -59,7 +64,10 @@ class TrainingCheckpoint:
     ) -> None:
         if keep_epochs < 0:
             raise ValueError(f"keep_epochs must be at least 0, got {keep_epochs}.")
+        check_writable(folder, "folder")
         self.folder = Path(folder)
+        if resume and not (self.folder / _LAST).is_file():
+            raise FileNotFoundError(f"resume is set, but there is no {self.folder / _LAST}; start without it.")
         self.parts: dict[str, Any] = {"network": network, "optimizer": optimizer, "lr_scheduler": lr_scheduler}
         self.evaluator = evaluator
         self.resume = resume
@@ -69,6 +77,8 @@ class TrainingCheckpoint:
 
     def attach(self, engine: Engine) -> None:
         """Register with the trainer."""
+        if engine.state.epoch_length == 0:
+            raise ValueError("the training has no step: an epoch has fewer samples than a batch; lower batch_size.")
         engine.add_event_handler(Events.STARTED, self.restore)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self)
 
@@ -81,9 +91,7 @@ class TrainingCheckpoint:
             network.combines_prompts = bool(self.settings.get("combines_prompts", False))
 
     def _load(self, engine: Engine) -> None:
-        path = self.folder / "checkpoint.pt"
-        if not path.is_file():
-            raise FileNotFoundError(f"resume is set, but there is no {path}; start the training without it.")
+        path = self.folder / _LAST
         state = torch.load(path, map_location="cpu", weights_only=True)
         if state["epoch_length"] != engine.state.epoch_length:
             raise ValueError(
@@ -106,7 +114,7 @@ class TrainingCheckpoint:
         state = {name: part.state_dict() for name, part in self.parts.items()}
         position = {"epoch": engine.state.epoch, "epoch_length": engine.state.epoch_length, "best": self.best}
         with staged_files(self.folder) as stage:
-            torch.save(state | position, stage / "checkpoint.pt")
+            torch.save(state | position, stage / _LAST)
             if improved:
                 torch.save({"model": state["network"], "settings": self.settings}, stage / "model.pt")
             if self.keep_epochs:

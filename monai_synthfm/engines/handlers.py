@@ -11,6 +11,7 @@ import torch
 from ignite.distributed import get_rank
 from ignite.engine import Engine, Events
 from monai.engines import IterationEvents
+from monai.handlers import from_engine
 from tqdm import tqdm
 
 from monai_synthfm.data.seeded_dataset import SeededDataset
@@ -95,7 +96,8 @@ class TrainingProgress:
         """Move the bar by one step."""
         if self.bar is None:
             return
-        loss = engine.state.output["loss"].item()
+        loss = from_engine("loss", first=True)(engine.state.output)
+        loss = loss[0].item() if isinstance(loss, tuple) else loss  # a tuple when the trainer does not decollate
         self.loss = loss if self.loss is None else self.loss + _SMOOTHING * (loss - self.loss)
         shown = {"loss": f"{self.loss:.3f}"}
         if self.evaluator is not None:

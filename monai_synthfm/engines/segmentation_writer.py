@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -19,9 +20,9 @@ from ignite.engine import Engine, Events
 from monai.data import MetaTensor, decollate_batch
 
 from monai_synthfm.data.nifti import label_image, probability_image
-from monai_synthfm.data.planes import PLANES, stored_axis, stored_slice
+from monai_synthfm.data.planes import PLANES, comes_back, stored_axis, stored_slice
 from monai_synthfm.data.slice_prompts import prompts_by_slice
-from monai_synthfm.data.staging import staged_files
+from monai_synthfm.data.staging import check_writable, staged_files
 from monai_synthfm.data.volume_files import geometry_of, source_name
 from monai_synthfm.engines.overlay import draw_overlay
 from monai_synthfm.engines.segmentation_report import describe_objects, describe_weights, package_versions, plain
@@ -32,9 +33,17 @@ from monai_synthfm.inferers.volume_slices import blank_slices
 from monai_synthfm.networks.signature import network_name
 from monai_synthfm.prompts import Prompts
 
-__all__ = ["SegmentationWriter"]
+__all__ = ["EmptySegmentationError", "SegmentationWriter"]
 
 logger = logging.getLogger(__name__)
+
+_ON_EMPTY = ("warn", "fail")
+
+
+class EmptySegmentationError(ValueError):
+    """An object came out empty, and somebody wants to know; a command ends with this exit status."""
+
+    exit_status = 3
 
 
 class SegmentationWriter:
@@ -47,8 +56,8 @@ class SegmentationWriter:
     holds their probabilities (see :func:`~monai_synthfm.data.nifti.probability_image`), and the labels are the same as
     without.
     ``<name>_overlay.png`` shows three planes through the largest object and the prompted slices.
-    ``<name>_report.json`` says which network, weights, intensity policy and prompts made it, and how large each object
-    came out; what would be in mm is null for images that do not say where they lie.
+    ``<name>_report.json`` says which network, weights, intensity policy and prompts made it, how large each object came
+    out, and which of them are ``empty``; what would be in mm is null for images that do not say where they lie.
 
     The batch must come from :class:`monai_synthfm.data.prompted_volumes.PromptedVolumeDataset`, reoriented to the
     display frame, the evaluator's inferer must be a :class:`~monai_synthfm.inferers.VolumeInferer`, and postprocessing
@@ -59,10 +68,15 @@ class SegmentationWriter:
         output_dir: folder of the files, created when missing.
         weights: files or names of weights that the network was made with, for the report; None entries are left out.
         cache: what the inferer opens its embedding cache with, for the report.
+        on_empty: ``warn`` logs a warning when an object came out empty; ``fail`` raises besides, when all volumes are
+            segmented and written.
 
     Raises:
-        ValueError: before a volume is segmented, when ``output_dir`` has results of another one of the same name; on
-            writing, when ``pred`` is not in the orientation of the file.
+        ValueError: when ``on_empty`` is another word; before a volume is segmented, when ``output_dir`` has results of
+            another one of the same name, or when its orientation cannot be brought back; on writing, when ``pred`` is
+            not in the orientation of the file.
+        OSError: when ``output_dir`` cannot be written to.
+        EmptySegmentationError: see ``on_empty``.
     """
 
     def __init__(
@@ -70,10 +84,16 @@ class SegmentationWriter:
         output_dir: str | Path,
         weights: Sequence[str | Path | None] = (),
         cache: EmbeddingCacheOpener | None = None,
+        on_empty: str = "warn",
     ) -> None:
+        if on_empty not in _ON_EMPTY:
+            raise ValueError(f"on_empty must be one of {', '.join(_ON_EMPTY)}, got {on_empty!r}.")
+        check_writable(output_dir)
         self.output_dir = Path(output_dir)
         self.weights = weights
         self.cache = cache
+        self.on_empty = on_empty
+        self._empty: list[str] = []
         self._started = 0.0
 
     def attach(self, engine: Engine) -> None:
@@ -81,21 +101,33 @@ class SegmentationWriter:
         if all(given is None for given in self.weights):
             logger.warning("No weights were given: the network is random and its segmentations mean nothing.")
         engine.add_event_handler(Events.GET_BATCH_STARTED, self._start)
-        engine.add_event_handler(Events.GET_BATCH_COMPLETED, self._check_names)
+        engine.add_event_handler(Events.GET_BATCH_COMPLETED, self._check)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self)
+        engine.add_event_handler(Events.COMPLETED, self._finish)
 
     def _start(self) -> None:
         self._started = time.perf_counter()
 
-    def _check_names(self, engine: Engine) -> None:
+    def _check(self, engine: Engine) -> None:
+        """Refuse what could not be written, before it is segmented."""
         for image in decollate_batch(engine.state.batch["image"]):
-            self._check_name(Path(image.meta["filename_or_obj"]))
+            source = Path(image.meta["filename_or_obj"])
+            self._check_name(source)
+            if not comes_back(np.asarray(image.affine), np.asarray(image.meta["original_affine"]), image.shape[1:]):
+                raise ValueError(
+                    f"image {source}: it lies at exactly 45 degrees between two directions of the body, so that its "
+                    "orientation has no name and cannot be brought back; turn it by a small angle."
+                )
+
+    def _finish(self) -> None:
+        if self._empty and self.on_empty == "fail":
+            raise EmptySegmentationError(f"nothing was found for {'; '.join(self._empty)}.")
 
     def _check_name(self, source: Path) -> None:
         """Refuse to replace the results of another volume; those of the same one are replaced."""
         report = self.output_dir / _file(source, "report.json")
         earlier = json.loads(report.read_text(encoding="utf-8"))["image"] if report.is_file() else str(source)
-        if Path(earlier).resolve() != source.resolve():
+        if _given(Path(earlier)) != _given(source):
             raise ValueError(
                 f"output_dir {self.output_dir} has the results of {earlier}, which is named like {source}: "
                 f"give each a folder of its own, or remove {report.name}."
@@ -129,6 +161,8 @@ class SegmentationWriter:
         files = {"segmentation": _file(source, "segmentation.nii.gz")}
         if found.dtype.kind == "f":
             files["probabilities"] = _file(source, "probabilities.nii.gz")
+        objects = describe_objects(prompts, to_voxel, affine, labels, stored, in_mm, blank)
+        empty = [found["label"] for found in objects if not found["voxels"]]
         report = {
             "image": str(source),
             **files,
@@ -143,7 +177,8 @@ class SegmentationWriter:
                 **({"blank": sorted(blank)} if blank else {}),
                 "segmented": int(labels.any(axis=tuple(a for a in range(3) if a != stored)).sum()),
             },
-            "objects": describe_objects(prompts, to_voxel, affine, labels, stored, in_mm, blank),
+            "objects": objects,
+            "empty": empty,
             "embeddings": _describe_cache(self.cache),
             "seconds": round(time.perf_counter() - self._started, 3),
             "versions": package_versions(),
@@ -157,10 +192,19 @@ class SegmentationWriter:
             figure.savefig(stage / _file(source, "overlay.png"), dpi=150)
             text = json.dumps(report, indent=2) + "\n"
             (stage / _file(source, "report.json")).write_text(text, encoding="utf-8")
+        if empty:
+            self._empty.append(f"object {', '.join(map(str, empty))} of {source}")
+            logger.warning("Nothing was found for %s: it is empty in %s.", self._empty[-1], files["segmentation"])
 
 
 def _file(source: Path, ending: str) -> str:
     return f"{source_name(source)}_{ending}"
+
+
+def _given(source: Path) -> Path:
+    """The place of a file by its own name, whatever a symbolic link of that name points to."""
+    place = Path(os.path.abspath(source))
+    return place.parent.resolve() / place.name
 
 
 def _labels(found: np.ndarray) -> np.ndarray:

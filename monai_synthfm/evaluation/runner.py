@@ -19,11 +19,12 @@ from tqdm import tqdm
 from monai_synthfm.data.datasets import LabelledDataset
 from monai_synthfm.data.datasets.faults import Fault, FaultError
 from monai_synthfm.data.generation import parse_shard
-from monai_synthfm.data.staging import staged_files
+from monai_synthfm.data.staging import check_writable, staged_files
 from monai_synthfm.evaluation.predictors import Model
 from monai_synthfm.evaluation.protocol import EvaluationProtocol
 from monai_synthfm.evaluation.rows import finished_shards, merge_shards, write_shard
 from monai_synthfm.evaluation.slice_protocol import SliceProtocol
+from monai_synthfm.switches import reads_switches
 
 __all__ = ["EvaluationRunner", "PreparedCases"]
 
@@ -67,6 +68,7 @@ class PreparedCases(Dataset):
         return prepared, prepared.skipped
 
 
+@reads_switches
 class EvaluationRunner:
     """
     Evaluate models on datasets and write the table of rows.
@@ -93,6 +95,7 @@ class EvaluationRunner:
 
     Raises:
         ValueError: when names occur twice or an argument is wrong.
+        OSError: when ``output_dir`` cannot be written to.
     """
 
     def __init__(
@@ -112,6 +115,7 @@ class EvaluationRunner:
                 raise ValueError(f"{what} must be at least one, of different names, got {names}.")
         if on_fault not in ("raise", "skip"):
             raise ValueError(f"on_fault must be 'raise' or 'skip', got {on_fault!r}.")
+        check_writable(output_dir)
         self.datasets, self.models = list(datasets), list(models)
         self.output_dir = Path(output_dir)
         self.protocol: EvaluationProtocol[Any, Any] = protocol or SliceProtocol()

@@ -13,6 +13,7 @@ import numpy as np
 from monai_synthfm.evaluation.prompt_plan import PromptPlan
 from monai_synthfm.inferers.propagation import DIRECTIONS
 from monai_synthfm.prompts import Prompts
+from monai_synthfm.switches import reads_switches
 
 __all__ = ["PROMPT_SLICES", "SlicePrompt", "VolumePlan", "VolumeQuestion"]
 
@@ -61,6 +62,7 @@ class VolumeQuestion:
     direction: str
 
 
+@reads_switches
 @dataclass(frozen=True)
 class VolumePlan:
     """

@@ -21,6 +21,7 @@ from monai_synthfm.inferers.embedding_cache import EmbeddingCache
 from monai_synthfm.inferers.propagation import Propagation
 from monai_synthfm.inferers.volume_inferer import VolumeInferer, default_propagation
 from monai_synthfm.networks import ImageEmbedding
+from monai_synthfm.switches import reads_switches
 
 __all__ = ["NetworkVolumePredictor", "OpenVolume", "VolumePredictor", "prompts_in_volume"]
 
@@ -74,6 +75,7 @@ class OpenVolume:
     store: MutableMapping[int, ImageEmbedding]
 
 
+@reads_switches
 class NetworkVolumePredictor(VolumePredictor):
     """
     A promptable network of this package, with a way to carry objects from slice to slice.

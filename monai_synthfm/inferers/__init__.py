@@ -13,6 +13,7 @@ from monai_synthfm.inferers.memory_propagation import MemoryPropagation
 from monai_synthfm.inferers.recent_embeddings import RecentEmbeddings
 from monai_synthfm.inferers.session import InteractiveSession
 from monai_synthfm.inferers.volume_inferer import VolumeInferer
+from monai_synthfm.switches import exports_read_switches
 
 __all__ = [
     "AutocastInferer",
@@ -25,3 +26,5 @@ __all__ = [
     "RecentEmbeddings",
     "VolumeInferer",
 ]
+
+exports_read_switches(globals())

@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-import shutil
 import zipfile
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping
@@ -19,7 +18,7 @@ import numpy as np
 import torch
 from monai.utils import convert_to_tensor
 
-from monai_synthfm.data.staging import staged_files
+from monai_synthfm.data.staging import clear_staged, staged_files
 from monai_synthfm.networks import ImageEmbedding, Promptable
 from monai_synthfm.networks.signature import describe_embeddings, state_sha256
 
@@ -155,8 +154,7 @@ class EmbeddingCache(MutableMapping[int, ImageEmbedding]):
         """Remove all entries, and what killed processes left behind."""
         self._recent.clear()
         _unlink(self.folder.glob(f"slice-*{self._suffix}"))
-        for left in self.folder.glob(".staged-*"):
-            shutil.rmtree(left, ignore_errors=True)
+        clear_staged(self.folder)
 
     def _path(self, index: int) -> Path:
         return self.folder / f"slice-{index:05d}{self._suffix}"

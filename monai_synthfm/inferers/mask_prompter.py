@@ -15,12 +15,14 @@ from monai_synthfm.networks import ImageEmbedding, Promptable
 from monai_synthfm.prompts import Prompts
 from monai_synthfm.prompts.boxes import tight_box
 from monai_synthfm.prompts.clicks import ClickSimulator
+from monai_synthfm.switches import reads_switches
 
 __all__ = ["MaskPrompter"]
 
 _SMALLEST_PART = 0.02
 
 
+@reads_switches
 @dataclass(frozen=True)
 class MaskPrompter:
     """

@@ -17,8 +17,7 @@ import numpy as np
 import torch
 from monai.data import MetaTensor
 
-from monai_synthfm.data.datasets.volumes import NIFTI
-from monai_synthfm.data.nifti import check_voxels, label_image
+from monai_synthfm.data.nifti import check_voxels, is_nifti, label_image
 from monai_synthfm.data.planes import slicing_axis, stored_axis
 from monai_synthfm.data.slice_prompts import within_slices
 from monai_synthfm.data.staging import staged_files
@@ -255,7 +254,7 @@ class InteractiveSession:
             path: a ``.nii`` or ``.nii.gz`` file. It appears whole or not at all.
         """
         path = Path(path)
-        if not path.name.endswith(NIFTI):
+        if not is_nifti(path):
             raise ValueError(f"path must end with .nii or .nii.gz, got {path}.")
         labels = np.asarray(self.segmentation[0])
         labels = labels.astype(np.uint8 if labels.max() <= 255 else np.uint16)

@@ -20,6 +20,7 @@ from monai_synthfm.networks.sam2_parts import SAM2_SIZES, Sam2Size
 from monai_synthfm.networks.trained_decoder import export_decoder
 from monai_synthfm.networks.weights import find_weights, load_state
 from monai_synthfm.networks.zoom import Zoom
+from monai_synthfm.switches import exports_read_switches
 
 __all__ = [
     "SAM2_SIZES",
@@ -47,3 +48,5 @@ __all__ = [
     "start_alternatives",
     "use_onnx_encoder",
 ]
+
+exports_read_switches(globals())

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
 from functools import partial
 
@@ -17,6 +18,7 @@ from monai_synthfm.networks.preprocessing import MASK_LOGIT
 from monai_synthfm.networks.promptable import ImageEmbedding
 from monai_synthfm.networks.sam2 import Sam2
 from monai_synthfm.prompts.prompts import Prompts
+from monai_synthfm.switches import reads_switches
 
 __all__ = ["ClipMasks", "ClipTracker"]
 
@@ -40,11 +42,16 @@ class ClipMasks:
     candidates: torch.Tensor
     iou: torch.Tensor
 
+    def __iter__(self) -> Iterator[torch.Tensor]:
+        """Yield the tensors, which MONAI's engines take apart by clips."""
+        return iter((self.logits, self.object_scores, self.candidates, self.iou))
+
     def float(self) -> ClipMasks:
         """Return the same in float32."""
         return replace(self, logits=self.logits.float(), object_scores=self.object_scores.float(), iou=self.iou.float())
 
 
+@reads_switches
 class ClipTracker(nn.Module):
     """Train a network with a memory on clips: encode all slices at once, prompt one, propagate upwards and downwards.
 

@@ -13,10 +13,12 @@ from torch import nn
 from monai_synthfm.networks.earlier_masks import disturbed_masks
 from monai_synthfm.networks.promptable import ImageEmbedding, Promptable
 from monai_synthfm.prompts.prompts import Prompts
+from monai_synthfm.switches import reads_switches
 
 __all__ = ["EmbeddingDecoder"]
 
 
+@reads_switches
 class EmbeddingDecoder(nn.Module):
     """Decode prompts from features; all of it happens in ``forward``, where data-parallel wrappers look.
 

@@ -13,6 +13,7 @@ import torch
 from monai_synthfm.data.staging import staged_files
 from monai_synthfm.networks.fetch import sha256_of
 from monai_synthfm.networks.weights import load_state
+from monai_synthfm.switches import reads_switches
 
 __all__ = ["export_decoder"]
 
@@ -20,6 +21,7 @@ _DECODERS = ("mask_decoder.", "sam_mask_decoder.")
 _ENCODERS = ("image_encoder.", "prompt_encoder.", "sam_prompt_encoder.")
 
 
+@reads_switches
 def export_decoder(
     checkpoint: str | Path | Sequence[str | Path],
     path: str | Path,

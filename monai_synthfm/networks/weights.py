@@ -32,6 +32,7 @@ __all__ = [
 HOME_VARIABLE = "MONAI_SYNTHFM_HOME"
 OFFLINE_VARIABLE = "MONAI_SYNTHFM_OFFLINE"
 COMBINES_PROMPTS = "combines_prompts"
+_HINT = " Paths start at the working directory; bundle_root says where a bundle's own files are."
 _WRAPPERS = ("model", "state_dict", "network")
 
 
@@ -174,7 +175,7 @@ def find_weights(name_or_path: str | Path) -> Path:
         return path
     weights = WEIGHTS.get(str(name_or_path))
     if weights is None:
-        raise FileNotFoundError(f"weights {str(name_or_path)!r} are neither a file nor one of {list(WEIGHTS)}.")
+        raise FileNotFoundError(f"weights {str(name_or_path)!r} are neither a file nor one of {list(WEIGHTS)}.{_HINT}")
     if weights.npm is None:
         return _published_files(weights, cache_folder())[0]
     return _converted(weights, cache_folder() / weights.npm)
@@ -202,6 +203,8 @@ def read_weights(path: str | Path) -> tuple[dict[str, torch.Tensor], dict[str, A
         FileNotFoundError: when there is no such file.
         ValueError: when the file does not hold a state dict of tensors.
     """
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"weights {path}: no such file.{_HINT}")
     try:
         content: Any = torch.load(path, map_location="cpu", weights_only=True)
     except (RuntimeError, pickle.UnpicklingError, EOFError) as error:

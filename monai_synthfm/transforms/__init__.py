@@ -6,6 +6,7 @@ names."""
 
 from __future__ import annotations
 
+from monai_synthfm.switches import exports_read_switches
 from monai_synthfm.transforms.acquisition import (
     RandAcquisition,
     RandAcquisitionD,
@@ -133,3 +134,5 @@ __all__ = [
     "RandVolumeStructureDict",
     "RandVolumeStructured",
 ]
+
+exports_read_switches(globals())

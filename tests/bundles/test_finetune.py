@@ -14,6 +14,7 @@ import torch
 from monai.bundle import ConfigParser, ConfigWorkflow
 from PIL import Image
 
+from tests.bundles.stored_volumes import root_of
 from tests.bundles.test_evaluate import REPLICAS
 from tests.bundles.test_train import SMALL, TINY_SAM, weights
 from tests.evaluation.stand_ins import tiny_sam
@@ -71,6 +72,13 @@ def test_a_resumed_training_equals_one_that_was_never_interrupted(bundle_dir: Pa
         workflow(bundle_dir, "hc18", root, tmp_path / folder, **options).run()
     one, other = weights(tmp_path / "whole"), weights(tmp_path / "halves")
     assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_fewer_samples_than_a_batch_are_refused(bundle_dir: Path, tmp_path: Path) -> None:
+    config = workflow(bundle_dir, "hc18", REPLICAS["hc18"](tmp_path), tmp_path / "run", batch_size=1000)
+    with pytest.raises(RuntimeError) as caught:
+        config.run()
+    assert "the training has no step" in str(root_of(caught.value))
 
 
 def test_samples_fit_the_square_input_and_validation_is_not_augmented(bundle_dir: Path, tmp_path: Path) -> None:

@@ -58,6 +58,11 @@ WRONG = {
         {**CLICK, "slice_range": [5, 3]},
         "slice_range must be [first, last] within slices 0 to 8, got [5, 3].",
     ),
+    "range in words": (
+        None,
+        {**CLICK, "slice_range": "3,5"},
+        "slice_range must be [first, last] within slices 0 to 8, got '3,5'.",
+    ),
     "modality": (
         lambda a: -a,
         {**CLICK, "modality": "mr"},

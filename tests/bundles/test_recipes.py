@@ -76,7 +76,7 @@ def test_the_third_stage_begins_with_the_decoder_of_the_second_and_alternatives_
     bundle_dir: Path, tmp_path: Path
 ) -> None:
     configs, options = stage_that_stands_still(bundle_dir, tmp_path, "third")
-    stages = {"first_stage": "unused.pt", "second_stage": tmp_path / "decoder.pt"}
+    stages = {"second_stage": tmp_path / "decoder.pt"}
     run_in_two_processes([*configs, SECOND_STAGE, THIRD_STAGE], {**options, **stages})
     second, third = (networks.load_state(folder / "decoder.pt") for folder in (tmp_path, tmp_path / "third"))
     same = {key for key, value in third.items() if torch.equal(value, second[key])}
@@ -92,7 +92,7 @@ def test_the_fourth_stage_begins_with_the_decoder_of_the_third_and_its_alternati
     bundle_dir: Path, tmp_path: Path
 ) -> None:
     configs, options = stage_that_stands_still(bundle_dir, tmp_path, "fourth")
-    stages = {"first_stage": "unused.pt", "second_stage": "unused.pt", "third_stage": tmp_path / "decoder.pt"}
+    stages = {"third_stage": tmp_path / "decoder.pt"}
     files = [*configs, SECOND_STAGE, THIRD_STAGE, FOURTH_STAGE]
     run_in_two_processes(files, {**options, **stages})
     third, fourth = (networks.load_state(folder / "decoder.pt") for folder in (tmp_path, tmp_path / "fourth"))

@@ -14,6 +14,7 @@ import jsonschema
 import pytest
 import torch
 from monai.bundle import ConfigWorkflow, verify_net_in_out
+from monai.bundle.utils import DEPRECATED_ID_MAPPING
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from monai_synthfm.networks.weights import read_weights
@@ -112,9 +113,30 @@ def weights(folder: Path) -> dict[str, torch.Tensor]:
     return torch.load(folder / "checkpoint.pt", weights_only=True)["network"]
 
 
+def test_a_device_may_be_given_by_its_name(bundle_dir: Path, tmp_path: Path) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delitem(SMALL, "amp")
+        config = workflow(bundle_dir, tmp_path)
+        config.initialize()
+        assert config.parser.get_parsed_content("inferer").amp is False
+
+
+def test_training_is_tracked_as_monai_tracks_it(bundle_dir: Path, tmp_path: Path) -> None:
+    mlflow = pytest.importorskip("mlflow")
+    train(bundle_dir, tmp_path / "run", tracking="mlflow", experiment_name="mine")
+    client = mlflow.MlflowClient(f"sqlite:///{tmp_path}/run/mlruns.db")
+    (run,) = client.search_runs([client.get_experiment_by_name("mine").experiment_id])
+    assert run.info.status == "FINISHED"
+    losses = [entry.value for entry in client.get_metric_history(run.info.run_id, "train_loss")]
+    shown = EventAccumulator(str(tmp_path / "run")).Reload().Scalars("train_loss")
+    assert losses == pytest.approx([entry.value for entry in shown])
+    assert 0 <= run.data.metrics["val_mean_dice"] <= 1
+
+
 def test_metadata_is_valid_and_its_version_is_in_the_changelog(bundle_dir: Path) -> None:
     metadata = json.loads((bundle_dir / "configs" / "metadata.json").read_text())
     jsonschema.validate(metadata, METADATA_SCHEMA)
+    assert not DEPRECATED_ID_MAPPING.keys() & metadata.keys()
     assert metadata["version"] in metadata["changelog"]
 
 

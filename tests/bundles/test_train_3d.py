@@ -14,6 +14,7 @@ import jsonschema
 import pytest
 import torch
 from monai.bundle import ConfigWorkflow, verify_net_in_out
+from monai.bundle.utils import DEPRECATED_ID_MAPPING
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from monai_synthfm.networks import Sam2
@@ -71,9 +72,22 @@ def train(output_dir: Path, **overrides: Any) -> dict[str, torch.Tensor]:
     return torch.load(output_dir / "checkpoint.pt", weights_only=True)["network"]
 
 
+def test_training_is_tracked_as_monai_tracks_it(tmp_path: Path) -> None:
+    mlflow = pytest.importorskip("mlflow")
+    train(tmp_path / "run", tracking="mlflow", experiment_name="mine")
+    client = mlflow.MlflowClient(f"sqlite:///{tmp_path}/run/mlruns.db")
+    (run,) = client.search_runs([client.get_experiment_by_name("mine").experiment_id])
+    assert run.info.status == "FINISHED"
+    losses = [entry.value for entry in client.get_metric_history(run.info.run_id, "train_loss")]
+    shown = EventAccumulator(str(tmp_path / "run")).Reload().Scalars("train_loss")
+    assert losses == pytest.approx([entry.value for entry in shown])
+    assert 0 <= run.data.metrics["val_mean_dice"] <= 1
+
+
 def test_metadata_is_valid_and_its_version_is_in_the_changelog() -> None:
     metadata = json.loads((BUNDLE / "configs" / "metadata.json").read_text())
     jsonschema.validate(metadata, METADATA_SCHEMA)
+    assert not DEPRECATED_ID_MAPPING.keys() & metadata.keys()
     assert metadata["version"] in metadata["changelog"]
 
 

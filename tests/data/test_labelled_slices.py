@@ -12,8 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from monai.transforms import RandFlip, Randomizable
 
-from monai_synthfm.data.case_slices import EvaluationSlice, SlicedCase, Target
-from monai_synthfm.data.labelled_slices import LabelledSlices, split_by_patient
+from monai_synthfm.data.case_slices import CaseSlicer, EvaluationSlice, SlicedCase, Target
+from monai_synthfm.data.datasets.faults import FaultError
+from monai_synthfm.data.labelled_slices import LabelledSlices, LoadSlices, split_by_patient
+from tests.evaluation.stand_ins import Pictures
 
 
 def case(name: str, slices: int) -> SlicedCase:
@@ -73,6 +75,21 @@ def test_cases_without_slices_are_replaced_by_the_next() -> None:
     assert dataset[0]["image"].shape == (1, 8, 8)
     with pytest.raises(ValueError, match="none of the 1 cases"):
         LabelledSlices([case("x", 0)])[0]
+
+
+def test_cases_that_cannot_be_read_are_told_and_passed_by(caplog: pytest.LogCaptureFixture) -> None:
+    dataset = Pictures(3, broken=("case0",))
+    slicer = CaseSlicer()
+    with pytest.raises(FaultError, match=r"unreadable: .*0\.png: cut short"):
+        LoadSlices(dataset, slicer)(dataset.data[0])
+    load = LoadSlices(dataset, slicer, "skip")
+    cases = [load(case) for case in dataset.data]
+    assert [len(case.slices) for case in cases] == [0, 1, 1]
+    assert caplog.messages == ["Left out: pictures case0: unreadable: 0.png: cut short"]
+    samples = LabelledSlices(cases)
+    np.testing.assert_array_equal(samples[0]["image"], cases[1].slices[0].image)
+    with pytest.raises(ValueError, match="on_fault must be 'raise' or 'skip', got 'ignore'"):
+        LoadSlices(dataset, slicer, "ignore")
 
 
 def test_wrong_arguments_are_named() -> None:

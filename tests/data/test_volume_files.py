@@ -285,6 +285,35 @@ def test_a_mask_on_other_voxels_is_refused(
         load_mask(tmp_path / "nothing.nii", image)
 
 
+@pytest.mark.parametrize("ending", [".nii", ".nii.gz", ".nii.bz2", ".NII", ".NII.GZ"])
+def test_results_keep_the_header_of_every_kind_of_nifti_file(tmp_path: Path, ending: str) -> None:
+    stored = nib.Nifti1Image(np.arange(120, dtype=np.int16).reshape(5, 6, 4, 1), AFFINE)
+    stored.header.set_xyzt_units("mm", "msec")
+    stored.set_qform(AFFINE, code=3)
+    stored.set_sform(AFFINE, code=4)
+    nib.save(stored, tmp_path / f"ct{ending}")
+    made = geometry_of(load_image(tmp_path / f"ct{ending}"))
+    assert made.shape == (5, 6, 4, 1)
+    assert made.header.get_xyzt_units() == ("mm", "msec")
+    assert (int(made.header["qform_code"]), int(made.header["sform_code"])) == (3, 4)
+    assert source_name(tmp_path / f"ct{ending}") == "ct"
+
+
+def test_a_compression_that_nobody_can_read_is_told(tmp_path: Path) -> None:
+    (tmp_path / "ct.nii.zst").write_bytes(b"(\xb5/\xfd" + bytes(40))
+    with pytest.raises(ValueError, match=r"image .*ct\.nii\.zst: not a readable NIfTI file"):
+        load_image(tmp_path / "ct.nii.zst")
+
+
+def test_files_are_named_as_the_image_was_given_and_not_after_what_a_link_points_to(tmp_path: Path) -> None:
+    (tmp_path / "objects").mkdir()
+    (tmp_path / "objects" / "MD5E-s48--0f3a.gz").write_bytes(b"")
+    for name in ("sub-1_T1w.nii.gz", "sub-2_T1w.nii.gz", "series"):
+        (tmp_path / name).symlink_to(tmp_path / "objects" / ("" if name == "series" else "MD5E-s48--0f3a.gz"))
+    found = [source_name(tmp_path / name) for name in ("sub-1_T1w.nii.gz", "sub-2_T1w.nii.gz", "series/", "series/.")]
+    assert found == ["sub-1_T1w", "sub-2_T1w", "series", "series"]
+
+
 def test_files_are_named_after_the_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert [source_name(name) for name in ("a/ct.nii.gz", "ct.v2.nii", ".")] == ["ct", "ct.v2", tmp_path.name]

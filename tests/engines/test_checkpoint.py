@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 from ignite.engine import Engine
-from monai.engines import IterationEvents
+from monai.engines import IterationEvents, SupervisedTrainer
 
 from monai_synthfm.engines.checkpoint import TrainingCheckpoint
 from monai_synthfm.networks import MobileSam, load_state
@@ -51,7 +51,31 @@ def test_an_interrupted_training_ends_where_the_uninterrupted_one_does(tmp_path:
 
 def test_resuming_without_a_checkpoint_names_the_file(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"resume is set, but there is no .*checkpoint\.pt"):
-        Training(tmp_path, epochs=1, resume=True).trainer.run()
+        Training(tmp_path, epochs=1, resume=True)
+
+
+def test_a_training_without_a_step_is_refused(tmp_path: Path) -> None:
+    network = torch.nn.Linear(3, 1)
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.1)
+    scheduler = torch.optim.lr_scheduler.StepLR(optimizer, 1)
+    handler = TrainingCheckpoint(tmp_path / "run", network, optimizer, scheduler)
+    data = torch.utils.data.TensorDataset(torch.zeros(3, 1))
+    with pytest.raises(ValueError, match="the training has no step: an epoch has fewer samples than a batch"):
+        SupervisedTrainer(
+            device="cpu",
+            max_epochs=1,
+            train_data_loader=torch.utils.data.DataLoader(data, batch_size=4, drop_last=True),
+            network=network,
+            optimizer=optimizer,
+            loss_function=torch.nn.functional.mse_loss,
+            train_handlers=[handler],
+        )
+
+
+def test_a_folder_that_is_a_file_is_refused_before_the_training(tmp_path: Path) -> None:
+    (tmp_path / "run").write_text("mine")
+    with pytest.raises(NotADirectoryError, match=r"folder .*run: expected a folder, found a file"):
+        Training(tmp_path / "run", epochs=1)
 
 
 def test_resuming_a_training_of_another_epoch_length_is_refused(tmp_path: Path) -> None:

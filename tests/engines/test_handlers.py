@@ -8,6 +8,7 @@ from __future__ import annotations
 import pytest
 import torch
 from ignite.engine import Engine
+from monai.data import decollate_batch
 from monai.engines import IterationEvents
 from monai.utils import CommonKeys
 
@@ -58,6 +59,18 @@ def test_the_bar_counts_every_step_of_the_training(capsys: pytest.CaptureFixture
     assert progress.bar is not None
     assert progress.bar.n == progress.bar.total == 4
     assert "loss=" in capsys.readouterr().err
+
+
+def test_the_bar_shows_the_loss_of_trainers_that_decollate_and_of_those_that_do_not() -> None:
+    output = {"image": torch.zeros(2, 3), "loss": torch.tensor(0.25)}
+    shown = []
+    for given in (output, decollate_batch(output)):
+        progress = TrainingProgress()
+        engine = Engine(lambda engine, batch, given=given: given)
+        progress.attach(engine)
+        engine.run([0])
+        shown.append(progress.loss)
+    assert shown == [0.25, 0.25]
 
 
 def test_an_error_in_a_step_is_not_swallowed_by_the_bar() -> None:

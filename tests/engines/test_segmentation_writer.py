@@ -15,15 +15,16 @@ import nibabel as nib
 import numpy as np
 import pytest
 import torch
-from ignite.engine import Engine
+from ignite.engine import Engine, Events
 from matplotlib.figure import Figure
 from monai.data import MetaTensor, decollate_batch, list_data_collate
 from monai.transforms import Orientation
 
 from monai_synthfm.data.volume_files import load_image
 from monai_synthfm.engines import segmentation_writer
-from monai_synthfm.engines.segmentation_writer import SegmentationWriter
+from monai_synthfm.engines.segmentation_writer import EmptySegmentationError, SegmentationWriter
 from monai_synthfm.inferers import EmbeddingCacheOpener
+from tests.bundles.stored_volumes import rotation
 
 SHAPE = (7, 6, 5)
 DISPLAYED = np.diag([-1.0, -2.0, -5.0, 1.0])
@@ -178,6 +179,77 @@ def test_a_name_that_is_taken_is_known_before_the_volume_is_segmented(tmp_path: 
     evaluator = Engine(lambda engine, batch: pytest.fail("it was segmented"))
     SegmentationWriter(tmp_path / "out").attach(evaluator)
     with pytest.raises(ValueError, match=r"has the results of elsewhere.ct\.nii\.gz"):
+        evaluator.run([list_data_collate([item])])
+
+
+def test_links_of_one_name_to_one_file_are_different_images(tmp_path: Path) -> None:
+    given(tmp_path, "blob", DISPLAYED, [[1, 1, 1]])
+    items = []
+    for folder in ("patient1", "patient2"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "ct.nii.gz").symlink_to(tmp_path / "blob.nii.gz")
+        items.append(given(tmp_path / folder, "ct", DISPLAYED, [[1, 1, 1]]))
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "ct_report.json").write_text(json.dumps({"image": str(tmp_path / "patient1" / "ct.nii.gz")}))
+    (tmp_path / "there").symlink_to(tmp_path / "patient1")
+    evaluator = Engine(lambda engine, batch: None)
+    writer = SegmentationWriter(tmp_path / "out")
+    evaluator.add_event_handler(Events.GET_BATCH_COMPLETED, writer._check)
+    evaluator.run([list_data_collate(items[:1])])
+    items[0]["image"].meta["filename_or_obj"] = str(tmp_path / "there" / "ct.nii.gz")  # the same folder by another way
+    evaluator.run([list_data_collate(items[:1])])
+    with pytest.raises(ValueError, match=r"has the results of .*patient1.ct\.nii\.gz, which is named like .*patient2"):
+        evaluator.run([list_data_collate(items[1:])])
+
+
+@pytest.mark.usefixtures("_blank_overlay")
+@pytest.mark.parametrize("on_empty", ["warn", "fail"])
+def test_objects_that_came_out_empty_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture, on_empty: str) -> None:
+    items = [given(tmp_path, name, DISPLAYED, [[1, 1, 1], [2, 2, 2], [3, 3, 3]]) for name in ("some", "all")]
+    labels = np.zeros((1, *SHAPE), dtype=np.uint8)
+    labels[0, 1, 1, 1] = 2
+    preds = [segmented(DISPLAYED, labels), segmented(DISPLAYED, np.full((1, *SHAPE), 1, np.uint8))]
+    preds[1]["pred"][0, :3] = torch.tensor([2, 3, 3], dtype=torch.uint8)[:, None, None]
+    evaluator = Engine(lambda engine, batch: None)
+    evaluator.network, evaluator.inferer = torch.nn.Identity(), SimpleNamespace(direction="both")
+    writer = SegmentationWriter(tmp_path / "out", ["given"], on_empty=on_empty)
+    writer.weights = ()
+    evaluator.add_event_handler(Events.ITERATION_STARTED, lambda: setattr(evaluator.state, "batch", items))
+    evaluator.add_event_handler(Events.ITERATION_COMPLETED, lambda: setattr(evaluator.state, "output", preds))
+    evaluator.add_event_handler(Events.ITERATION_COMPLETED, writer)
+    evaluator.add_event_handler(Events.COMPLETED, writer._finish)
+    with caplog.at_level(logging.WARNING):
+        if on_empty == "fail":
+            with pytest.raises(
+                EmptySegmentationError, match=r"^nothing was found for object 1, 3 of .*some\.nii\.gz\.$"
+            ):
+                evaluator.run([0])
+        else:
+            evaluator.run([0])
+    warned = [record.message for record in caplog.records if record.name == segmentation_writer.__name__]
+    assert len(warned) == 1
+    assert "object 1, 3 of" in warned[0]
+    assert "some_segmentation.nii.gz" in warned[0]
+    assert [read(tmp_path / "out", name)[1]["empty"] for name in ("some", "all")] == [[1, 3], []]
+
+
+def test_wrong_arguments_are_known_before_a_volume_is_read(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="on_empty must be one of warn, fail, got 'raise'"):
+        SegmentationWriter(tmp_path, on_empty="raise")
+    (tmp_path / "out").write_text("mine")
+    with pytest.raises(NotADirectoryError, match=r"output_dir .*out: expected a folder, found a file"):
+        SegmentationWriter(tmp_path / "out")
+
+
+def test_an_orientation_that_cannot_be_brought_back_is_known_before_the_volume_is_segmented(tmp_path: Path) -> None:
+    turned = rotation((np.pi / 4, 0, np.pi / 4))
+    image = Orientation("LPI", labels=None)
+    item = given(tmp_path, "ct", turned, [[1, 1, 1]])
+    inverted = image.inverse(image(load_image(tmp_path / "ct.nii.gz")))
+    assert not np.allclose(inverted.affine, turned)
+    evaluator = Engine(lambda engine, batch: pytest.fail("it was segmented"))
+    SegmentationWriter(tmp_path / "out").attach(evaluator)
+    with pytest.raises(ValueError, match=r"image .*ct\.nii\.gz: it lies at exactly 45 degrees"):
         evaluator.run([list_data_collate([item])])
 
 

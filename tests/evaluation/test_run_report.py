@@ -120,6 +120,13 @@ def test_answers_are_made_again_for_the_gallery_alone(
         assert 2 * (found & target).sum() / (found.sum() + target.sum()) == pytest.approx(row["dsc"], abs=1e-6)
 
 
+def test_the_end_of_a_run_tells_where_its_report_is(
+    tmp_path: Path, written: Mapping[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    runner(tmp_path, report=RunReport("Discs", gallery=False)).run()
+    assert capsys.readouterr().out == f"report: {tmp_path / 'report' / 'report.html'}\n"
+
+
 def test_networks_that_the_gallery_needs_are_built_again_and_given_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -16,6 +16,7 @@ from monai_synthfm.data.datasets.hc18 import Hc18Dataset
 from monai_synthfm.data.datasets.indexed import IndexedDataset
 from monai_synthfm.data.datasets.registry import open_dataset
 from monai_synthfm.data.datasets.totalsegmentator import TotalSegmentatorDataset
+from monai_synthfm.switches import exports_read_switches
 
 __all__ = [
     "AlfiDataset",
@@ -31,3 +32,5 @@ __all__ = [
     "TotalSegmentatorDataset",
     "open_dataset",
 ]
+
+exports_read_switches(globals())

@@ -19,7 +19,8 @@ from monai_synthfm.data.datasets.base import Case, LabelledDataset, structure_ma
 from monai_synthfm.data.datasets.faults import Fault, FaultError, Finding
 from monai_synthfm.data.datasets.files import entries, file_of_stem, find_root, subfolders
 from monai_synthfm.data.datasets.pictures import grey_picture, read_itk_picture
-from monai_synthfm.data.datasets.volumes import NIFTI, nifti_spacing, read_nifti_array, whole_labels
+from monai_synthfm.data.datasets.volumes import nifti_spacing, read_nifti_array, whole_labels
+from monai_synthfm.data.nifti import NIFTI
 
 __all__ = ["CamusDataset"]
 

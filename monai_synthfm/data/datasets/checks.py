@@ -17,7 +17,8 @@ from tqdm import tqdm
 from monai_synthfm.data.datasets.base import LabelledDataset
 from monai_synthfm.data.datasets.faults import Fault, FaultError, Finding, check_compressed
 from monai_synthfm.data.datasets.registry import open_dataset
-from monai_synthfm.data.staging import staged_files
+from monai_synthfm.data.staging import check_writable, staged_files
+from monai_synthfm.switches import reads_switches
 
 __all__ = ["check_data", "describe_report", "examine"]
 
@@ -77,6 +78,7 @@ def examine(dataset: LabelledDataset, progress: bool = False) -> dict[str, Any]:
     )
 
 
+@reads_switches
 def check_data(
     dataset_name: str,
     dataset_dir: str | Path,
@@ -105,6 +107,8 @@ def check_data(
         ValueError: when there is no dataset of this name.
         SystemExit: see ``exit_on_fault``.
     """
+    if output_dir is not None:
+        check_writable(output_dir)
     try:
         dataset = open_dataset(dataset_name, dataset_dir, on_fault="skip", **(options or {}))
     except FaultError as error:

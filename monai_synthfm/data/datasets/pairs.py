@@ -17,7 +17,6 @@ from monai_synthfm.data.datasets.faults import FaultError
 from monai_synthfm.data.datasets.itk_files import ITK
 from monai_synthfm.data.datasets.pictures import grey_picture, picture_tensor, read_itk_picture, read_png
 from monai_synthfm.data.datasets.volumes import (
-    NIFTI,
     canonical_volume,
     itk_spacing,
     nifti_spacing,
@@ -27,6 +26,7 @@ from monai_synthfm.data.datasets.volumes import (
     read_nifti_labels,
     whole_labels,
 )
+from monai_synthfm.data.nifti import NIFTI, is_nifti
 
 __all__ = [
     "FORMATS",
@@ -55,7 +55,7 @@ def file_format(path: str | Path) -> str:
         ('nifti', 'itk', 'pillow', 'dicom')
     """
     name = Path(path).name.lower()
-    if name.endswith(NIFTI):
+    if is_nifti(path):
         return "nifti"
     if name.endswith(ITK):
         return "itk"

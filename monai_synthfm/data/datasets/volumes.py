@@ -23,6 +23,7 @@ from monai.data import MetaTensor
 from nibabel.filebasedimages import ImageFileError
 from nibabel.orientations import apply_orientation, inv_ornt_aff, io_orientation
 from nibabel.spatialimages import HeaderDataError
+from nibabel.tripwire import TripWireError  # of a package that an ending such as .zst needs
 
 from monai_synthfm.data.datasets.faults import FaultError, unreadable
 from monai_synthfm.data.datasets.itk_files import itk_header, itk_image
@@ -30,7 +31,6 @@ from monai_synthfm.data.nifti import affine_in_mm, load_volume, mm_per_unit
 
 __all__ = [
     "LPS_TO_RAS",
-    "NIFTI",
     "canonical_volume",
     "itk_spacing",
     "last_line",
@@ -44,8 +44,7 @@ __all__ = [
     "whole_labels",
 ]
 
-NIFTI = (".nii.gz", ".nii")
-_ERRORS = (ImageFileError, HeaderDataError, OSError, EOFError, ValueError, zlib.error)
+_ERRORS = (ImageFileError, HeaderDataError, OSError, EOFError, ValueError, TripWireError, zlib.error)
 _ITK_OBJECT = re.compile(r"^ITK ERROR: \w+\(0x[0-9a-f]+\): ")
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 

@@ -1,0 +1,52 @@
+# Copyright (c) monai_synthfm contributors
+# Licensed under the Apache License, Version 2.0 (http://www.apache.org/licenses/LICENSE-2.0).
+# SPDX-License-Identifier: Apache-2.0
+"""One line instead of a traceback, for people at a command line."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from monai.utils import MONAIEnvVars
+
+__all__ = ["exit_with_message"]
+
+_INPUT_ERRORS = (ValueError, OSError, ImportError)
+
+
+@contextmanager
+def exit_with_message() -> Iterator[None]:
+    """
+    End the program with the message of what went wrong within the block alone: ``error: ...`` and exit status 1.
+
+    MONAI wraps what goes wrong in transforms, components and expressions of configs into further exceptions, so that
+    the message that matters stands far above the end of a long traceback. Of such wrappers the innermost exception
+    speaks. What no input can cause is named with its type. An exception may say its own ``exit_status``. With
+    ``MONAI_DEBUG=1`` everything is raised unchanged, with its traceback.
+
+    Raises:
+        SystemExit: in place of any other exception.
+
+    Example:
+        >>> with exit_with_message():
+        ...     raise ValueError("image ct.nii: no such file.")
+        Traceback (most recent call last):
+        ...
+        SystemExit: 1
+    """
+    try:
+        yield
+    except Exception as error:
+        if MONAIEnvVars.debug():
+            raise
+        root: BaseException = error
+        while isinstance(root, RuntimeError) and root.__cause__ is not None:
+            root = root.__cause__
+        told = f"{root.filename}: {root.strerror}" if isinstance(root, OSError) and root.filename else str(root)
+        text = " ".join(told.split()) or type(root).__name__
+        if not isinstance(root, _INPUT_ERRORS):
+            text = f"{type(root).__name__}: {text} (MONAI_DEBUG=1 shows where)"
+        print(f"error: {text}", file=sys.stderr)
+        raise SystemExit(getattr(root, "exit_status", 1)) from None

@@ -1,0 +1,78 @@
+# Copyright (c) monai_synthfm contributors
+# Licensed under the Apache License, Version 2.0 (http://www.apache.org/licenses/LICENSE-2.0).
+# SPDX-License-Identifier: Apache-2.0
+"""What people see of ``python -m monai.bundle run``: results where they were wanted, or one line."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+import torch
+
+from monai_synthfm.networks import MobileSam
+from tests.bundles.stored_volumes import ORIENTATIONS, STRAIGHT, store
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with an image under a link of another name, and the weights of a network that finds nothing."""
+    folder = tmp_path_factory.mktemp("home")
+    voxels = np.random.default_rng(0).integers(0, 100, (24, 22, 9)).astype(np.int16)
+    store(folder / "blob.nii.gz", voxels, STRAIGHT, ORIENTATIONS[0])
+    (folder / "sub#1.nii.gz").symlink_to(folder / "blob.nii.gz")
+    network = MobileSam(image_size=64, reset_decoder=True, seed=3)
+    for hypernetwork in network.mask_decoder.output_hypernetworks_mlps:
+        torch.nn.init.zeros_(hypernetwork.layers[-1].weight)
+        torch.nn.init.zeros_(hypernetwork.layers[-1].bias)
+    torch.save(network.state_dict(), folder / "empty.pt")
+    return folder
+
+
+def run(home: Path, bundle_dir: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "monai.bundle", "run", "--config_file"]
+    command += [str(bundle_dir / "configs" / "inference.yaml"), "--image", "sub#1.nii.gz", "--image_size", "64"]
+    command += ["--pretrained", "None", "--checkpoint", "empty.pt", "--direction", "none"]
+    command += ["--points", "[[[4,7,3]]]", "--point_labels", "[[1]]", *words]
+    return subprocess.run(command, cwd=home, capture_output=True, text=True, timeout=300, check=False)
+
+
+def test_results_are_where_they_were_wanted_and_an_empty_one_is_told(home: Path, bundle_dir: Path) -> None:
+    done = run(home, bundle_dir, "--output_dir", "exp#1", "--probabilities", "false", "--on_empty", "fail")
+    assert done.returncode == 3, done.stderr
+    assert done.stderr.splitlines()[-1] == "error: nothing was found for object 1 of sub#1.nii.gz."
+    assert "Nothing was found for object 1 of sub#1.nii.gz" in done.stdout
+    assert {path.name for path in (home / "exp#1").iterdir()} == {
+        "sub#1_segmentation.nii.gz",
+        "sub#1_overlay.png",
+        "sub#1_report.json",
+    }
+    assert not (home / "exp").exists()
+    assert json.loads((home / "exp#1" / "sub#1_report.json").read_text())["empty"] == [1]
+    assert not nib.load(home / "exp#1" / "sub#1_segmentation.nii.gz").get_fdata().any()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--modalty", "mr"], "there is no option 'modalty'; did you mean 'modality'?"),
+        (["--checkpoint", "2024_01_05"], "weights 2024_01_05: no such file."),
+        (["--output_dir", "empty.pt"], "output_dir empty.pt: expected a folder, found a file."),
+    ],
+)
+def test_what_is_wrong_is_told_in_one_line_and_nothing_is_made(
+    home: Path, bundle_dir: Path, words: list[str], message: str
+) -> None:
+    before = set(home.iterdir())
+    failed = run(home, bundle_dir, "--output_dir", "wrong", *words)
+    assert failed.returncode == 1
+    assert failed.stderr.splitlines()[-1].startswith(f"error: {message}")
+    assert "Traceback" not in failed.stderr
+    assert set(home.iterdir()) == before
