@@ -20,7 +20,7 @@ from tqdm import tqdm
 from monai_synthfm.transforms import RandSynthFM3D
 
 Size = tuple[int, int, int]
-MODULES = ("shape", "boundary", "both", "anatomy", "all")
+MODULES = ("shape", "boundary", "both", "anatomy")
 NUM_LABELS = 12
 
 

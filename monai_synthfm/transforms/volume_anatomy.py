@@ -249,7 +249,9 @@ class RandVolumeAnatomy(RandGenerator):
             waves = self._parts.draw_waves(radius, float(self.R.uniform(*self.irregularity)))
             wall = (0.06 * radius, 0.35 * radius) if walled else None
             label = self._parts.new()
-            wall_label = {"organ": None, "nobody": 0}.get(self._walls, self._parts.new() if walled else None)
+            wall_label = None
+            if walled and self._walls != "organ":
+                wall_label = self._parts.new() if self._walls == "target" else 0
             organ = self._parts.add(
                 one, frame.part, radius, tissue, label, wall=wall, waves=waves, like=like, wall_label=wall_label
             )

@@ -144,8 +144,8 @@ class RandVolumeAppearance(SharedRandomizable):
         """Intensities of the preset's tissues, organs of the first kind nearer to each other in some volumes."""
         spread = draw_log_uniform(self.R, self.spread)
         middle = float(self.R.uniform(*preset.tissues[0].core))
-        body = bool(anatomy.parts) and anatomy.parts[0].parent == 0 and anatomy.parts[0].label == 0
-        insides = [float(self.R.uniform(*(preset.outside if body and preset.layers else preset.cavity)))]
+        body = anatomy.parts[0].label == 0 and tissues[0] is not None  # strands and specks have no kind
+        insides = [float(self.R.uniform(*(preset.outside if body else preset.cavity)))]
         walls: list[float] = []
         for part, tissue in zip(anatomy.parts, tissues, strict=True):
             if tissue is None:

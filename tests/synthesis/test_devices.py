@@ -37,10 +37,10 @@ def test_images_are_the_same_on_another_device(module: str) -> None:
         assert_same(image.as_tensor()[0], there, labels.as_tensor()[0], labels_there)
 
 
-@pytest.mark.parametrize("module", ["shape", "boundary"])
+@pytest.mark.parametrize("module", ["shape", "boundary", "anatomy"])
 def test_volumes_are_the_same_on_another_device(module: str) -> None:
     generator = RandSynthFM3D((36, 32, 10), module=module)
-    for seed in SEEDS:
+    for seed in SEEDS[:2]:
         image, labels = generator.set_random_state(seed=seed)()
         with SecondDevice() as device:
             found = synthesize_volume(generator.params, SECOND)

@@ -88,6 +88,17 @@ def test_parts_of_anatomies_have_the_intensities_of_their_kinds(preset: str) -> 
         assert not soft or max(soft) - min(soft) <= 0.011 * (common.core[1] - common.core[0])
 
 
+@pytest.mark.parametrize("preset", ["ct", "mr"])
+def test_only_bodies_lie_in_air(preset: str) -> None:
+    ranges, grounds = VOLUME_PRESETS[preset], set()
+    for anatomy, appearance in drawn_anatomies(preset, 30, palette_prob=1.0, wide_prob=0.0):
+        body = anatomy.params.parts[0].wall > 0.0 and anatomy.params.parts[0].label == 0
+        low, high = ranges.outside if body else ranges.cavity
+        assert low <= appearance.params.values[0] <= high
+        grounds.add(body)
+    assert grounds == {True, False}
+
+
 def test_scanners_of_anatomies_follow_the_modality() -> None:
     scanners = {preset: [two.scanner for _, two in drawn_anatomies(preset)] for preset in VOLUME_PRESETS}
     assert all(scanner.ultrasound is not None for scanner in scanners["us"])
