@@ -19,7 +19,7 @@ from monai_synthfm.inferers import FileOrderInferer, VolumeInferer
 from monai_synthfm.switches import as_switch, reads_switches
 
 # rows of tables and parameters of samples, which programs make of values that they have
-RECORDS = {"EvaluationVolume", "Fault", "MaskScores", "VolumeScores", "VolumePreset"}
+RECORDS = {"EvaluationVolume", "Fault", "Frame", "MaskScores", "VolumeScores", "VolumePreset"}
 
 
 def classes_with_switches() -> Iterator[tuple[type, str]]:
