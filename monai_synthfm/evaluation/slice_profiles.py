@@ -186,8 +186,9 @@ def distance_curve(slices: pd.DataFrame, unit: str = "slices") -> pd.DataFrame:
     Source: the failure that arXiv 2511.21926 names; steps and means are our choice.
     """
     shown = slices[slices.area_target > 0]
-    lengths = (shown.distance if unit == "slices" else shown.distance_mm).abs().dropna()
-    shown = shown.loc[lengths.index]
+    column = "distance" if unit == "slices" else "distance_mm"
+    shown = shown[shown[column].notna()]
+    lengths = shown[column].abs().to_numpy()
     # Products of spacings have round-off: what is 10 mm away belongs to the step up to 10 mm.
     steps = np.ceil(np.log2(np.maximum(lengths / UNITS[unit], 1.0)).round(6))
     reach = np.where(lengths > 0, UNITS[unit] * 2.0**steps, 0.0)
