@@ -232,10 +232,10 @@ def _settings(value: Any) -> Any:
     """Return the public attributes of an object, and of those in it, for JSON."""
     if value is None or isinstance(value, bool | int | float | str):
         return value
+    if isinstance(value, torch.dtype):
+        return str(value)
     if isinstance(value, Sequence):
         return [_settings(part) for part in value]
-    if not hasattr(value, "__dict__"):
-        return str(value)  # a torch.dtype, say
     settings = {name: _settings(part) for name, part in vars(value).items() if not name.startswith("_")}
     return {"name": type(value).__name__, **settings}
 

@@ -17,7 +17,7 @@ from monai_synthfm.evaluation.predictors import NetworkPredictor
 from monai_synthfm.evaluation.volume_plan import SlicePrompt
 from monai_synthfm.evaluation.volume_predictors import NetworkVolumePredictor, prompts_in_volume
 from monai_synthfm.inferers.volume_inferer import VolumeInferer
-from monai_synthfm.networks import ImageEmbedding, MobileSam2, Sam
+from monai_synthfm.networks import ImageEmbedding, Sam
 from monai_synthfm.prompts import Prompts
 from tests.evaluation.stand_ins import tiny_sam
 
@@ -92,12 +92,6 @@ def test_the_description_tells_propagations_apart() -> None:
     assert described() == described()
     assert described() != described(keep_largest=True)
     assert "MaskPropagation" in described()
-
-
-def test_the_description_of_a_network_with_a_memory_tells_its_precision() -> None:
-    described = NetworkVolumePredictor(NetworkPredictor("memory", MobileSam2(image_size=64))).describe()
-    assert described["propagation"]["name"] == "MemoryPropagation"
-    assert json.loads(json.dumps(described))["propagation"]["memory_dtype"] == "torch.bfloat16"
 
 
 def test_a_network_that_can_be_made_again_is_given_back() -> None:
