@@ -93,39 +93,6 @@ class OpenVolume:
     store: MutableMapping[int, ImageEmbedding]
 
 
-class PreparedSession(InteractiveSession):
-    """
-    An interactive session on a volume of an evaluation, which shares the encodings of its slices.
-
-    Args:
-        predictor: the network.
-        seen: the volume.
-        propagation: how objects are carried on; None takes what suits the network.
-
-    Raises:
-        ValueError: when the volume has colours, which sessions do not take.
-    """
-
-    def __init__(self, predictor: NetworkPredictor, seen: OpenVolume, propagation: Propagation | None = None) -> None:
-        super().__init__(predictor.ready(), seen.axis, propagation=propagation, device=predictor.device)
-        self.intensity = _AsPrepared()
-        self.store = lambda *_: seen.store
-        self._autocast = predictor.autocast
-        self.set_image(MetaTensor(seen.image.cpu(), affine=_DISPLAYED))
-
-    def predict(self) -> ChangedBox | None:
-        """Segment in the precision of the evaluation; see :class:`InteractiveSession`."""
-        with self._autocast():
-            return super().predict()
-
-
-class _AsPrepared(MedSAMIntensity):
-    """Leaves intensities as an evaluation prepared them."""
-
-    def __call__(self, img: NdarrayOrTensor) -> NdarrayOrTensor:
-        return img
-
-
 class NetworkVolumePredictor(VolumePredictor):
     """
     A promptable network of this package, with a way to carry objects from slice to slice.
@@ -193,6 +160,39 @@ class NetworkVolumePredictor(VolumePredictor):
     def release(self) -> None:
         """Drop a network that can be made again."""
         self.predictor.release()
+
+
+class PreparedSession(InteractiveSession):
+    """
+    An interactive session on a volume of an evaluation, which shares the encodings of its slices.
+
+    Args:
+        predictor: the network.
+        seen: the volume.
+        propagation: how objects are carried on; None takes what suits the network.
+
+    Raises:
+        ValueError: when the volume has colours, which sessions do not take.
+    """
+
+    def __init__(self, predictor: NetworkPredictor, seen: OpenVolume, propagation: Propagation | None = None) -> None:
+        super().__init__(predictor.ready(), seen.axis, propagation=propagation, device=predictor.device)
+        self.intensity = _AsPrepared()
+        self.store = lambda *_: seen.store
+        self._autocast = predictor.autocast
+        self.set_image(MetaTensor(seen.image.cpu(), affine=_DISPLAYED))
+
+    def predict(self) -> ChangedBox | None:
+        """Segment in the precision of the evaluation; see :class:`InteractiveSession`."""
+        with self._autocast():
+            return super().predict()
+
+
+class _AsPrepared(MedSAMIntensity):
+    """Leaves intensities as an evaluation prepared them."""
+
+    def __call__(self, img: NdarrayOrTensor) -> NdarrayOrTensor:
+        return img
 
 
 def prompts_in_volume(prompt: SlicePrompt, axis: int, size: tuple[int, ...]) -> dict[str, torch.Tensor]:
