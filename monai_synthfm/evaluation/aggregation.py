@@ -15,6 +15,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
+from scipy.integrate import trapezoid
 
 from monai_synthfm.evaluation.rows import IDENTITY, volume_rows
 
@@ -26,6 +27,7 @@ __all__ = [
     "interaction_scores",
     "mean_over_structures",
     "patient_means",
+    "pooled",
     "split_clicks",
     "summarise",
     "volume_dice",
@@ -137,13 +139,29 @@ def split_clicks(rows: pd.DataFrame) -> pd.DataFrame:
     return rows[chosen].assign(series=parts.series[chosen], click=parts.click[chosen].astype("int64"))
 
 
+def pooled(table: pd.DataFrame) -> pd.DataFrame:
+    """
+    Add all rows once more with modality ``all``, where a structure is one of one modality, if there are several.
+
+    Example:
+        >>> rows = pd.DataFrame({"modality": ["ct", "mr"], "structure": ["liver", "liver"]})
+        >>> pooled(rows).structure.tolist()
+        ['liver', 'liver', 'ct liver', 'mr liver']
+    """
+    if table.empty or table.modality.nunique() < 2:
+        return table
+    again = table.assign(modality="all", structure=table.modality.str.cat(table.structure, sep=" "))
+    return pd.concat([table, again], ignore_index=True)
+
+
 def interaction_scores(rows: pd.DataFrame, thresholds: Sequence[float] = (0.8, 0.9)) -> pd.DataFrame:
     """
     Score interactive runs: number of clicks to a Dice, and the area under the curve of Dice over clicks.
 
     ``NoC@t`` is the first click with a DSC of t or more, and the last click where none has it (RITM's convention),
-    counted in ``failed``. ``AUC = trapezoid(DSC over clicks) / (last - first click)`` lies in [0, 1]; with one click
-    it is the DSC.
+    counted in ``failed``. ``AUC = trapezoid(score over clicks) / (last - first click)`` lies in [0, 1]; with one click
+    it is the score. A box, which is click 0, is left out of it as in the CVPR 2025 challenge, whose AUC over 5 clicks
+    is not divided and is 4 times this one.
 
     Args:
         rows: the table of rows; those of other prompts are ignored.
@@ -151,7 +169,8 @@ def interaction_scores(rows: pd.DataFrame, thresholds: Sequence[float] = (0.8, 0
 
     Returns:
         A table with a row for each mask: its identity with ``series`` instead of ``prompts``, ``noc80`` and
-        ``failed80`` for each threshold, ``auc`` and ``last`` (DSC at the last click).
+        ``failed80`` for each threshold, ``auc`` and ``last`` (DSC at the last click), and ``nsd_auc`` and ``nsd_last``,
+        NaN where the spacing is not known.
 
     Raises:
         ValueError: when a mask lacks one of the clicks of its series.
@@ -169,16 +188,24 @@ def interaction_scores(rows: pd.DataFrame, thresholds: Sequence[float] = (0.8, 0
                 f"and {lacking} masks without some of them."
             )
         dice = curves.to_numpy()
-        span = clicks[-1] - clicks[0]
+        surface = part.pivot(index=keys, columns="click", values="nsd").loc[curves.index, clicks].to_numpy()
         score = curves.index.to_frame(index=False)
         for threshold in thresholds:
             reached = dice >= threshold
             score[f"noc{100 * threshold:g}"] = np.where(reached.any(axis=1), clicks[reached.argmax(axis=1)], clicks[-1])
             score[f"failed{100 * threshold:g}"] = ~reached.any(axis=1)
-        score["auc"] = (dice[:, 1:] + dice[:, :-1]).sum(axis=1) / (2 * span) if span else dice[:, 0]
-        score["last"] = dice[:, -1]
+        by_click = slice(1, None) if clicks[0] == 0 and len(clicks) > 1 else slice(None)
+        for name, values in (("", dice), ("nsd_", surface)):
+            score[f"{name}auc"] = _mean_height(values[:, by_click])
+            score[f"{name}last"] = values[:, -1]
         scores.append(score)
     return pd.concat(scores, ignore_index=True) if scores else pd.DataFrame(columns=keys)
+
+
+def _mean_height(curves: np.ndarray) -> np.ndarray:
+    """Area under curves [masks, clicks] by the trapezoid rule, over their width."""
+    width = curves.shape[1] - 1
+    return np.asarray(trapezoid(curves, axis=1) / width if width else curves[:, 0])
 
 
 def data_counts(rows: pd.DataFrame) -> pd.DataFrame:

@@ -30,10 +30,13 @@ from monai_synthfm.prompts import Prompts
 __all__ = [
     "Example",
     "ExampleLoader",
+    "add_legend",
     "box_plots",
     "click_curves",
     "data_uri",
     "draw_examples",
+    "model_colour",
+    "new_figure",
     "pick_examples",
 ]
 
@@ -85,7 +88,7 @@ def box_plots(rows: pd.DataFrame, value: str = "dsc") -> Figure:
     means = patient_means(rows, [value])
     structures, models, prompts = (sorted(means[name].unique()) for name in ("structure", "model", "prompts"))
     group = len(models) + 1
-    figure = _figure(1.5 + 2.1 * len(prompts), 1.2 + 0.16 * group * len(structures))
+    figure = new_figure(1.5 + 2.1 * len(prompts), 1.2 + 0.16 * group * len(structures))
     panels = figure.subplots(1, len(prompts), squeeze=False, sharex=True, sharey=True)[0]
     for ax, name in zip(panels, prompts, strict=True):
         for rank, model in enumerate(models):
@@ -93,7 +96,7 @@ def box_plots(rows: pd.DataFrame, value: str = "dsc") -> Figure:
             for place, structure in enumerate(structures):
                 scores = part.loc[part.structure == structure, value].dropna().to_numpy()
                 if len(scores):
-                    _draw_box(ax, scores, group * place + rank, _colour(rank))
+                    _draw_box(ax, scores, group * place + rank, model_colour(rank))
         ax.set_title(name, fontsize=9)
         ax.set_xlabel(value.upper(), fontsize=8)
         ax.tick_params(labelsize=8)
@@ -104,7 +107,7 @@ def box_plots(rows: pd.DataFrame, value: str = "dsc") -> Figure:
     panels[0].set_yticks(centres, [name.replace("_", " ") for name in structures])
     # The first structure stands on top.
     panels[0].set_ylim(group * len(structures) - 1, -1)
-    _add_legend(figure, [Patch(facecolor=_colour(rank), label=model) for rank, model in enumerate(models)])
+    add_legend(figure, [Patch(facecolor=model_colour(rank), label=model) for rank, model in enumerate(models)])
     return figure
 
 
@@ -126,22 +129,24 @@ def click_curves(rows: pd.DataFrame) -> Figure:
     means = patient_means(table, ["dsc"], ["modality", "series", "click"])
     panels = sorted(set(zip(means.modality, means.series, strict=True)))
     models = sorted(means.model.unique())
-    figure = _figure(max(4.5, 3.4 * len(panels)), 3.6)
+    figure = new_figure(max(4.5, 3.4 * len(panels)), 3.6)
     axes = figure.subplots(1, len(panels), squeeze=False, sharey=True)[0]
     for ax, (modality, series) in zip(axes, panels, strict=True):
         here = means[(means.modality == modality) & (means.series == series)]
         for rank, model in enumerate(models):
             spread = here[here.model == model].groupby("click").dsc.describe()
-            ax.plot(spread.index, spread["mean"], marker="o", markersize=3, color=_colour(rank))
-            ax.fill_between(spread.index, spread["25%"], spread["75%"], color=_colour(rank), alpha=0.15, linewidth=0)
+            ax.plot(spread.index, spread["mean"], marker="o", markersize=3, color=model_colour(rank))
+            ax.fill_between(
+                spread.index, spread["25%"], spread["75%"], color=model_colour(rank), alpha=0.15, linewidth=0
+            )
         ax.set_title(f"{modality}, {series}", fontsize=9)
         ax.set_xlabel("click", fontsize=8)
         ax.xaxis.get_major_locator().set_params(integer=True)
         ax.set_ylim(-0.03, 1.03)
         ax.grid(alpha=0.3)
     axes[0].set_ylabel("DSC", fontsize=8)
-    _add_legend(
-        figure, [Line2D([], [], color=_colour(rank), marker="o", label=model) for rank, model in enumerate(models)]
+    add_legend(
+        figure, [Line2D([], [], color=model_colour(rank), marker="o", label=model) for rank, model in enumerate(models)]
     )
     return figure
 
@@ -179,7 +184,7 @@ def draw_examples(examples: Sequence[tuple[str, Example]]) -> Figure:
         min(max(view.image.shape[0] * view.aspect / view.image.shape[1] for view in views), 2.0)
         for views in ([views[row] for _, views in columns if row < len(views)] for row in range(rows))
     ]
-    figure = _figure(3.2 * len(columns), 3.2 * sum(heights) + 0.7)
+    figure = new_figure(3.2 * len(columns), 3.2 * sum(heights) + 0.7)
     panels = figure.subplots(rows, len(columns), squeeze=False, height_ratios=heights)
     for column, (title, views) in zip(panels.T, columns, strict=True):
         column[0].set_title(title, fontsize=8)
@@ -209,17 +214,20 @@ def data_uri(figure: Figure, kind: Literal["svg", "png"] = "svg") -> str:
     return f"data:{mime};base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
 
-def _figure(width: float, height: float) -> Figure:
+def new_figure(width: float, height: float) -> Figure:
+    """Make a figure of this size in inches that needs no display."""
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
     return figure
 
 
-def _add_legend(figure: Figure, handles: Sequence[Artist]) -> None:
+def add_legend(figure: Figure, handles: Sequence[Artist]) -> None:
+    """Name what is drawn above all panels."""
     figure.legend(handles=handles, loc="outside upper center", ncols=min(len(handles), 4), fontsize=8, frameon=False)
 
 
-def _colour(rank: int) -> tuple[float, float, float, float]:
+def model_colour(rank: int) -> tuple[float, float, float, float]:
+    """Return the colour of the model that comes ``rank``-th by name."""
     return colormaps["tab10"](rank % 10)
 
 

@@ -9,12 +9,13 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
+from scipy import ndimage
 
 from monai_synthfm.evaluation.predictors import Answer, Predictor
 from monai_synthfm.prompts import Prompts, next_click, tight_box
 from monai_synthfm.prompts.regions import depth, largest_component
 
-__all__ = ["challenge_click", "interactive_masks"]
+__all__ = ["challenge_click", "interactive_masks", "largest_error"]
 
 Click = tuple[np.ndarray, int]
 
@@ -41,12 +42,38 @@ def challenge_click(prediction: np.ndarray, target: np.ndarray) -> Click | None:
         >>> point.tolist(), label
         ([4.0, 4.0], 1)
     """
+    found = largest_error(prediction, target)
+    if found is None:
+        return None
+    (row, col), label = found
+    return np.array([col, row], dtype=np.float32), label
+
+
+def largest_error(prediction: np.ndarray, target: np.ndarray) -> tuple[tuple[int, ...], int] | None:
+    """
+    Return the deepest place of the largest connected error, on a slice or in a volume, or None if there is no error.
+
+    Errors are missed and excess pixels alike, connected over corners; depths are in pixels (voxels), whatever their
+    spacing, and what lies beyond the image is outside.
+
+    Args:
+        prediction: booleans [H, W] or [X, Y, Z].
+        target: booleans of the same shape.
+
+    Returns:
+        The index of the place, and 1 where the target is, else 0.
+    """
     error = prediction != target
     if not error.any():
         return None
-    depths = depth(largest_component(error))
-    row, col = np.unravel_index(int(depths.argmax()), depths.shape)
-    return np.array([col, row], dtype=np.float32), int(target[row, col])
+    # Distances in a window around the error are those in the whole image, in a part of the time.
+    (outer,) = ndimage.find_objects(error.view(np.uint8))
+    largest = largest_component(error[outer])
+    (inner,) = ndimage.find_objects(largest.view(np.uint8))
+    depths = depth(largest[inner])
+    place = np.unravel_index(int(depths.argmax()), depths.shape)
+    index = tuple(int(p) + a.start + b.start for p, a, b in zip(place, outer, inner, strict=True))
+    return index, int(target[index])
 
 
 def interactive_masks(

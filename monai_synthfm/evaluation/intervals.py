@@ -5,14 +5,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 
 from monai_synthfm.evaluation.aggregation import PATIENT, patient_means
 
-__all__ = ["interval_table", "mean_intervals"]
+__all__ = ["interval_columns", "interval_table", "interval_texts", "mean_intervals"]
 
 
 def mean_intervals(
@@ -68,8 +68,34 @@ def interval_table(intervals: pd.DataFrame) -> pd.DataFrame:
     Args:
         intervals: from :func:`mean_intervals`.
     """
-    percent = intervals[["mean", "ci_low", "ci_high"]] * 100
-    texts = [f"{mean:.1f} [{low:.1f}, {high:.1f}]" for mean, low, high in percent.to_numpy()]
     index = ["modality", "n_patients", "model"]
-    table = intervals.assign(text=texts).pivot(index=index, columns="prompts", values="text")
+    table = intervals.assign(text=interval_texts(intervals)).pivot(index=index, columns="prompts", values="text")
     return table.rename_axis(index={"n_patients": "patients"}).fillna("")
+
+
+def interval_columns(
+    rows: pd.DataFrame, values: Mapping[str, str], by: Sequence[str] = ("modality", "prompts")
+) -> pd.DataFrame:
+    """
+    Lay out several scores side by side, each in percent with its interval: a row for each cell and model.
+
+    Args:
+        rows: the table of rows, or of interaction scores.
+        values: captions by column of the score.
+        by: columns that make a cell, besides the model.
+
+    Returns:
+        Rows by ``by`` and ``model``; columns ``patients`` (with any of the scores) and the captions.
+    """
+    columns = {}
+    for value, caption in values.items():
+        found = mean_intervals(rows[rows[value].notna()], value, by)
+        columns[caption] = found.assign(text=interval_texts(found)).set_index([*by, "model"]).text
+    patients = rows.drop_duplicates([*by, "model", *PATIENT]).groupby([*by, "model"], observed=True).size()
+    return pd.DataFrame({"patients": patients, **columns}).fillna("")
+
+
+def interval_texts(intervals: pd.DataFrame) -> list[str]:
+    """Write means with their intervals in percent, such as ``65.2 [61.0, 70.3]``."""
+    percent = intervals[["mean", "ci_low", "ci_high"]] * 100
+    return [f"{mean:.1f} [{low:.1f}, {high:.1f}]" for mean, low, high in percent.to_numpy(dtype=float)]

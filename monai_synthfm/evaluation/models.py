@@ -95,8 +95,7 @@ def build_network(
     if name not in MODELS:
         raise ValueError(f"model name {name!r} is not one of {', '.join(MODELS)}.")
     known = MODELS[name]
-    if checkpoint is not None and not Path(checkpoint).is_file():
-        raise FileNotFoundError(f"checkpoint {checkpoint} of model {name} does not exist.")
+    _check_file(name, checkpoint)
     state, settings = ({}, {}) if checkpoint is None else read_weights(checkpoint)
     whole = any(key.startswith("image_encoder.") for key in state)
     if known.weights is None and not whole:
@@ -144,8 +143,15 @@ def open_model(
 
     Raises:
         ValueError: when there is no such model.
+        FileNotFoundError: when there is no such checkpoint.
     """
     if name not in MODELS:
         raise ValueError(f"model name {name!r} is not one of {', '.join(MODELS)}.")
+    _check_file(name, checkpoint)
     build = partial(build_network, name, checkpoint, image_size, multimask, preprocessing, zoom)
     return NetworkPredictor(label or name, build, device, amp)
+
+
+def _check_file(name: str, checkpoint: str | Path | None) -> None:
+    if checkpoint is not None and not Path(checkpoint).is_file():
+        raise FileNotFoundError(f"checkpoint {checkpoint} of model {name} does not exist.")

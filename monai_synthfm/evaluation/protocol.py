@@ -67,6 +67,14 @@ class EvaluationProtocol(ABC, Generic[ModelT, PreparedT]):
     def rows(self, model: ModelT, prepared: PreparedT) -> list[dict[str, Any]]:
         """Prompt and score all targets of a case; rows have :data:`~monai_synthfm.evaluation.rows.COLUMNS`."""
 
+    def score(self, model: ModelT, prepared: PreparedT) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+        """
+        Return the rows of a case, and of whole volumes also the slices behind them.
+
+        Slices have :data:`~monai_synthfm.evaluation.slice_profiles.SLICE_COLUMNS`.
+        """
+        return self.rows(model, prepared), []
+
     @abstractmethod
     def example(self, model: ModelT, prepared: PreparedT, row: Mapping[str, Any]) -> Example | None:
         """Make the answer of a row again, to be looked at; None when the case has no such row."""

@@ -18,7 +18,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from monai_synthfm.data.staging import staged_files
-from monai_synthfm.evaluation.aggregation import INTERACTIVE, data_counts
+from monai_synthfm.evaluation.aggregation import INTERACTIVE, data_counts, interaction_scores, pooled
 from monai_synthfm.evaluation.figures import (
     Example,
     ExampleLoader,
@@ -28,12 +28,14 @@ from monai_synthfm.evaluation.figures import (
     draw_examples,
     pick_examples,
 )
-from monai_synthfm.evaluation.intervals import interval_table, mean_intervals
+from monai_synthfm.evaluation.intervals import interval_columns, interval_table, mean_intervals
 from monai_synthfm.evaluation.provenance import Provenance, contamination_table
 from monai_synthfm.evaluation.rows import volume_rows
-from monai_synthfm.evaluation.statistics import compare_models
+from monai_synthfm.evaluation.slice_profiles import UNITS, distance_curve
+from monai_synthfm.evaluation.statistics import compare_models, compare_scores
 from monai_synthfm.evaluation.table_formats import Best, to_html, write_table
 from monai_synthfm.evaluation.tables import (
+    INTERACTION_SCORES,
     PAPER_PROMPTS,
     comparison_table,
     interaction_table,
@@ -41,6 +43,8 @@ from monai_synthfm.evaluation.tables import (
     score_table,
     shortfall_table,
 )
+from monai_synthfm.evaluation.volume_figures import distance_curves
+from monai_synthfm.evaluation.volume_tables import distance_table, volume_tables
 
 __all__ = ["write_report"]
 
@@ -48,16 +52,6 @@ _PAPER_CAPTIONS = {
     1: "Table 1 of the paper (DSC, %): ours, and published in arXiv 2504.08177; means of structures with all figures",
     2: "Table 2 of the paper (DSC, %), ablation of the modules: ours, and published in arXiv 2504.08177",
     3: "Table 3 of the paper (DSC, %), microscopy: ours, and published in arXiv 2504.08177",
-}
-_VOLUME_CAPTIONS = {
-    "dsc": "3D DSC by structure, %",
-    "nsd": "3D NSD by structure, %, where the spacing is known; of sequences the mean over frames",
-    "hd95": "3D HD95 by structure, mm; of sequences the mean over frames",
-    "dsc_slices": "DSC by structure, mean over the slices that show the target, %",
-    "dsc_prompted": "DSC by structure on the prompted slice, %",
-    "dsc_unprompted": "3D DSC by structure without the prompted slice, %",
-    "dsc_farthest": "DSC by structure on the target's slice farthest from the prompted one, %",
-    "over_propagation": "Volume predicted before the first and after the last slice of the target, % of the target",
 }
 _STYLE = """
 body { font: 14px/1.45 system-ui, sans-serif; margin: 2em auto; max-width: 1200px; padding: 0 1em; color: #222; }
@@ -79,6 +73,7 @@ def write_report(
     provenance: Provenance | None = None,
     paper_tables: Sequence[int] = (),
     load_example: ExampleLoader | None = None,
+    slices: pd.DataFrame | None = None,
 ) -> Path:
     """
     Write ``report.html`` and each of its tables as Markdown, LaTeX and CSV; all files appear together or none.
@@ -91,6 +86,7 @@ def write_report(
         paper_tables: numbers of tables of the paper to lay ours beside, see
             :func:`~monai_synthfm.evaluation.tables.paper_table`.
         load_example: makes the pictures of the gallery; None leaves the gallery out.
+        slices: the table of slices behind rows of whole volumes; None leaves curves over the distance out.
 
     Returns:
         The path of the page.
@@ -102,12 +98,15 @@ def write_report(
         raise ValueError("there are no rows to report.")
     fixed = rows[~rows.prompts.str.match(INTERACTIVE)]
     of_volumes = volume_rows(fixed)
+    if slices is not None:
+        slices = slices[~slices.prompts.str.match(INTERACTIVE)]
     provenance = provenance or Provenance()
     with staged_files(folder) as stage:
         tables = _Tables(stage)
         sections = {
             "Results": _results(tables, fixed[~of_volumes], paper_tables),
             "Volumes": _volumes(tables, fixed[of_volumes]),
+            "Distance from the prompted slice": _distances(tables, slices),
             "Interactive runs": _interactive(tables, rows),
             "Comparisons of models": _comparisons(tables, fixed),
             "Spread over patients": _box_plots(fixed),
@@ -168,13 +167,24 @@ def _volumes(tables: _Tables, rows: pd.DataFrame) -> Iterable[str]:
         "largest, followed both ways; first, middle: of the slices that show the object. The model with the best mean "
         "is bold. An empty prediction has DSC 0, NSD 0 and the diagonal of the volume as HD95."
     )
-    caption = "3D DSC by modality, mean over structures, %"
-    yield tables.add("volume_dsc_by_modality", caption, score_table(rows, by=("modality",)))
-    for value, caption in _VOLUME_CAPTIONS.items():
-        known = rows[rows.spacing_known] if value in ("nsd", "hd95") else rows
-        if len(known):
-            best: Best = "lowest" if value in ("hd95", "over_propagation") else "highest"
-            yield tables.add(f"volume_{value}", caption, score_table(known, value), best)
+    for name, (caption, table, best) in volume_tables(rows).items():
+        yield tables.add(name, caption, table, best)
+
+
+def _distances(tables: _Tables, slices: pd.DataFrame | None) -> Iterable[str]:
+    curves = {} if slices is None else {unit: distance_curve(pooled(slices), unit) for unit in UNITS}
+    if any(map(len, curves.values())):
+        yield _note(
+            "DSC of the slices that show the target, by their distance from the prompted slice on either side: means "
+            "over the slices of a patient, then over patients, then over structures, with the 95 % interval over "
+            "patients. Each step reaches from the one before it. Far steps hold large structures alone. Between frames "
+            "of a sequence there are no mm."
+        )
+    for unit, curve in curves.items():
+        if len(curve):
+            caption = f"DSC (%) up to so many {unit} from the prompted slice"
+            yield tables.add(f"volume_distance_{unit}", caption, distance_table(curve))
+            yield _picture(distance_curves(curve, unit), f"DSC over distance in {unit}")
 
 
 def _interactive(tables: _Tables, rows: pd.DataFrame) -> Iterable[str]:
@@ -182,9 +192,16 @@ def _interactive(tables: _Tables, rows: pd.DataFrame) -> Iterable[str]:
     if len(table):
         yield _note(
             "NoC@80: clicks until the DSC is 80 %, the number of the last click where it never is. AUC: area under the "
-            "curve of DSC over clicks, 100 % at most."
+            "curve of DSC or NSD over the clicks, 100 % at most. challenge: the rule of the CVPR 2025 challenge, a box "
+            "and clicks on the largest error; its own AUC of 5 clicks is 4 times the share given here."
         )
         yield tables.add("interaction", "Clicks needed", table)
+        scores = pooled(interaction_scores(rows).rename(columns={"series": "prompts"}))
+        caption = "Interactive runs: mean over structures with its 95 % interval, bootstrap over patients"
+        yield tables.add("interaction_intervals", caption, interval_columns(scores, INTERACTION_SCORES))
+        tests = comparison_table(compare_scores(scores, INTERACTION_SCORES))
+        if len(tests):
+            yield tables.add("interaction_tests", "Interactive runs: every model against every other", tests)
         yield _picture(click_curves(rows), "DSC over clicks: mean over patients and quartiles")
 
 

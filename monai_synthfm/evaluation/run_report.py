@@ -17,6 +17,7 @@ from monai_synthfm.evaluation.provenance import Provenance
 from monai_synthfm.evaluation.replay import RowReplay
 from monai_synthfm.evaluation.report import write_report
 from monai_synthfm.evaluation.runner import EvaluationRunner
+from monai_synthfm.evaluation.slice_profiles import read_slices
 from monai_synthfm.evaluation.tables import published
 from monai_synthfm.switches import reads_switches
 
@@ -34,15 +35,19 @@ class RunReport:
         title: of the page.
         paper_tables: numbers of tables of the paper to lay ours beside.
         gallery: draw the worst, the median and the best answers, which are made again for it.
+        show: names of tables of the report to print as well, as Markdown.
 
     Raises:
         ValueError: when the paper has no such table of scores.
     """
 
-    def __init__(self, title: str, paper_tables: Sequence[int] = (), gallery: bool = True) -> None:
+    def __init__(
+        self, title: str, paper_tables: Sequence[int] = (), gallery: bool = True, show: Sequence[str] = ()
+    ) -> None:
         for number in paper_tables:
             published(number)  # an unknown one is refused before the evaluation runs, not after
         self.title, self.paper_tables, self.gallery = title, list(paper_tables), gallery
+        self.show = list(show)
 
     def __call__(self, runner: EvaluationRunner, rows: pd.DataFrame) -> Path:
         """
@@ -75,7 +80,12 @@ class RunReport:
                 "skipped.json there says why for each case."
             )
         replay = RowReplay(runner.datasets, runner.models, runner.protocol) if self.gallery else None
-        page = write_report(runner.output_dir / "report", rows, self.title, provenance, self.paper_tables, replay)
+        slices = read_slices(runner.output_dir)
+        folder = runner.output_dir / "report"
+        page = write_report(folder, rows, self.title, provenance, self.paper_tables, replay, slices)
+        for name in self.show:
+            path = folder / f"{name}.md"
+            print(f"\n{name}\n\n{path.read_text() if path.is_file() else 'This run has no such table.'}")
         for model in runner.models:
             model.release()
         print(f"report: {page}")

@@ -23,6 +23,7 @@ from monai_synthfm.data.staging import check_writable, staged_files
 from monai_synthfm.evaluation.predictors import Model
 from monai_synthfm.evaluation.protocol import EvaluationProtocol
 from monai_synthfm.evaluation.rows import finished_shards, merge_shards, write_shard
+from monai_synthfm.evaluation.slice_profiles import merge_slices, write_slices
 from monai_synthfm.evaluation.slice_protocol import SliceProtocol
 from monai_synthfm.switches import reads_switches
 
@@ -79,7 +80,9 @@ class EvaluationRunner:
     cases are never mixed: ``pinned`` in ``output_dir`` holds what the pieces there were made with.
 
     ``output_dir`` then has ``rows.parquet``, ``rows.csv``, ``timings.parquet`` (see
-    :mod:`monai_synthfm.evaluation.rows`), ``skipped.json`` (what was left out and why) and what ``report`` writes.
+    :mod:`monai_synthfm.evaluation.rows`), of whole volumes ``slices.parquet``
+    (:mod:`monai_synthfm.evaluation.slice_profiles`), ``skipped.json`` (what was left out and why) and what ``report``
+    writes.
 
     Args:
         datasets: opened datasets of different names.
@@ -157,6 +160,7 @@ class EvaluationRunner:
             logger.info("%d of %d pieces are missing: they are of other shards", len(missing), len(names))
             return None
         rows = merge_shards(self.output_dir, names)
+        merge_slices(self.output_dir, names, rows)
         skipped = self.skipped()
         self._write("skipped.json", skipped)
         # what the protocol leaves out is no fault and has another form
@@ -186,11 +190,12 @@ class EvaluationRunner:
         cases = PreparedCases(dataset, todo, self.protocol, self.on_fault)
         loader = DataLoader(cases, batch_size=None, num_workers=self.num_workers)
         for k, (prepared, skipped) in zip(todo, loader, strict=True):
-            rows = [] if prepared is None else self.protocol.rows(model, prepared)
+            rows, slices = ([], []) if prepared is None else self.protocol.score(model, prepared)
             piece = self._piece(model, dataset, k)
             # Before the rows: a piece counts as done once its rows are there.
             path = self._skipped_file(piece)
             self._write(str(path.relative_to(self.output_dir)), skipped)
+            write_slices(self.output_dir, piece, slices)
             write_shard(self.output_dir, piece, rows)
             bar.update()
 

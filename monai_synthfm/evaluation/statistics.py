@@ -13,7 +13,7 @@ choose after looking.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import combinations
 from typing import Any
 from zlib import crc32
@@ -25,7 +25,10 @@ from scipy.stats import bootstrap, ttest_rel, wilcoxon
 from monai_synthfm.evaluation.aggregation import CELL, PATIENT
 from monai_synthfm.evaluation.rows import IDENTITY
 
-__all__ = ["compare_models", "holm"]
+__all__ = ["LOWER_IS_BETTER", "compare_models", "compare_scores", "holm"]
+
+LOWER_IS_BETTER = frozenset({"hd95", "over_propagation"})
+"""Scores of which less is better."""
 
 _DECIMALS = 9
 _FEWEST_FOR_WILCOXON = 6
@@ -98,12 +101,38 @@ def compare_models(
             a, b = patients["model"].to_numpy(), patients["other"].to_numpy()
             counts = {"n_patients": len(a), "n_pairs": len(pairs), "n_dropped": dropped}
             tests = _compare(a, b, confidence, n_resamples, np.random.default_rng(stream))
+            if value in LOWER_IS_BETTER:
+                tests["win_rate"] = 1.0 - tests["win_rate"]
             comparisons.append({**where, **counts, **tests})
     table = pd.DataFrame(comparisons)
     for test in ("ttest", "wilcoxon"):
         if len(table):
             table.insert(table.columns.get_loc("note"), f"p_{test}_holm", holm(table[f"p_{test}"].to_numpy()))
     return table
+
+
+def compare_scores(
+    rows: pd.DataFrame, values: Mapping[str, str], by: Sequence[str] = ("modality", "prompts")
+) -> pd.DataFrame:
+    """
+    Compare every two models in several scores; all comparisons together are the family that Holm's rule adjusts for.
+
+    Args:
+        rows: the table of rows, or of interaction scores with ``prompts``.
+        values: captions by column of the score.
+        by: columns that make a cell, besides the model.
+
+    Returns:
+        As :func:`compare_models`, with the caption in a first column ``score``.
+    """
+    parts = [(caption, compare_models(rows[rows[value].notna()], value, by)) for value, caption in values.items()]
+    filled = [part.assign(score=caption) for caption, part in parts if len(part)]
+    if not filled:
+        return pd.DataFrame()
+    table = pd.concat(filled, ignore_index=True)
+    for test in ("ttest", "wilcoxon"):
+        table[f"p_{test}_holm"] = holm(table[f"p_{test}"].to_numpy())
+    return table[["score", *table.columns.drop("score")]]
 
 
 def _pairs(part: pd.DataFrame, value: str, model: str, other: str) -> tuple[pd.DataFrame, int]:

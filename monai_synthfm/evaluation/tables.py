@@ -11,7 +11,7 @@ for; see :data:`monai_synthfm.prompts.PAPER_CLICK_PAIRS` for how they were infer
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
 
 import pandas as pd
@@ -21,6 +21,7 @@ from monai_synthfm.evaluation.rows import VOLUME_COLUMNS
 from monai_synthfm.prompts import PAPER_CLICK_PAIRS
 
 __all__ = [
+    "INTERACTION_SCORES",
     "PAPER_PROMPTS",
     "comparison_table",
     "interaction_table",
@@ -32,6 +33,14 @@ __all__ = [
 
 PAPER_PROMPTS: tuple[str, ...] = tuple(f"{positive}p{negative}n" for positive, negative in PAPER_CLICK_PAIRS)
 """Prompts of the columns of the paper's tables, in their order."""
+
+INTERACTION_SCORES: Mapping[str, str] = {
+    "auc": "AUC of DSC, %",
+    "last": "DSC at the last click, %",
+    "nsd_auc": "AUC of NSD, %",
+    "nsd_last": "NSD at the last click, %",
+}
+"""Captions of the scores of interactive runs, by their column in the table of interaction scores."""
 
 _LAYOUTS: dict[int, list[str]] = {1: ["modality", "structure"], 2: ["modality"], 3: ["modality", "structure"]}
 _COLUMNS = ["source", "model", "prompts"]
@@ -128,14 +137,14 @@ def score_table(
 
 def interaction_table(rows: pd.DataFrame, by: Sequence[str] = ("modality",)) -> pd.DataFrame:
     """
-    Lay out what interactive runs come to: means over patients of NoC, failures, AUC and the last DSC.
+    Lay out what interactive runs come to: means over patients of NoC, failures, and AUC and last value of DSC and NSD.
 
     Args:
         rows: the table of rows; those of other prompts are ignored.
         by: columns that make a row, besides the model and the series of clicks.
 
     Returns:
-        Rows by ``by``, series and model. Failures, AUC and DSC are in percent. Without interactive rows, an empty
+        Rows by ``by``, series and model. Failures and scores are in percent. Without interactive rows, an empty
         table.
     """
     scores = interaction_scores(rows)
@@ -146,12 +155,11 @@ def interaction_table(rows: pd.DataFrame, by: Sequence[str] = ("modality",)) -> 
         "failed80": "not reached 80, %",
         "noc90": "NoC@90",
         "failed90": "not reached 90, %",
-        "auc": "AUC, %",
-        "last": "DSC at the last click, %",
+        **INTERACTION_SCORES,
     }
     means = patient_means(scores, list(values), [*by, "series"])
     table = means.groupby([*by, "series", "model"])[list(values)].mean()
-    table[["failed80", "failed90", "auc", "last"]] *= _PERCENT
+    table[["failed80", "failed90", *INTERACTION_SCORES]] *= _PERCENT
     return table.rename(columns=values)
 
 

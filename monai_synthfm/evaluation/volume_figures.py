@@ -1,20 +1,59 @@
 # Copyright (c) monai_synthfm contributors
 # Licensed under the Apache License, Version 2.0 (http://www.apache.org/licenses/LICENSE-2.0).
 # SPDX-License-Identifier: Apache-2.0
-"""Views of a volume for the gallery: the prompted slice and the two planes that cross it, or frames of a sequence."""
+"""Views of a volume for the gallery, and curves of Dice over the distance from the prompted slice."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import product
 
 import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from monai_synthfm.data.case_volumes import EvaluationVolume
-from monai_synthfm.evaluation.figures import Example
+from monai_synthfm.evaluation.figures import Example, add_legend, model_colour, new_figure
 from monai_synthfm.evaluation.volume_plan import SlicePrompt
 from monai_synthfm.prompts import Prompts
 
-__all__ = ["volume_example"]
+__all__ = ["distance_curves", "volume_example"]
+
+
+def distance_curves(curve: pd.DataFrame, unit: str) -> Figure:
+    """
+    Draw Dice over the distance from the prompted slice: a panel for each modality and prompts, a line for each model.
+
+    Bands are the intervals over patients.
+
+    Args:
+        curve: from :func:`~monai_synthfm.evaluation.slice_profiles.distance_curve`, not empty.
+        unit: of the distances.
+    """
+    modalities, prompts, models = (sorted(curve[name].unique()) for name in ("modality", "prompts", "model"))
+    steps = sorted(curve.reach.unique())
+    figure = new_figure(max(4.5, 2.6 * len(prompts)), 0.8 + 2.2 * len(modalities))
+    panels = figure.subplots(len(modalities), len(prompts), squeeze=False, sharex=True, sharey=True)
+    for (row, modality), (column, name) in product(enumerate(modalities), enumerate(prompts)):
+        ax, here = panels[row, column], curve[(curve.modality == modality) & (curve.prompts == name)]
+        for rank, model in enumerate(models):
+            line = here[here.model == model].sort_values("reach")
+            places = line.reach.map(steps.index).to_numpy(int)
+            ax.plot(places, line["mean"], marker="o", markersize=3, color=model_colour(rank))
+            ax.fill_between(places, line.ci_low, line.ci_high, color=model_colour(rank), alpha=0.15, linewidth=0)
+        ax.set_title(f"{modality}, {name}", fontsize=8)
+        ax.tick_params(labelsize=7)
+        ax.grid(alpha=0.3)
+    panels[0, 0].set_ylim(-0.03, 1.03)
+    panels[0, 0].set_xticks(range(len(steps)), [f"{step:g}" for step in steps])
+    for ax in panels[-1]:
+        ax.set_xlabel(f"up to ... {unit} away", fontsize=8)
+    for ax in panels[:, 0]:
+        ax.set_ylabel("DSC", fontsize=8)
+    lines = [Line2D([], [], color=model_colour(rank), marker="o", label=model) for rank, model in enumerate(models)]
+    add_legend(figure, lines)
+    return figure
 
 
 def volume_example(

@@ -18,7 +18,7 @@ import numpy as np
 
 from monai_synthfm.evaluation.metrics import MaskScores, score_mask
 
-__all__ = ["VolumeScores", "score_volume"]
+__all__ = ["VolumeScores", "score_volume", "slice_areas"]
 
 _AREAS = ("area_target", "area_pred", "intersection")
 
@@ -84,10 +84,7 @@ def score_volume(
     if not target.any():
         raise ValueError("target is empty: there is nothing to find in this volume.")
     whole = _score_frames(prediction, target, spacing) if is_sequence else score_mask(prediction, target, spacing)
-    others = tuple(a for a in range(3) if a != axis)
-    in_target, in_prediction, in_both = (
-        np.count_nonzero(mask, axis=others) for mask in (target, prediction, target & prediction)
-    )
+    in_target, in_prediction, in_both = slice_areas(prediction, target, axis)
     dice = np.ones(len(in_target))
     total = in_target + in_prediction
     np.divide(2 * in_both, total, out=dice, where=total > 0)
@@ -102,6 +99,22 @@ def score_volume(
         dsc_farthest=float(dice[shown[np.abs(shown - prompted).argmax()]]),
         over_propagation=int(beyond) / whole.area_target,
     )
+
+
+def slice_areas(prediction: np.ndarray, target: np.ndarray, axis: int = 2) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """
+    Count the voxels of the target, of the prediction and of both on each slice.
+
+    Args:
+        prediction: booleans [X, Y, Z].
+        target: booleans [X, Y, Z].
+        axis: across which the volume was cut.
+    """
+    others = tuple(a for a in range(3) if a != axis)
+    in_target, in_prediction, in_both = (
+        np.count_nonzero(mask, axis=others) for mask in (target, prediction, target & prediction)
+    )
+    return in_target, in_prediction, in_both
 
 
 def _score_frames(prediction: np.ndarray, target: np.ndarray, spacing: Sequence[float] | None) -> MaskScores:

@@ -66,7 +66,7 @@ class VolumeQuestion:
 @dataclass(frozen=True)
 class VolumePlan:
     """
-    The prompt configurations of an evaluation of volumes; every one prompts a single slice.
+    The prompt configurations of an evaluation of volumes; every one prompts a single slice, save interactive clicks.
 
     The papers do not say how volumes were prompted. ``first`` with the four modes of arXiv 2511.21926 (one click,
     several, box, mask), by the same first author, is the likely protocol; ``largest`` with ``both`` did best in
@@ -78,6 +78,9 @@ class VolumePlan:
         slices: which of the slices that show an object, out of ``PROMPT_SLICES``.
         directions: ``both``, ``forward`` or ``backward``; forward goes to higher slice indexes, towards the head in
             axial slices.
+        challenge_clicks: after all this, a run of the interactive protocol of the CVPR 2025 challenge with this many
+            clicks (0 = none), which has 5, see :func:`~monai_synthfm.evaluation.volume_interaction.challenge_steps`.
+            Named ``challenge-00`` (the box) and so on.
 
     Raises:
         ValueError: when nothing is planned, or an argument is not one of the above.
@@ -94,6 +97,7 @@ class VolumePlan:
     mask: bool = True
     slices: Sequence[str] = ("first", "largest")
     directions: Sequence[str] = ("both",)
+    challenge_clicks: int = 0
 
     def __post_init__(self) -> None:
         known = {"slices": tuple(PROMPT_SLICES), "directions": tuple(name for name in DIRECTIONS if name != "none")}
@@ -101,16 +105,22 @@ class VolumePlan:
             given = list(getattr(self, name))
             if not given or len(set(given)) < len(given) or not set(given) <= set(choices):
                 raise ValueError(f"{name} must be different ones out of {choices}, got {given}.")
-        if self.prompts is None and not self.mask:
-            raise ValueError("the plan has no prompts: give prompts, or mask.")
+        if not 0 <= self.challenge_clicks <= 99:
+            raise ValueError(f"challenge_clicks must lie in 0..99, got {self.challenge_clicks}.")
+        if self.prompts is None and not self.mask and not self.challenge_clicks:
+            raise ValueError("the plan has no prompts: give prompts, mask, or challenge_clicks.")
         if self.prompts is not None and (self.prompts.interactive_clicks or self.prompts.challenge_clicks):
-            raise ValueError("prompts of volumes must not have interactive_clicks or challenge_clicks.")
+            raise ValueError(
+                "prompts of slices must not have interactive_clicks or challenge_clicks: "
+                "challenge_clicks belongs to the plan of volumes."
+            )
 
     @property
     def answers(self) -> int:
-        """The largest number of answers asked for one target."""
+        """The largest number of answers asked for one target, with those of the challenge."""
         each = (0 if self.prompts is None else self.prompts.answers) + self.mask
-        return each * len(self.slices) * len(self.directions)
+        steps = self.challenge_clicks + 1 if self.challenge_clicks else 0
+        return each * len(self.slices) * len(self.directions) + steps
 
     def __call__(
         self, mask: np.ndarray, axis: int, dataset: str, case_id: str, structure: str, instance: int = 0
@@ -141,6 +151,11 @@ class VolumePlan:
                     names = [f"{name}@{place}/{direction}" for place in places]
                     yield VolumeQuestion(names, seed, prompt, direction)
 
+    @property
+    def first_seed(self) -> int:
+        """The seed of prompts without any random draw."""
+        return 0 if self.prompts is None else self.prompts.seeds[0]
+
     def _on_slice(
         self, plane: np.ndarray, dataset: str, case_id: str, structure: str, index: int, instance: int
     ) -> Iterator[tuple[str, int, SlicePrompt]]:
@@ -149,5 +164,4 @@ class VolumePlan:
             for k, (name, seed) in enumerate(zip(planned.names, planned.seeds, strict=True)):
                 yield name, seed, SlicePrompt(index, planned.one(k))
         if self.mask:
-            seed = 0 if self.prompts is None else self.prompts.seeds[0]
-            yield "mask", seed, SlicePrompt(index, Prompts(), plane)
+            yield "mask", self.first_seed, SlicePrompt(index, Prompts(), plane)

@@ -14,18 +14,25 @@ from typing import Any
 
 import numpy as np
 import torch
+from monai.config import NdarrayOrTensor
+from monai.data import MetaTensor
 
 from monai_synthfm.evaluation.predictors import Model, NetworkPredictor
 from monai_synthfm.evaluation.volume_plan import SlicePrompt
 from monai_synthfm.inferers.embedding_cache import EmbeddingCache
 from monai_synthfm.inferers.propagation import Propagation
+from monai_synthfm.inferers.session import InteractiveSession
+from monai_synthfm.inferers.session_volume import ChangedBox
 from monai_synthfm.inferers.volume_inferer import VolumeInferer, default_propagation
 from monai_synthfm.networks import ImageEmbedding
 from monai_synthfm.switches import reads_switches
+from monai_synthfm.transforms.medsam import MedSAMIntensity
 
-__all__ = ["NetworkVolumePredictor", "OpenVolume", "VolumePredictor", "prompts_in_volume"]
+__all__ = ["NetworkVolumePredictor", "OpenVolume", "PreparedSession", "VolumePredictor", "prompts_in_volume"]
 
 _SLICES_IN_MEMORY = 64
+# The display frame: a session then shows the slices as they stand.
+_DISPLAYED = torch.diag(torch.tensor([-1.0, -1.0, -1.0, 1.0], dtype=torch.float64))
 
 
 class VolumePredictor(Model):
@@ -57,6 +64,18 @@ class VolumePredictor(Model):
         Returns:
             Booleans [X, Y, Z].
         """
+
+    def session(self, seen: Any) -> InteractiveSession:
+        """
+        Open an interactive session on a volume whose voxels are those of :meth:`segment`.
+
+        Args:
+            seen: from :meth:`look`.
+
+        Raises:
+            ValueError: when the model has none.
+        """
+        raise ValueError(f"model {self.name} has no interactive session: set challenge_clicks to 0.")
 
 
 @dataclass(frozen=True)
@@ -123,6 +142,14 @@ class NetworkVolumePredictor(VolumePredictor):
             labels = inferer(seen.image[None], self.predictor.ready(), **given, axis=seen.axis)
         return labels[0, 0].cpu().numpy() > 0
 
+    def session(self, seen: OpenVolume) -> InteractiveSession:
+        """Open a session that shares the encodings of this volume."""
+        if self.keep_largest:
+            raise ValueError(
+                f"model {self.name}: keep_largest must be false with challenge_clicks, as a session keeps all parts."
+            )
+        return PreparedSession(self.predictor, seen, self.propagation)
+
     def describe(self) -> dict[str, Any]:
         """Return the settings of the network and of the propagation."""
         propagation = self.propagation or default_propagation(self.predictor.ready())
@@ -135,6 +162,39 @@ class NetworkVolumePredictor(VolumePredictor):
     def release(self) -> None:
         """Drop a network that can be made again."""
         self.predictor.release()
+
+
+class PreparedSession(InteractiveSession):
+    """
+    An interactive session on a volume of an evaluation, which shares the encodings of its slices.
+
+    Args:
+        predictor: the network.
+        seen: the volume.
+        propagation: how objects are carried on; None takes what suits the network.
+
+    Raises:
+        ValueError: when the volume has colours, which sessions do not take.
+    """
+
+    def __init__(self, predictor: NetworkPredictor, seen: OpenVolume, propagation: Propagation | None = None) -> None:
+        super().__init__(predictor.ready(), seen.axis, propagation=propagation, device=predictor.device)
+        self.intensity = _AsPrepared()
+        self.store = lambda *_: seen.store
+        self._autocast = predictor.autocast
+        self.set_image(MetaTensor(seen.image.cpu(), affine=_DISPLAYED))
+
+    def predict(self) -> ChangedBox | None:
+        """Segment in the precision of the evaluation; see :class:`InteractiveSession`."""
+        with self._autocast():
+            return super().predict()
+
+
+class _AsPrepared(MedSAMIntensity):
+    """Leaves intensities as an evaluation prepared them."""
+
+    def __call__(self, img: NdarrayOrTensor) -> NdarrayOrTensor:
+        return img
 
 
 def prompts_in_volume(prompt: SlicePrompt, axis: int, size: tuple[int, ...]) -> dict[str, torch.Tensor]:

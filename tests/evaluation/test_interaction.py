@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 from scipy import ndimage
 
 from monai_synthfm.evaluation.external import ExternalPredictor
-from monai_synthfm.evaluation.interaction import challenge_click, interactive_masks
+from monai_synthfm.evaluation.interaction import challenge_click, interactive_masks, largest_error
 from monai_synthfm.evaluation.predictors import NetworkPredictor
 from monai_synthfm.prompts import Prompts, next_click
 from tests.evaluation.stand_ins import Counting, disc, tiny_sam
@@ -77,6 +80,23 @@ def test_the_click_of_the_challenge_is_the_deepest_pixel_of_the_largest_error() 
         (x, y), label = challenge_click(prediction, target)
         assert depth[int(y), int(x)] == depth.max()
         assert label == int(target[int(y), int(x)])
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.tuples(*3 * [st.integers(1, 6)]).flatmap(lambda size: st.tuples(arrays(bool, size), arrays(bool, size))))
+def test_the_largest_error_of_a_volume_is_found_by_the_same_rule(pair: tuple[np.ndarray, np.ndarray]) -> None:
+    prediction, target = pair
+    found = largest_error(prediction, target)
+    parts, count = ndimage.label(prediction ^ target, np.ones((3, 3, 3)))
+    if not count:
+        assert found is None
+        return
+    place, label = found
+    sizes = np.bincount(parts.ravel())[1:]
+    assert sizes[parts[place] - 1] == sizes.max()
+    depth = ndimage.distance_transform_edt(np.pad(parts == parts[place], 1))[1:-1, 1:-1, 1:-1]
+    assert depth[place] == depth.max()
+    assert label == target[place]
 
 
 def test_the_challenge_does_not_click_where_nothing_is_wrong() -> None:

@@ -143,6 +143,9 @@ def test_opening_needs_no_weights_until_the_first_image() -> None:
     model = open_model("medsam")
     with pytest.raises(ValueError, match=r"model medsam needs the file of its published weights as checkpoint\."):
         model.encode(torch.rand(1, 20, 20))
-    model = open_model("minisam", "nowhere.pt")
-    with pytest.raises(FileNotFoundError, match=r"checkpoint nowhere\.pt of model minisam does not exist\."):
-        model.describe()
+
+
+def test_a_checkpoint_that_is_not_there_is_refused_at_once() -> None:
+    for opened in (open_model, build_network):
+        with pytest.raises(FileNotFoundError, match=r"checkpoint nowhere\.pt of model minisam does not exist\."):
+            opened("minisam", "nowhere.pt")

@@ -139,7 +139,7 @@ def test_networks_that_the_gallery_needs_are_built_again_and_given_back(
     def draw(folder: Path, rows: pd.DataFrame, *others: Any) -> Path:
         assert len(built) == 1
         assert model.network is None
-        others[-1](rows.iloc[0].to_dict())
+        others[3](rows.iloc[0].to_dict())
         assert model.network is built[1]
         return folder / "report.html"
 
@@ -163,6 +163,15 @@ def test_a_finished_run_is_reported_again_without_a_look_at_its_data(
     assert written["provenance"].settings == {"cases of pictures": 3}
     assert [skip["case_id"] for skip in written["provenance"].skips] == ["case0", "case2"]
     assert model.looks == 0
+
+
+def test_tables_are_printed_by_name_and_missing_ones_are_said_to_be_missing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    runner(tmp_path, report=RunReport("Discs", gallery=False, show=["dsc_intervals", "volume_tests"])).run()
+    said = capsys.readouterr().out
+    assert (tmp_path / "report" / "dsc_intervals.md").read_text() in said
+    assert "volume_tests\n\nThis run has no such table." in said
 
 
 def test_a_folder_without_a_run_is_refused(tmp_path: Path) -> None:

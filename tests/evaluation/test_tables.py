@@ -160,7 +160,7 @@ def test_interactive_runs_are_means_over_patients() -> None:
     line = interaction_table(rows).loc[("ct", "interactive", "sam")]
     assert line["NoC@80"] == pytest.approx(1.5)
     assert line["not reached 90, %"] == pytest.approx(50.0)
-    assert line["AUC, %"] == pytest.approx(100 * (0.9 + 0.475) / 2)
+    assert line["AUC of DSC, %"] == pytest.approx(100 * (0.9 + 0.475) / 2)
     assert interaction_table(make_rows([row()])).empty
 
 

@@ -1,21 +1,39 @@
 # Copyright (c) monai_synthfm contributors
 # Licensed under the Apache License, Version 2.0 (http://www.apache.org/licenses/LICENSE-2.0).
 # SPDX-License-Identifier: Apache-2.0
-"""Views of volumes for the gallery: which planes, turned how."""
+"""Views of volumes for the gallery: which planes, turned how; and curves over the distance."""
 
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
 from monai_synthfm.data.case_preprocessing import MedSAMPreprocessing
 from monai_synthfm.data.case_volumes import CaseVolumes, EvaluationVolume
 from monai_synthfm.evaluation.figures import draw_examples
-from monai_synthfm.evaluation.volume_figures import volume_example
+from monai_synthfm.evaluation.volume_figures import distance_curves, volume_example
 from monai_synthfm.evaluation.volume_plan import SlicePrompt
 from monai_synthfm.prompts import Prompts
 from tests.evaluation.volume_stand_ins import Volumes
+
+
+def test_a_curve_has_a_line_for_each_model_in_a_panel_for_each_prompt() -> None:
+    steps = {"masks": [0.0, 1.0, 2.0], "memory": [0.0, 1.0, 2.0, 4.0]}
+    curve = pd.DataFrame(
+        {"model": m, "modality": "ct", "prompts": p, "reach": r, "mean": 0.9 - r / 10, "ci_low": 0.1, "ci_high": 0.95}
+        for m, reaches in steps.items()
+        for p in ("box@largest/both", "mask@largest/both")
+        for r in reaches
+    )
+    figure = distance_curves(curve, "mm")
+    assert [ax.get_title() for ax in figure.axes] == ["ct, box@largest/both", "ct, mask@largest/both"]
+    for ax in figure.axes:
+        assert [line.get_xdata().tolist() for line in ax.lines] == [[0, 1, 2], [0, 1, 2, 3]]
+        assert ax.lines[1].get_ydata().tolist() == pytest.approx([0.9, 0.8, 0.7, 0.5])
+    assert [label.get_text() for label in figure.axes[0].get_xticklabels()] == ["0", "1", "2", "4"]
+
 
 CLICK = Prompts(torch.tensor([[[3.0, 2.0]]]), torch.tensor([[1]]))
 

@@ -75,6 +75,11 @@ def test_masks_alone_are_a_plan() -> None:
     assert [q.names for q in questions(VolumePlan(None))] == [["mask@first/both"], ["mask@largest/both"]]
 
 
+def test_the_challenge_adds_an_answer_for_the_box_and_for_each_click() -> None:
+    assert VolumePlan(challenge_clicks=5).answers == VolumePlan().answers + 6
+    assert VolumePlan(None, mask=False, challenge_clicks=1).answers == 2
+
+
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
@@ -83,6 +88,8 @@ def test_masks_alone_are_a_plan() -> None:
         ({"slices": ("last",)}, "slices must be different ones"),
         ({"directions": ("none",)}, "directions must be different ones"),
         ({"prompts": None, "mask": False}, "no prompts"),
+        ({"challenge_clicks": 100}, "challenge_clicks must lie in 0..99"),
+        ({"challenge_clicks": -1}, "challenge_clicks must lie in 0..99"),
         ({"prompts": PromptPlan(interactive_clicks=3)}, "interactive_clicks"),
     ],
 )

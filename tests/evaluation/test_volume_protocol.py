@@ -14,21 +14,27 @@ import pandas as pd
 import pytest
 
 from monai_synthfm.data.datasets import open_dataset
+from monai_synthfm.evaluation.aggregation import interaction_scores
 from monai_synthfm.evaluation.forecast import forecast
+from monai_synthfm.evaluation.predictors import NetworkPredictor
+from monai_synthfm.evaluation.prompt_plan import PromptPlan
 from monai_synthfm.evaluation.replay import RowReplay
 from monai_synthfm.evaluation.rows import make_rows, read_rows, volume_rows
 from monai_synthfm.evaluation.run_report import RunReport
 from monai_synthfm.evaluation.runner import EvaluationRunner
+from monai_synthfm.evaluation.slice_profiles import read_slices
 from monai_synthfm.evaluation.volume_metrics import score_volume
 from monai_synthfm.evaluation.volume_plan import VolumePlan
+from monai_synthfm.evaluation.volume_predictors import NetworkVolumePredictor
 from monai_synthfm.evaluation.volume_protocol import VolumeProtocol
 from tests.evaluation.stand_ins import Pictures
 from tests.evaluation.volume_stand_ins import PROTOCOL, Extruder, Volumes
+from tests.inferers.region_grower import RegionGrower
 from tests.replicas.camus import FRAMES, write_camus_nifti
 
 DATASET = Volumes()
 PREPARED = PROTOCOL.prepare(DATASET.load(DATASET.data[1]))
-TABLES = ("rows.parquet", "rows.csv", "skipped.json")
+TABLES = ("rows.parquet", "rows.csv", "slices.parquet", "skipped.json")
 
 
 def runner(folder: Path, **options: Any) -> EvaluationRunner:
@@ -154,6 +160,67 @@ def test_half_cycles_of_camus_are_followed_from_end_diastole_to_end_systole(tmp_
         assert ventricle[ventricle.case_id == case["case_id"]].dsc_farthest.item() == pytest.approx(expected)
 
 
+def interactive(folder: Path, network: RegionGrower, **options: Any) -> EvaluationRunner:
+    plan = VolumePlan(PromptPlan(click_pairs=(), box=True), mask=False, slices=("largest",), challenge_clicks=2)
+    models = [NetworkVolumePredictor(NetworkPredictor("grower", network))]
+    return runner(folder, models=models, protocol=VolumeProtocol(PROTOCOL.cases, plan), **options)
+
+
+def test_the_challenge_has_a_row_for_each_interaction_and_encodes_no_slice_twice(tmp_path: Path) -> None:
+    network = RegionGrower()
+    rows = interactive(tmp_path, network, datasets=[Volumes(2)], report=RunReport("Clicks")).run()
+    assert network.encoded <= 2 * 9 + 9  # once for the rows, and once more for the gallery of one case
+    assert volume_rows(rows).all()
+    for _, part in rows.groupby(["case_id", "structure"]):
+        assert sorted(part.prompts) == ["box@largest/both", "challenge-00", "challenge-01", "challenge-02"]
+    scores = interaction_scores(rows)
+    for score in scores.to_dict("records"):
+        run = rows[(rows.case_id == score["case_id"]) & (rows.structure == score["structure"])].set_index("prompts")
+        # over the clicks, without the box
+        assert score["auc"] == pytest.approx((run.dsc["challenge-01"] + run.dsc["challenge-02"]) / 2)
+        assert score["nsd_last"] == run.nsd["challenge-02"]
+    assert (tmp_path / "report" / "interaction_intervals.csv").is_file()
+    assert "challenge" not in (tmp_path / "report" / "volume_failures.csv").read_text()
+
+
+def test_a_row_of_the_challenge_can_be_made_again(tmp_path: Path) -> None:
+    run = interactive(tmp_path, RegionGrower(), datasets=[DATASET])
+    replay = RowReplay([DATASET], run.models, run.protocol)
+    rows = run.protocol.rows(run.models[0], PREPARED)
+    for row in [row for row in rows if row["prompts"].startswith("challenge")][1::2]:
+        example = replay(row)
+        both = (example.prediction & example.target).sum()
+        assert 2 * both / (example.prediction.sum() + example.target.sum()) == pytest.approx(row["dsc_prompted"])
+
+
+def test_interactions_may_be_all_that_is_asked_for(tmp_path: Path) -> None:
+    job = interactive(tmp_path, RegionGrower(), datasets=[Volumes(1)], report=RunReport("Clicks", gallery=False))
+    job.protocol = VolumeProtocol(PROTOCOL.cases, VolumePlan(None, mask=False, challenge_clicks=1))
+    assert forecast(job.datasets, job.models, job.protocol).seconds.keys() == {"grower"}
+    assert set(job.run().prompts) == {"challenge-00", "challenge-01"}
+
+
+def test_models_without_a_session_are_refused_before_any_work(tmp_path: Path) -> None:
+    model = Extruder()
+    protocol = VolumeProtocol(PROTOCOL.cases, VolumePlan(challenge_clicks=5))
+    with pytest.raises(ValueError, match="extruder has no interactive session: set challenge_clicks to 0"):
+        runner(tmp_path, models=[model], protocol=protocol).run()
+    assert model.answers == 0
+
+
+def test_slices_are_those_of_the_scores(tmp_path: Path) -> None:
+    rows = runner(tmp_path, models=[Extruder(reach=9)]).run().set_index(["case_id", "structure", "prompts", "seed"])
+    slices = read_slices(tmp_path)
+    slices["dsc"] = 2 * slices.intersection / (slices.area_target + slices.area_pred)
+    for key, part in slices.groupby(list(rows.index.names)):
+        row, shown = rows.loc[key], part[part.area_target > 0]
+        assert part.intersection.sum() == row.intersection
+        assert part.area_pred.sum() == row.area_pred
+        assert shown.dsc.mean() == pytest.approx(row.dsc_slices)
+        assert part[part.distance == 0].dsc.item() == pytest.approx(row.dsc_prompted)
+        assert (part.distance_mm == 2.0 * part.distance).all()
+
+
 def test_the_forecast_counts_what_the_run_then_does(tmp_path: Path) -> None:
     job = runner(tmp_path)
     told = forecast(job.datasets, job.models, job.protocol)
@@ -180,7 +247,8 @@ def test_a_row_can_be_made_again_with_its_views() -> None:
 
 
 def test_the_report_has_tables_of_volumes_and_pictures(tmp_path: Path) -> None:
-    rows = runner(tmp_path, report=RunReport("Balls and rods")).run()
+    plan = VolumePlan(PromptPlan(click_pairs=((1, 0),)), slices=("first",))
+    rows = runner(tmp_path, protocol=VolumeProtocol(PROTOCOL.cases, plan), report=RunReport("Balls and rods")).run()
     page = (tmp_path / "report" / "report.html").read_text()
     assert "3D DSC by structure" in page
     assert "mean over all slices" not in page
@@ -190,3 +258,6 @@ def test_the_report_has_tables_of_volumes_and_pictures(tmp_path: Path) -> None:
     (figure,) = table.loc[table.structure == "rod", "far mask@first/both"]
     rod = rows[(rows.model == "far") & (rows.structure == "rod") & (rows.prompts == "mask@first/both")]
     assert figure == pytest.approx(100 * rod.over_propagation.mean(), abs=0.01)
+    assert "DSC over distance in mm" in page
+    curve = pd.read_csv(tmp_path / "report" / "volume_distance_slices.csv").set_index(["prompts", "model"])
+    assert curve["0"]["mask@first/both", "far"] == "100.0 [100.0, 100.0]"
