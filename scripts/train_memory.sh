@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Make the network with a memory that ships with bundles/synthfm_sam2_3d, from nothing but the 2D bundle's decoder to runs/memory/network.pt: the recipe
-# configs/recipes/memory.yaml, on a GPU where there is one. The same command goes on with a training that was killed. Arguments go to monai.bundle.
+# Train a network with a memory for volumes, from the 2D bundle's decoder to runs/memory/network.pt: the recipe configs/recipes/memory.yaml, on a GPU where there
+# is one. The same command goes on with a training that was killed. Arguments go to monai.bundle.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 exec "${PYTHON:-python}" -m monai.bundle run \
