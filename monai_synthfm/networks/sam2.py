@@ -69,6 +69,7 @@ class Sam2(Sam2Image):
         FileNotFoundError: when weights are neither a file nor a known name.
 
     Example:
+        >>> from monai_synthfm.networks.sam2_parts import Sam2Size
         >>> tiny = Sam2Size(8, 1, (1, 1, 2, 1), (3,), (4, 4), hidden_dim=32, memory_dim=8, memory_layers=1, mlp_dim=32)
         >>> net = Sam2(tiny, image_size=64).eval()
         >>> click = Prompts(torch.tensor([[[20.0, 30.0]]]), torch.tensor([[1]]))

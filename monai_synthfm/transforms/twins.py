@@ -14,11 +14,13 @@ from monai.config import KeysCollection
 from monai.transforms import MapTransform, RandomizableTransform
 from monai.utils import TransformBackends
 
+from monai_synthfm.switches import reads_switches
 from monai_synthfm.transforms.random_state import SharedRandomizable
 
 __all__ = ["RandTwin", "with_options"]
 
 
+@reads_switches
 class RandTwin(SharedRandomizable, RandomizableTransform, MapTransform):
     """Base of dictionary twins: hands items to an array transform, ``generator``, which it seeds.
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,7 @@ COMBINATIONS: list[list[Path]] = [
         ]
         for stages in range(1, 5)
     ),
+    [SAM2 / "train.yaml", ROOT / "configs" / "recipes" / "memory.yaml"],
     *([SAM / "evaluate.yaml", path] for path in sorted((SAM / "datasets").glob("*.yaml"))),
     [SAM / "evaluate.yaml", SAM / "datasets" / "amos_ct.yaml", SAM / "evaluate_volumes.yaml"],
     [SAM / "evaluate.yaml", SAM / "datasets" / "amos_ct.yaml", SAM / "multi_gpu_evaluate.yaml"],
@@ -76,6 +78,13 @@ def test_every_config_takes_part() -> None:
     files = {path for files in COMBINATIONS for path in files}
     folders = (SAM, SAM2, SAM / "datasets", ROOT / "configs", ROOT / "configs" / "recipes")
     assert files == {path for folder in folders for path in folder.glob("*.yaml")}
+
+
+@pytest.mark.parametrize("path", sorted({path for files in COMBINATIONS for path in files}), ids=lambda path: path.stem)
+def test_no_name_stands_twice_in_a_config(path: Path) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # MONAI warns of it, and takes the last
+        ConfigParser.load_config_file(str(path))
 
 
 @pytest.mark.parametrize("files", COMBINATIONS, ids=lambda files: "+".join(path.stem for path in files))

@@ -96,7 +96,7 @@ def test_a_run_without_a_row_says_why_cases_were_left_out(tmp_path: Path) -> Non
         report=RunReport("Discs", gallery=False),
     )
     with pytest.raises(
-        ValueError, match=r"no target was evaluated, .* \(2 x unreadable\); skipped\.json there says why"
+        ValueError, match=r"nothing was evaluated: 2 cases were left out, see .*skipped\.json, the first .*unreadable"
     ):
         job.run()
     assert len(json.loads((tmp_path / "skipped.json").read_text())) == 2
