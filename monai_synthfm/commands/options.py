@@ -199,7 +199,7 @@ def _references(config: Any) -> set[str]:
 
 
 def _kind_of_expression(expression: str) -> Kind | None:
-    """What an expression gives, as far as its form tells: a comparison, a question ``is_...``, texts put together."""
+    """What an expression gives, as far as its form tells: a comparison, a question ``is_...``, ``str(...)``, texts put together."""
     try:
         body = ast.parse(expression.lstrip("$").strip(), mode="eval").body
     except SyntaxError:
@@ -208,6 +208,8 @@ def _kind_of_expression(expression: str) -> Kind | None:
         return Kind.SWITCH
     if isinstance(body, ast.Call) and isinstance(body.func, ast.Attribute) and body.func.attr.startswith("is_"):
         return Kind.SWITCH
+    if isinstance(body, ast.Call) and isinstance(body.func, ast.Name) and body.func.id == "str":
+        return Kind.TEXT
     if isinstance(body, ast.JoinedStr) or any(
         isinstance(part, ast.Constant) and isinstance(part.value, str) for part in _summands(body)
     ):
