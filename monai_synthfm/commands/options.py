@@ -199,7 +199,7 @@ def _references(config: Any) -> set[str]:
 
 
 def _kind_of_expression(expression: str) -> Kind | None:
-    """What an expression gives, as far as its form tells: a comparison, a question ``is_...``, ``str(...)``, texts put together."""
+    """What an expression gives, as far as its form tells: a comparison, a question ``is_...``, texts put together."""
     try:
         body = ast.parse(expression.lstrip("$").strip(), mode="eval").body
     except SyntaxError:
