@@ -134,6 +134,8 @@ def test_an_installed_package_needs_no_clone(installed: Path) -> None:
     # the inference takes the decoder of the wheel: it gets as far as the image, which is missing
     inference = config.replace("generate", "inference")
     words = ["-m", "monai.bundle", "run", "--config_file", inference, "--pretrained", "None", "--image", "no.nii.gz"]
-    done = outside(installed, *words, "--points", "[[[1,1,1]]]", "--point_labels", "[[1]]")
-    assert done.returncode == 1
-    assert done.stderr.splitlines()[-1].startswith("error: image no.nii.gz: no such file")
+    short = [str(installed / "site" / "bin" / "synthfm"), "segment", "no.nii.gz", "--pretrained", "None"]
+    for command in ([*words, "--points", "[[[1,1,1]]]", "--point_labels", "[[1]]"], [*short, "--click", "1", "1", "1"]):
+        done = outside(installed, *command)
+        assert done.returncode == 1
+        assert done.stderr.splitlines()[-1].startswith("error: image no.nii.gz: no such file")

@@ -76,3 +76,19 @@ def test_what_is_wrong_is_told_in_one_line_and_nothing_is_made(
     assert failed.stderr.splitlines()[-1].startswith(f"error: {message}")
     assert "Traceback" not in failed.stderr
     assert set(home.iterdir()) == before
+
+
+def test_the_short_command_gives_the_same_bytes(home: Path, bundle_dir: Path) -> None:
+    torch.save(MobileSam(image_size=64, reset_decoder=True, seed=3).state_dict(), home / "random.pt")
+    words = ["--output_dir", "long", "--boxes", "[[]]", "--checkpoint", "random.pt"]
+    assert run(home, bundle_dir, *words).returncode == 0
+    command = [sys.executable, "-m", "monai_synthfm", "segment", "--click", "4", "7", "3", "sub#1.nii.gz"]
+    command += ["--image-size", "64", "--pretrained=None", "--checkpoint=random.pt", "--direction=none"]
+    done = subprocess.run([*command, "--output", "short"], cwd=home, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    for ending in ("segmentation.nii.gz", "overlay.png"):
+        assert (home / "long" / f"sub#1_{ending}").read_bytes() == (home / "short" / f"sub#1_{ending}").read_bytes()
+    reports = [json.loads((home / folder / "sub#1_report.json").read_text()) for folder in ("long", "short")]
+    assert all(report.pop("seconds") > 0 for report in reports)
+    assert reports[0] == reports[1]
+    assert reports[0]["empty"] == []
