@@ -68,6 +68,12 @@ COMMANDS: Mapping[str, Command] = {
         "ct.nii.gz --click 120 200 45 --negative-click 131 190 45 --output out",
         _PROMPTS,
     ),
+    "batch": Command(
+        "segment objects of many images, one row of a table for each",
+        ("inference.yaml", "batch_inference.yaml"),
+        ("prompts",),
+        "prompts.csv --output out",
+    ),
     "evaluate": Command(
         "run the paper's protocol on a labelled dataset",
         ("evaluate.yaml",),
