@@ -72,6 +72,8 @@ class BatchSegmentation:
         shard: ``i/n`` with 1 <= i <= n: take every n-th image beginning with the i-th.
         on_fault: ``skip`` goes on with the next image; ``raise`` stops at one that cannot be segmented.
         on_empty: ``fail`` calls an image in which an object came out empty a failed one, ``warn`` does not.
+        last_tells: raise :class:`UnfinishedBatchError` in the process that completes the run alone, for the images of
+            all; for launchers that end all processes when one fails, as torchrun does.
         progress: show a bar over images with the time left.
 
     Raises:
@@ -87,6 +89,7 @@ class BatchSegmentation:
         shard: str = "1/1",
         on_fault: str = "skip",
         on_empty: str = "warn",
+        last_tells: bool = False,
         progress: bool = True,
     ) -> None:
         if on_fault not in _ON_FAULT:
@@ -97,7 +100,7 @@ class BatchSegmentation:
         self.cases = list(dataset.data)
         self.output_dir = Path(output_dir)
         self.shard = parse_shard(shard)
-        self.on_fault, self.on_empty, self.progress = on_fault, on_empty, progress
+        self.on_fault, self.on_empty, self.last_tells, self.progress = on_fault, on_empty, last_tells, progress
         self.places = places_of(self.cases, dataset.root)
 
     def run(self) -> None:
@@ -115,6 +118,8 @@ class BatchSegmentation:
             "inferer": describe_settings(self.evaluator.inferer),
             "preprocessing": describe_settings(self.dataset.transform),
         }
+        for index in own:  # of an earlier run; what is done will be found by its report
+            self._record_file(index).unlink(missing_ok=True)
         failed: list[str] = []
         done = 0
         with tqdm(total=len(own), unit="image", disable=not self.progress) as bar:
@@ -132,11 +137,14 @@ class BatchSegmentation:
                         self._write_tables()
                         raise ValueError(failed[-1]) from error
                 bar.update()
-        self._write_tables()
+        missing, faults = self._write_tables()
         logger.info("%d images: %d were done before, %d failed", len(own), done, len(failed))
+        total = len(own)
+        if self.last_tells:
+            failed, total = ([] if missing else faults), len(self.cases)
         if failed:
             raise UnfinishedBatchError(
-                f"{len(failed)} of {len(own)} images failed, see {self.output_dir / 'failed.csv'}, the first for this "
+                f"{len(failed)} of {total} images failed, see {self.output_dir / 'failed.csv'}, the first for this "
                 f"reason: {failed[0]}"
             )
 
@@ -205,16 +213,22 @@ class BatchSegmentation:
         with staged_files(path.parent) as stage:
             (stage / path.name).write_text(json.dumps(content) + "\n", encoding="utf-8")
 
-    def _write_tables(self) -> None:
-        """Write the tables of all that is done, by whichever shard."""
+    def _write_tables(self) -> tuple[int, list[str]]:
+        """Write the tables of all that is done, by whichever shard; return how many are missing, and what failed."""
+        missing = 0
+        faults: list[str] = []
+        (self.output_dir / _RECORDS).mkdir(parents=True, exist_ok=True)
         with FileLock(self.output_dir / _RECORDS / ".lock"):
             rows: list[dict[str, Any]] = []
             failed: list[dict[str, Any]] = []
             for index, case in enumerate(self.cases):
                 path = self._record_file(index)
                 if not path.is_file():
+                    missing += 1
                     continue
                 record = json.loads(path.read_text(encoding="utf-8"))
+                if "reason" in record:
+                    faults.append(f"{self._names(index)}: {record['reason']}")
                 for label, (row, name) in enumerate(zip(case["rows"], case["objects"], strict=True), start=1):
                     here = {"image": case["image"], "object": name}
                     if "reason" in record:
@@ -228,6 +242,7 @@ class BatchSegmentation:
                     pd.DataFrame(failed).to_csv(stage / "failed.csv", index=False)
             if not failed:
                 (self.output_dir / "failed.csv").unlink(missing_ok=True)
+        return missing, faults
 
 
 def _reason(error: Exception) -> str:

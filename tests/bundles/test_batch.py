@@ -20,6 +20,7 @@ from monai_synthfm.engines.batch_segmentation import UnfinishedBatchError
 from monai_synthfm.networks.promptable import ImageEmbedding
 from monai_synthfm.prompts import Prompts
 from tests.bundles.stored_volumes import OBLIQUE, ORIENTATIONS, STRAIGHT, root_of, store
+from tests.data.datasets.dicom_files import write_series
 from tests.inferers.region_grower import RegionGrower
 
 Run = Callable[..., ConfigWorkflow]
@@ -48,10 +49,10 @@ def home(tmp_path: Path, voxels: np.ndarray) -> Path:
 def batch(bundle_dir: Path, home: Path) -> Run:
     """Run the batch in this process with the region grower in place of a network."""
 
-    def run(table: str, output_dir: str = "out", **override: Any) -> ConfigWorkflow:
+    def run(table: str, output_dir: str = "out", *more: str, **override: Any) -> ConfigWorkflow:
         (home / "prompts.csv").write_text(table)
         CountingGrower.count = 0
-        configs = [str(bundle_dir / "configs" / f"{name}.yaml") for name in ("inference", "batch_inference")]
+        configs = [str(bundle_dir / "configs" / f"{name}.yaml") for name in ("inference", "batch_inference", *more)]
         workflow = ConfigWorkflow(
             config_file=configs,
             workflow_type="infer",
@@ -247,3 +248,34 @@ def test_a_modality_of_a_row_goes_before_that_of_the_run(batch: Run, home: Path)
     batch("image,clicks,modality\na/ct.nii.gz,9 13 4,ct\nb/ct.nii.gz,4 9 13,\n", modality="mr")
     reports = [json.loads((home / "out" / place / "ct_report.json").read_text()) for place in "ab"]
     assert [report["intensity"]["modality"] for report in reports] == ["ct", "mr"]
+
+
+def test_processes_of_torchrun_share_the_images_and_the_last_tells(
+    batch: Run, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = TABLE + "no.nii.gz,none,1 1 1,,\n"  # the fourth image
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    for rank in (1, 0):
+        monkeypatch.setenv("RANK", str(rank))
+        monkeypatch.setenv("LOCAL_RANK", "0")
+        if rank:
+            batch(table, "out", "multi_gpu_batch_inference")
+            assert [row["image"] for row in table_of(home / "out/summary.csv")] == ["b/ct.nii.gz"]
+        else:
+            with pytest.raises(RuntimeError) as caught:
+                batch(table, "out", "multi_gpu_batch_inference")
+            assert str(status(caught)).startswith("1 of 4 images failed")
+    batch(TABLE, "whole")
+    assert outputs(home / "out") == outputs(home / "whole")
+
+
+def test_a_series_in_a_folder_of_several_is_an_image(batch: Run, home: Path, voxels: np.ndarray) -> None:
+    for number in (3, 4):
+        named = {"SeriesNumber": number, "SeriesInstanceUID": f"1.2.{number}", "Modality": "MR"}
+        write_series(home / "dicom", voxels + number, STRAIGHT, lambda z, n=number: f"{n}_{z}.dcm", **named)
+    with pytest.raises(RuntimeError) as caught:
+        batch("image,clicks,series\ndicom,9 13 4,3\ndicom,9 13 4,4\ndicom,9 13 4,5\n")
+    assert "series" in str(status(caught))
+    found = {path.parent for path in (home / "out").rglob("*_segmentation.nii.gz")}
+    assert found == {home / "out/dicom/3", home / "out/dicom/4"}
+    assert [row["row"] for row in table_of(home / "out/failed.csv")] == ["3"]
