@@ -3,16 +3,20 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+import re
+import shlex
 import sys
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
+from monai.bundle import ConfigParser
 
 from monai_synthfm import __version__, bundle_path
-from monai_synthfm.commands import program
+from monai_synthfm.commands import BundleOptions, program
 from monai_synthfm.commands.program import COMMANDS, main
+from tests.conftest import ROOT
 
 CONFIGS = bundle_path("synthfm_sam") / "configs"
 
@@ -142,3 +146,17 @@ def test_the_viewer_is_asked_for_when_it_is_needed(
     assert seen == {"image": "007.nii", "port": 8080, "browser": False}
     assert "there is no option 'prt'; did you mean 'port'?" in failed(capsys, "view", "x", "--prt", "1")
     assert "view: image is missing" in failed(capsys, "view")
+
+
+def test_documented_commands_name_options_that_exist_and_do_something(monkeypatch: pytest.MonkeyPatch) -> None:
+    def check(files: list[Path], options: dict[str, Any], run_id: str, **more: Any) -> None:
+        config = ConfigParser.load_config_files([str(path) for path in files])
+        BundleOptions(config, ["initialize", run_id]).read(options)
+
+    monkeypatch.setattr(program, "run_bundle", check)
+    readme = (ROOT / "README.md").read_text()
+    lines = re.findall(r"^    synthfm (.+)$|`synthfm ([^`]+ [^`]+)`", readme, re.M)
+    lines = [block or inline for block, inline in lines]
+    assert len(lines) >= 6
+    for line in [*lines, *(f"{name} {command.example}" for name, command in COMMANDS.items())]:
+        main(shlex.split(line))
