@@ -139,3 +139,19 @@ def test_an_installed_package_needs_no_clone(installed: Path) -> None:
         done = outside(installed, *command)
         assert done.returncode == 1
         assert done.stderr.splitlines()[-1].startswith("error: image no.nii.gz: no such file")
+
+
+@pytest.mark.slow
+def test_an_editable_install_has_the_bundles_of_its_clone(installed: Path) -> None:
+    source, site = installed / "source", installed / "editable"
+    build = "from setuptools import build_meta as b; print(b.build_editable('../editable'))"
+    subprocess.run([sys.executable, "-c", build], cwd=source, check=True, capture_output=True)
+    with zipfile.ZipFile(next(site.glob("*.whl"))) as wheel:
+        wheel.extractall(site)
+    # without the site-packages of this Python, where another copy may be installed
+    code = (
+        f"import site; site.addsitedir({str(site)!r}); import monai_synthfm as m; print(m.bundle_path('synthfm_sam'))"
+    )
+    command = [sys.executable, "-S", "-c", code]
+    done = subprocess.run(command, cwd=installed, env={}, capture_output=True, text=True, check=False)
+    assert done.stdout.strip() == str(source / "bundles" / "synthfm_sam"), done.stderr
