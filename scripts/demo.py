@@ -23,12 +23,12 @@ import torch
 from scipy import ndimage
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from monai_synthfm import bundle_path
 from monai_synthfm.networks import find_weights
 from monai_synthfm.prompts import ClickSimulator
 
 ROOT = Path(__file__).resolve().parents[1]
-BUNDLE = ROOT / "bundles" / "synthfm_sam"
-CONFIGS = BUNDLE / "configs"
+CONFIGS = bundle_path("synthfm_sam") / "configs"
 SLICE = 95
 TRAINING_SIZE = 256
 
@@ -78,7 +78,6 @@ def main() -> None:
         direction="none",
         modality="mr",
         pretrained=weights,
-        bundle_root=BUNDLE,
         output_dir=results,
     )
 
@@ -102,7 +101,6 @@ def main() -> None:
         axis="coronal",
         modality="mr",
         pretrained=weights,
-        bundle_root=BUNDLE,
         output_dir=output / "volume",
     )
     (segmentation,) = (output / "volume").glob("*_segmentation.nii.gz")

@@ -18,7 +18,7 @@ from monai.bundle import ConfigComponent, ConfigParser, ReferenceResolver
 
 from monai_synthfm.commands.values import Kind, config_value, read_value
 
-__all__ = ["BundleOptions"]
+__all__ = ["BundleOptions", "kind_of_parameter"]
 
 _SEPARATOR = "::"
 _SPECIAL = {"_target_": Kind.TEXT, "_mode_": Kind.TEXT, "_disabled_": Kind.SWITCH}
@@ -112,7 +112,7 @@ class BundleOptions:
         if found is not None or len(keys) == 1:
             return found or Kind.TEXT
         parameter = self._parameters(self.parser.get(_SEPARATOR.join(keys[:-1]))).get(keys[-1])
-        return Kind.OTHER if parameter is None else _kind_of_parameter(parameter)
+        return Kind.OTHER if parameter is None else kind_of_parameter(parameter)
 
     def _keys(self, here: Any, above: list[str], last: bool) -> list[str] | None:
         """The keys that there may be at a place of the config; None where everything may be."""
@@ -208,6 +208,8 @@ def _kind_of_expression(expression: str) -> Kind | None:
         return Kind.SWITCH
     if isinstance(body, ast.Call) and isinstance(body.func, ast.Attribute) and body.func.attr.startswith("is_"):
         return Kind.SWITCH
+    if isinstance(body, ast.Call) and isinstance(body.func, ast.Name) and body.func.id == "str":
+        return Kind.TEXT
     if isinstance(body, ast.JoinedStr) or any(
         isinstance(part, ast.Constant) and isinstance(part.value, str) for part in _summands(body)
     ):
@@ -221,7 +223,7 @@ def _summands(node: ast.expr) -> list[ast.expr]:
     return [node]
 
 
-def _kind_of_parameter(parameter: inspect.Parameter) -> Kind:
+def kind_of_parameter(parameter: inspect.Parameter) -> Kind:
     """What an argument takes, by its annotation or else by its default."""
     if parameter.annotation is not parameter.empty:
         words = {word.strip() for word in inspect.formatannotation(parameter.annotation).strip("'\"").split("|")}

@@ -35,7 +35,8 @@ class PromptedVolumeDataset(Dataset):
     - ``masks``, MetaTensor [1, X, Y, Z] of object numbers, 0 everywhere when no mask is given;
     - ``axis``, the axis of the display frame across which the volume is to be cut (see :func:`slicing_axis`);
     - ``slice_range`` [2], the first and the last slice of the display frame that may be segmented;
-    - ``reverse``, whether the file counts slices the other way round than the display frame.
+    - ``reverse``, whether the file counts slices the other way round than the display frame;
+    - ``modality``, where it is given.
 
     ``transform`` then works on it.
 
@@ -43,7 +44,8 @@ class PromptedVolumeDataset(Dataset):
         data: for each volume a dictionary with ``image`` (file, or folder of a DICOM series, see :func:`load_image`)
             and one or more of ``points`` with ``point_labels``, ``boxes``, and ``mask`` (NIfTI file, see
             :func:`load_mask`); optional are ``series`` (which one, in a folder with several), ``space`` (default
-            ``voxel``), ``axis`` (default ``auto``) and ``slice_range`` (first and last slice of the file; default all).
+            ``voxel``), ``axis`` (default ``auto``), ``slice_range`` (first and last slice of the file; default all) and
+            ``modality`` (see :class:`~monai_synthfm.transforms.MedSAMIntensityd`).
         transform: applied to each item.
         root: folder that relative file names start from.
 
@@ -102,6 +104,7 @@ class PromptedVolumeDataset(Dataset):
             "axis": axis,
             "slice_range": torch.tensor([first, last]),
             "reverse": reverse,
+            **({"modality": case["modality"]} if case.get("modality") else {}),
         }
         return item if self.transform is None else self.transform(item)
 

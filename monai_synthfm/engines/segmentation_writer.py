@@ -59,6 +59,9 @@ class SegmentationWriter:
     ``<name>_report.json`` says which network, weights, intensity policy and prompts made it, how large each object came
     out, and which of them are ``empty``; what would be in mm is null for images that do not say where they lie.
 
+    An image's ``meta["place"]`` is a folder below ``output_dir`` for its files, and ``meta["request_sha256"]`` goes
+    into its report; both are what :class:`~monai_synthfm.engines.batch_segmentation.BatchSegmentation` sets.
+
     The batch must come from :class:`monai_synthfm.data.prompted_volumes.PromptedVolumeDataset`, reoriented to the
     display frame, the evaluator's inferer must be a :class:`~monai_synthfm.inferers.VolumeInferer`, and postprocessing
     must have brought ``pred`` back to the orientation of the file, as
@@ -112,7 +115,7 @@ class SegmentationWriter:
         """Refuse what could not be written, before it is segmented."""
         for image in decollate_batch(engine.state.batch["image"]):
             source = Path(image.meta["filename_or_obj"])
-            self._check_name(source)
+            self._check_name(source, self._folder(image))
             if not comes_back(np.asarray(image.affine), np.asarray(image.meta["original_affine"]), image.shape[1:]):
                 raise ValueError(
                     f"image {source}: it lies at exactly 45 degrees between two directions of the body, so that its "
@@ -120,16 +123,20 @@ class SegmentationWriter:
                 )
 
     def _finish(self) -> None:
-        if self._empty and self.on_empty == "fail":
-            raise EmptySegmentationError(f"nothing was found for {'; '.join(self._empty)}.")
+        empty, self._empty = self._empty, []
+        if empty and self.on_empty == "fail":
+            raise EmptySegmentationError(f"nothing was found for {'; '.join(empty)}.")
 
-    def _check_name(self, source: Path) -> None:
+    def _folder(self, image: MetaTensor) -> Path:
+        return self.output_dir / image.meta.get("place", "")
+
+    def _check_name(self, source: Path, folder: Path) -> None:
         """Refuse to replace the results of another volume; those of the same one are replaced."""
-        report = self.output_dir / _file(source, "report.json")
+        report = folder / _file(source, "report.json")
         earlier = json.loads(report.read_text(encoding="utf-8"))["image"] if report.is_file() else str(source)
         if _given(Path(earlier)) != _given(source):
             raise ValueError(
-                f"output_dir {self.output_dir} has the results of {earlier}, which is named like {source}: "
+                f"output_dir {folder} has the results of {earlier}, which is named like {source}: "
                 f"give each a folder of its own, or remove {report.name}."
             )
 
@@ -140,8 +147,8 @@ class SegmentationWriter:
 
     def _write(self, item: Mapping[str, Any], network: str, direction: str) -> None:
         image, axis = item["image"].cpu(), int(item["axis"])
-        source = Path(image.meta["filename_or_obj"])
-        self._check_name(source)
+        source, folder = Path(image.meta["filename_or_obj"]), self._folder(image)
+        self._check_name(source, folder)
         prompts = Prompts.from_mapping({**item, "masks": None}).to("cpu")
         affine = np.asarray(image.meta["original_affine"])
         to_voxel = np.linalg.inv(affine) @ np.asarray(image.affine)
@@ -183,9 +190,11 @@ class SegmentationWriter:
             "seconds": round(time.perf_counter() - self._started, 3),
             "versions": package_versions(),
         }
+        if "request_sha256" in image.meta:
+            report["request_sha256"] = image.meta["request_sha256"]
         figure = draw_overlay(volume_panels(image, MetaTensor(labels[None], affine=pred.affine), by_slice, axis))
         template = geometry_of(image)
-        with staged_files(self.output_dir) as stage:
+        with staged_files(folder) as stage:
             nib.save(label_image(labels, template), stage / files["segmentation"])
             if "probabilities" in files:
                 nib.save(probability_image(found, template), stage / files["probabilities"])

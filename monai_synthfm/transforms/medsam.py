@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 from collections.abc import Hashable, Mapping
 from typing import Any, ClassVar
@@ -82,8 +83,7 @@ class MedSAMIntensity(Transform):
         scale: tuple[float, float] = (0.0, 1.0),
         quantize: bool = True,
     ) -> None:
-        if modality not in MODALITIES:
-            raise ValueError(f"modality must be one of {MODALITIES}, got {modality!r}.")
+        _check_modality(modality)
         if not width > 0:
             raise ValueError(f"width must be a positive number of HU, got {width}.")
         if not 0 <= percentiles[0] < percentiles[1] <= 100:
@@ -167,6 +167,11 @@ class MedSAMIntensity(Transform):
         return (0.0, high) if bottom <= 0 else (bottom, float(values.max()))
 
 
+def _check_modality(modality: Any) -> None:
+    if modality not in MODALITIES:
+        raise ValueError(f"modality must be one of {MODALITIES}, got {modality!r}.")
+
+
 def looks_like_ct(values: np.ndarray) -> tuple[bool, str]:
     """Tell whether intensities are those of a CT in Hounsfield units, and why.
 
@@ -202,7 +207,11 @@ class MedSAMIntensityd(MapTransform):
     Args:
         keys: the keys of the images.
         allow_missing_keys: leave out keys that an item does not have.
+        modality_key: of the modality of an item, which goes before that of all where the item has one.
         kwargs: arguments of :class:`MedSAMIntensity`.
+
+    Raises:
+        ValueError: when the modality of an item is none of ``MODALITIES``.
 
     Example:
         >>> item = MedSAMIntensityd(keys="image", modality="mr", scale=(0, 255))({"image": np.arange(5.0)[None]})
@@ -212,8 +221,15 @@ class MedSAMIntensityd(MapTransform):
 
     backend: ClassVar[list[TransformBackends]] = MedSAMIntensity.backend
 
-    def __init__(self, keys: KeysCollection, allow_missing_keys: bool = False, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        keys: KeysCollection,
+        allow_missing_keys: bool = False,
+        modality_key: str | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(keys, allow_missing_keys)
+        self.modality_key = modality_key
         self.intensity = MedSAMIntensity(**kwargs)
 
     __signature__ = with_options(__init__, MedSAMIntensity)
@@ -221,8 +237,13 @@ class MedSAMIntensityd(MapTransform):
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Return the item with its images mapped."""
         item = dict(data)
+        intensity = self.intensity
+        if self.modality_key is not None and (modality := item.get(self.modality_key)):
+            _check_modality(modality)
+            intensity = copy.copy(intensity)
+            intensity.modality = modality
         for key in self.key_iterator(item):
-            item[key] = self.intensity(item[key])
+            item[key] = intensity(item[key])
         return item
 
 

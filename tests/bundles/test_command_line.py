@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import nibabel as nib
@@ -76,3 +77,49 @@ def test_what_is_wrong_is_told_in_one_line_and_nothing_is_made(
     assert failed.stderr.splitlines()[-1].startswith(f"error: {message}")
     assert "Traceback" not in failed.stderr
     assert set(home.iterdir()) == before
+
+
+def test_the_short_command_gives_the_same_bytes(home: Path, bundle_dir: Path) -> None:
+    torch.save(MobileSam(image_size=64, reset_decoder=True, seed=3).state_dict(), home / "random.pt")
+    words = ["--output_dir", "long", "--boxes", "[[]]", "--checkpoint", "random.pt"]
+    assert run(home, bundle_dir, *words).returncode == 0
+    command = [sys.executable, "-m", "monai_synthfm", "segment", "--click", "4", "7", "3", "sub#1.nii.gz"]
+    command += ["--image-size", "64", "--pretrained=None", "--checkpoint=random.pt", "--direction=none"]
+    done = subprocess.run([*command, "--output", "short"], cwd=home, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    for ending in ("segmentation.nii.gz", "overlay.png"):
+        assert (home / "long" / f"sub#1_{ending}").read_bytes() == (home / "short" / f"sub#1_{ending}").read_bytes()
+    reports = [json.loads((home / folder / "sub#1_report.json").read_text()) for folder in ("long", "short")]
+    assert all(report.pop("seconds") > 0 for report in reports)
+    assert reports[0] == reports[1]
+    assert reports[0]["empty"] == []
+
+
+def test_a_killed_batch_goes_on(home: Path) -> None:
+    folder = home / "batch"
+    folder.mkdir()
+    torch.save(MobileSam(image_size=64, reset_decoder=True, seed=3).state_dict(), folder / "random.pt")
+    for number in range(6):
+        (folder / f"{number}.nii.gz").symlink_to(home / "blob.nii.gz")
+    (folder / "prompts.csv").write_text("image,clicks\n" + "".join(f"{n}.nii.gz,4 7 3\n" for n in range(6)))
+    command = [sys.executable, "-m", "monai_synthfm", "batch", "prompts.csv", "--output", "out", "--image-size", "64"]
+    command += ["--pretrained", "None", "--checkpoint", "random.pt"]
+    with subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as running:
+        while not (folder / "out" / "1_report.json").is_file():
+            assert running.poll() is None
+            time.sleep(0.01)
+        running.kill()
+    before = {path: path.stat().st_mtime_ns for path in (folder / "out").glob("*_report.json")}
+    assert 2 <= len(before) < 6
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    assert all(path.stat().st_mtime_ns == changed for path, changed in before.items())
+    segmentations = [(folder / "out" / f"{number}_segmentation.nii.gz").read_bytes() for number in range(6)]
+    assert segmentations == segmentations[:1] * 6
+    assert len((folder / "out" / "summary.csv").read_text().splitlines()) == 7
+
+    with (folder / "prompts.csv").open("a") as table:
+        table.write("no.nii.gz,1 1 1\n")
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 4
+    assert done.stderr.splitlines()[-1].startswith("error: 1 of 7 images failed, see out/failed.csv")

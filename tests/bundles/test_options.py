@@ -29,6 +29,8 @@ TRAIN = {
 COMBINATIONS: list[list[Path]] = [
     *([folder / "inference.yaml"] for folder in (SAM, SAM2)),
     [SAM / "inference.yaml", SAM / "inference_tensorrt.yaml"],
+    [SAM / "inference.yaml", SAM / "batch_inference.yaml"],
+    [SAM / "inference.yaml", SAM / "batch_inference.yaml", SAM / "multi_gpu_batch_inference.yaml"],
     *([folder / "train.yaml"] for folder in (SAM, SAM2)),
     *([folder / "train.yaml", folder / name] for folder, names in TRAIN.items() for name in names),
     [SAM / "train.yaml", SAM / "finetune.yaml"],

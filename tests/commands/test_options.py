@@ -99,6 +99,14 @@ def test_what_every_bundle_has_may_do_nothing() -> None:
     }
 
 
+def test_what_an_expression_makes_a_text_takes_texts() -> None:
+    config = {"bundle_root": "$str(print)", "output_dir": "$'runs'", "run": ["$@output_dir"]}
+    assert BundleOptions(config).read({"bundle_root": "007", "output_dir": "1e5"}) == {
+        "bundle_root": "007",
+        "output_dir": "1e5",
+    }
+
+
 def test_values_that_are_no_texts_stay() -> None:
     assert read(size=32, checkpoint=None) == {"size": 32, "checkpoint": "$None"}
 

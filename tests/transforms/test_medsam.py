@@ -273,3 +273,14 @@ def test_metadata_is_kept_only_where_monai_tracks_it(tracked: bool) -> None:
         set_track_meta(True)
     assert type(found) is (MetaTensor if tracked else torch.Tensor)
     assert torch.equal(torch.as_tensor(found), expected)
+
+
+def test_the_modality_of_an_item_goes_before_that_of_all() -> None:
+    transform = MedSAMIntensityd(keys="image", modality="mr", modality_key="modality")
+    volume = np.linspace(-1000, 1000, 64).reshape(1, 4, 4, 4)
+    np.testing.assert_array_equal(
+        transform({"image": volume, "modality": "ct"})["image"], MedSAMIntensity("ct")(volume)
+    )
+    np.testing.assert_array_equal(transform({"image": volume})["image"], MedSAMIntensity("mr")(volume))
+    with pytest.raises(ValueError, match=r"modality must be one of .* got 'x-ray'"):
+        transform({"image": volume, "modality": "x-ray"})

@@ -1,0 +1,263 @@
+# Copyright (c) monai_synthfm contributors
+# Licensed under the Apache License, Version 2.0 (http://www.apache.org/licenses/LICENSE-2.0).
+# SPDX-License-Identifier: Apache-2.0
+"""The command ``synthfm``: the configs of the bundles under short names."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import sys
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from monai_synthfm import __version__, bundle_path
+from monai_synthfm.commands.bundle_run import run_bundle
+from monai_synthfm.commands.exit_with_message import exit_with_message
+from monai_synthfm.commands.info import describe_installation
+from monai_synthfm.commands.options import kind_of_parameter
+from monai_synthfm.commands.prompt_words import take_prompts
+from monai_synthfm.commands.values import Kind, read_value
+from monai_synthfm.commands.words import split_words
+
+__all__ = ["Command", "main"]
+
+_CONFIGS = "configs"
+_SHORT = {"output": "output_dir"}
+_HELP = {"-h", "--help"}
+
+
+@dataclass(frozen=True)
+class Command:
+    """
+    A command that runs configs of the bundle ``synthfm_sam``.
+
+    Args:
+        summary: what it does.
+        configs: files that are merged in this order.
+        places: options whose values may be given without a name, in this order.
+        example: what follows the name of the command, say.
+        own: lines of help on what is no option of the configs.
+        folder: of configs, one of which the first place names.
+    """
+
+    summary: str
+    configs: tuple[str, ...]
+    places: tuple[str, ...] = ()
+    example: str = ""
+    own: tuple[str, ...] = ()
+    folder: str | None = None
+
+
+_PROMPTS = (
+    "--click x y z           inside of the object, in voxels (see --space); may be repeated",
+    "--negative-click x y z  outside of it; may be repeated",
+    "--box x0 y0 z0 x1 y1 z1 two opposite corners of a box around it",
+    "--next-object           what follows prompts another object",
+)
+COMMANDS: Mapping[str, Command] = {
+    "segment": Command(
+        "segment objects of an image from clicks, boxes or a mask",
+        ("inference.yaml",),
+        ("image",),
+        "ct.nii.gz --click 120 200 45 --negative-click 131 190 45 --output out",
+        _PROMPTS,
+    ),
+    "batch": Command(
+        "segment objects of many images, one row of a table for each",
+        ("inference.yaml", "batch_inference.yaml"),
+        ("prompts",),
+        "prompts.csv --output out",
+    ),
+    "evaluate": Command(
+        "run the paper's protocol on a labelled dataset",
+        ("evaluate.yaml",),
+        ("dataset_name", "dataset_dir"),
+        "amos_ct /data/amos22 --config evaluate_volumes --output eval/amos_ct",
+        ("--dry-run               list what there is to do, and the expected time",),
+        "datasets",
+    ),
+    "check-data": Command(
+        "say whether a downloaded dataset is complete and sane",
+        ("check_data.yaml",),
+        ("dataset_name", "dataset_dir"),
+        "amos_ct /data/amos22",
+    ),
+    "train": Command(
+        "train a mask decoder on generated images",
+        ("train.yaml",),
+        (),
+        "--config train_quick --output runs/quick",
+        ("--tracking mlflow       record the training, as MONAI's bundles do",),
+    ),
+    "generate": Command("write generated images and their labels", ("generate.yaml",), (), "--number 100 --output out"),
+}
+_OTHERS = {
+    "view": "segment an image by clicks in the browser",
+    "info": "versions, devices, bundles, weights and caches",
+}
+
+
+def main(words: Sequence[str] | None = None) -> None:
+    """
+    Run the command ``synthfm``.
+
+    Args:
+        words: what was typed after it; None takes them from the command line.
+
+    Raises:
+        SystemExit: with the message of what went wrong, see :func:`~monai_synthfm.commands.exit_with_message`.
+
+    Example:
+        >>> main(["segment", "ct.nii.gz", "--click", "1", "2"])
+        Traceback (most recent call last):
+        ...
+        SystemExit: 1
+    """
+    words = list(sys.argv[1:] if words is None else words)
+    with exit_with_message():
+        if not words or words[0] in _HELP:
+            print(_overview())
+        elif words[0] == "--version":
+            print(__version__)
+        else:
+            _run(words[0], words[1:])
+
+
+def _run(name: str, words: list[str]) -> None:
+    known = (*COMMANDS, *_OTHERS)
+    if name not in known:
+        raise ValueError(f"there is no command {name!r}{_nearest(name, known)}")
+    if name == "info":
+        if words:
+            raise ValueError(f"info takes no options, got {' '.join(words)}.")
+        print(describe_installation())
+    elif name == "view":
+        _view(words)
+    elif _HELP & set(words):
+        print(_help(name, COMMANDS[name]))
+    else:
+        _run_configs(name, COMMANDS[name], words)
+
+
+def _run_configs(name: str, command: Command, words: Sequence[str]) -> None:
+    words, prompts = take_prompts(words) if command.own is _PROMPTS else (list(words), {})
+    words, more = _take_configs(words)
+    options = _options(name, command.places, words)
+    folder = bundle_path("synthfm_sam") / _CONFIGS
+    files = [folder / file for file in command.configs]
+    if command.folder is not None:
+        # the first place names a file, which has that option in it
+        (place, *_), choices = command.places, folder / command.folder
+        if place not in options:
+            raise ValueError(f"{name}: {place} is missing: {_names(choices)}.")
+        files.append(_config(choices, options.pop(place), place))
+    files += [_config(folder, given, "config") for given in more]
+    dry_run = read_value("dry_run", options.pop("dry_run", "false"), Kind.SWITCH) if command.folder else False
+    arguments = {"tracking": options.pop("tracking")} if "tracking" in options else {}
+    with warnings.catch_warnings():
+        if all(folder in file.parents for file in files):
+            warnings.filterwarnings("ignore", "parsing config_file")  # of strangers, which these are not
+        run_bundle(files, {**options, **prompts}, "dry_run" if dry_run else "run", **arguments)
+
+
+def _options(name: str, places: Sequence[str], words: Sequence[str]) -> dict[str, str]:
+    """Options by name, with the words that have none."""
+    found, typed = split_words(words)
+    if len(found) > len(places):
+        takes = f"takes {' and '.join(places)}" if places else "takes options alone"
+        raise ValueError(f"{name} {takes}, but {found[len(places)]!r} belongs to no option.")
+    named = dict(zip(places, found, strict=False))
+    typed = {_SHORT.get(option, option): value for option, value in typed.items()}
+    if twice := sorted(named.keys() & typed):
+        raise ValueError(f"{twice[0]} is given twice: {named[twice[0]]!r} and {typed[twice[0]]!r}.")
+    return {**named, **typed}
+
+
+def _take_configs(words: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The words without ``--config file``, which may be repeated, and the files."""
+    rest: list[str] = []
+    files: list[str] = []
+    following = iter(words)
+    for word in following:
+        flag, given, value = word.partition("=")
+        if flag != "--config":
+            rest.append(word)
+        elif found := value if given else next(following, ""):
+            files.append(found)
+        else:
+            raise ValueError("--config must be followed by a file, or the name of a config of the bundle.")
+    return rest, files
+
+
+def _config(folder: Path, given: str, what: str) -> Path:
+    """A config by its name in a folder, or by its path."""
+    for path in (folder / f"{Path(given).name}.yaml", folder / Path(given).name, Path(given)):
+        if path.is_file() and (path == Path(given) or Path(given).name == given):
+            return path
+    known = [path.stem for path in folder.glob("*.yaml")]
+    raise ValueError(f"{what} {given!r} is neither a file nor one of the bundle{_nearest(given, known)}")
+
+
+def _view(words: Sequence[str]) -> None:
+    try:
+        view = import_module("monai_synthfm.viewer").view
+    except ImportError as error:
+        raise ImportError(f"view needs the extra of that name: pip install 'monai-synthfm[view]' ({error})") from error
+    parameters = inspect.signature(view).parameters
+    if _HELP & set(words):
+        print(f"usage: synthfm view image [--option value ...]\n\n{inspect.getdoc(view)}")
+        return
+    options = _options("view", ("image",), words)
+    for option in options:
+        if option not in parameters:
+            raise ValueError(f"there is no option {option!r}{_nearest(option, parameters)}")
+    if "image" not in options:
+        raise ValueError("view: image is missing: a file, or the folder of a DICOM series.")
+    view(
+        **{option: read_value(option, text, kind_of_parameter(parameters[option])) for option, text in options.items()}
+    )
+
+
+def _nearest(name: str, known: Any) -> str:
+    nearest = get_close_matches(name, sorted(known), 1)
+    return f"; did you mean {nearest[0]!r}?" if nearest else f"; there are {', '.join(sorted(known))}."
+
+
+def _names(folder: Path) -> str:
+    return "one of " + ", ".join(sorted(path.stem for path in folder.glob("*.yaml")))
+
+
+def _overview() -> str:
+    summaries = {**{name: command.summary for name, command in COMMANDS.items()}, **_OTHERS}
+    lines = [f"  {name:12}{summary}" for name, summary in summaries.items()]
+    return "\n".join(
+        ["usage: synthfm command ...", "", *lines, "", "synthfm command --help lists the options of a command."]
+    )
+
+
+def _help(name: str, command: Command) -> str:
+    """Usage of a command, with the options of its configs as their comments explain them."""
+    folder = bundle_path("synthfm_sam") / _CONFIGS
+    explained: dict[str, str] = {}
+    for file in command.configs:
+        for option, comment in re.findall(
+            r"^(\w+):(?: .*)? # (.+)$", (folder / file).read_text(encoding="utf-8"), re.M
+        ):
+            explained[option] = comment
+    usage = f"usage: synthfm {name} {''.join(f'{place} ' for place in command.places)}[--option value ...]"
+    own = (
+        *command.own,
+        "--output folder         the same as --output_dir",
+        "--config name           another config of the bundle, or file, that overrides; may be repeated",
+    )
+    return "\n".join(
+        [usage, "", command.summary, "", f"  synthfm {name} {command.example}", ""]
+        + [f"  {line}" for line in own]
+        + [f"  {f'--{option}':24}{comment}" for option, comment in explained.items()]
+    )

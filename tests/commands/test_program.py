@@ -1,0 +1,162 @@
+# Copyright (c) monai_synthfm contributors
+# Licensed under the Apache License, Version 2.0 (http://www.apache.org/licenses/LICENSE-2.0).
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import re
+import shlex
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+from monai.bundle import ConfigParser
+
+from monai_synthfm import __version__, bundle_path
+from monai_synthfm.commands import BundleOptions, program
+from monai_synthfm.commands.program import COMMANDS, main
+from tests.conftest import ROOT
+
+CONFIGS = bundle_path("synthfm_sam") / "configs"
+
+
+@pytest.fixture
+def ran(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """What would be run, in place of running it."""
+    seen: dict[str, Any] = {}
+
+    def run_bundle(files: list[Path], options: dict[str, Any], run_id: str, **more: Any) -> None:
+        seen.update(files=files, options=options, run_id=run_id, **more)
+
+    monkeypatch.setattr(program, "run_bundle", run_bundle)
+    return seen
+
+
+def failed(capsys: pytest.CaptureFixture[str], *words: str) -> str:
+    with pytest.raises(SystemExit) as caught:
+        main(words)
+    assert caught.value.code == 1
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    return error
+
+
+def test_segment_hands_prompts_and_options_to_the_config(ran: dict[str, Any]) -> None:
+    main(
+        [
+            "segment",
+            "ct#1.nii",
+            "--click",
+            "1",
+            "2",
+            "3",
+            "--output",
+            "1e5",
+            "--keep-largest",
+            "yes",
+            "--network_def::image_size",
+            "64",
+        ]
+    )
+    assert ran == {
+        "files": [CONFIGS / "inference.yaml"],
+        "options": {
+            "image": "ct#1.nii",
+            "output_dir": "1e5",
+            "keep_largest": "yes",
+            "network_def::image_size": "64",
+            "points": [[[1, 2, 3]]],
+            "point_labels": [[1]],
+        },
+        "run_id": "run",
+    }
+
+
+def test_a_dataset_names_its_config(ran: dict[str, Any]) -> None:
+    main(["evaluate", "amos_ct", "/data/amos", "--config", "evaluate_volumes", "--dry-run"])
+    assert ran["files"] == [
+        CONFIGS / name for name in ("evaluate.yaml", "datasets/amos_ct.yaml", "evaluate_volumes.yaml")
+    ]
+    assert ran["options"] == {"dataset_dir": "/data/amos"}
+    assert ran["run_id"] == "dry_run"
+
+
+def test_configs_of_the_bundle_and_files_override(ran: dict[str, Any], tmp_path: Path) -> None:
+    own = tmp_path / "own.yaml"
+    own.write_text("max_epochs: 1\n")
+    main(["train", "--config", "train_quick", f"--config={own}", "--tracking", "mlflow"])
+    assert ran["files"] == [CONFIGS / "train.yaml", CONFIGS / "train_quick.yaml", own]
+    assert ran["tracking"] == "mlflow"
+    assert ran["options"] == {}
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("segmnt ct.nii", "there is no command 'segmnt'; did you mean 'segment'?"),
+        ("segment ct.nii mr.nii", "segment takes image, but 'mr.nii' belongs to no option."),
+        ("train 3", "train takes options alone, but '3' belongs to no option."),
+        ("segment ct.nii --image mr.nii", "image is given twice: 'ct.nii' and 'mr.nii'."),
+        ("segment ct.nii --modalty mr", "there is no option 'modalty'; did you mean 'modality'?"),
+        ("evaluate amos", "dataset_name 'amos' is neither a file nor one of the bundle"),
+        ("evaluate", "evaluate: dataset_name is missing: one of alfi, amos_ct"),
+        ("evaluate ../evaluate", "dataset_name '../evaluate' is neither a file nor one of the bundle"),
+        ("train --config", "--config must be followed by a file"),
+        ("train --config train_quik", "did you mean 'train_quick'?"),
+        ("info now", "info takes no options, got now."),
+    ],
+)
+def test_what_is_wrong_is_told_in_one_line(capsys: pytest.CaptureFixture[str], line: str, message: str) -> None:
+    assert message in failed(capsys, *line.split())
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_explains_the_options_of_the_configs(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    main([name, "--help"])
+    shown = capsys.readouterr().out
+    assert COMMANDS[name].summary in shown
+    for place in COMMANDS[name].places:
+        assert f"--{place} " in shown
+
+
+def test_the_overview_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+    main([])
+    overview = capsys.readouterr().out
+    assert [line.split()[0] for line in overview.splitlines() if line.startswith("  ")] == [*COMMANDS, "view", "info"]
+    main(["--version"])
+    assert capsys.readouterr().out.strip() == __version__
+
+
+def test_the_viewer_is_asked_for_when_it_is_needed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "monai_synthfm.viewer", None)
+    assert "error: view needs the extra of that name: pip install 'monai-synthfm[view]'" in failed(capsys, "view", "x")
+
+    seen: dict[str, Any] = {}
+
+    def view(image: str | Path, port: int = 0, browser: bool = True) -> None:
+        seen.update(image=image, port=port, browser=browser)
+
+    module = ModuleType("viewer")
+    module.view = view  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "monai_synthfm.viewer", module)
+    main(["view", "007.nii", "--port", "8080", "--nobrowser"])
+    assert seen == {"image": "007.nii", "port": 8080, "browser": False}
+    assert "there is no option 'prt'; did you mean 'port'?" in failed(capsys, "view", "x", "--prt", "1")
+    assert "view: image is missing" in failed(capsys, "view")
+
+
+def test_documented_commands_name_options_that_exist_and_do_something(monkeypatch: pytest.MonkeyPatch) -> None:
+    def check(files: list[Path], options: dict[str, Any], run_id: str, **more: Any) -> None:
+        config = ConfigParser.load_config_files([str(path) for path in files])
+        BundleOptions(config, ["initialize", run_id]).read(options)
+
+    monkeypatch.setattr(program, "run_bundle", check)
+    readme = (ROOT / "README.md").read_text()
+    lines = re.findall(r"^    synthfm (.+)$|`synthfm ([^`]+ [^`]+)`", readme, re.M)
+    lines = [block or inline for block, inline in lines]
+    assert len(lines) >= 6
+    for line in [*lines, *(f"{name} {command.example}" for name, command in COMMANDS.items())]:
+        main(shlex.split(line))
