@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
-__all__ = ["__version__"]
+from monai_synthfm.bundles import bundle_path
+
+__all__ = ["__version__", "bundle_path"]
 
 __version__ = "0.1.0"
