@@ -67,6 +67,7 @@ def main() -> None:
     print("3/5 segmenting the MNI152 T1 template from clicks, with the decoder of the bundle", flush=True)
     targets = tissue_masks()
     points, labels = click(targets)
+    model = BUNDLE / "models" / "model.pt" if weights else training / "model.pt"
     results = output / "segmentation"
     shutil.rmtree(results, ignore_errors=True)
     run_bundle(
@@ -77,7 +78,7 @@ def main() -> None:
         axis="axial",
         direction="none",
         modality="mr",
-        pretrained=weights,
+        model=model,
         bundle_root=BUNDLE,
         output_dir=results,
     )
@@ -101,7 +102,7 @@ def main() -> None:
         boxes=json.dumps([box_on_largest_slice(brain, axis=1)]),
         axis="coronal",
         modality="mr",
-        pretrained=weights,
+        model=model,
         bundle_root=BUNDLE,
         output_dir=output / "volume",
     )
