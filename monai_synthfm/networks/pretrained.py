@@ -53,6 +53,7 @@ class PretrainedPromptable(Promptable):
             state, settings = read_weights(path)
             self._check_preprocessing(settings, path)
             self._load_whole(self.own_keys(state), path)
+            self.weight_files += (path,)
             # published weights have no settings, and read whatever prompts there are
             self.combines_prompts = _word(settings) if settings else True
         if reset_decoder:
@@ -78,17 +79,19 @@ class PretrainedPromptable(Promptable):
         self.decoder.load_state_dict(fresh.state_dict())
         self.combines_prompts = False
 
-    def load_checkpoint(self, path: str | Path) -> None:
+    def load_checkpoint(self, path: str | Path, any_preprocessing: bool = False) -> None:
         """Load a state dict of this network or of some of its parts (say the mask decoder), each part strictly.
 
         Args:
             path: file written by ``torch.save`` or :func:`~monai_synthfm.networks.export_decoder`.
+            any_preprocessing: take weights that were trained with another ``preprocessing``, to train them further.
 
         Raises:
             ValueError: when keys are unknown, a part is incomplete, or the file is for another ``preprocessing``.
         """
         state, settings = read_weights(path)
-        self._check_preprocessing(settings, path)
+        if not any_preprocessing:
+            self._check_preprocessing(settings, path)
         state = self.own_keys(state)
         modules = dict(self.named_children())
         parts = [*modules, *(name for name, _ in self.named_parameters(recurse=False))]
@@ -110,6 +113,7 @@ class PretrainedPromptable(Promptable):
                 )
             with torch.no_grad():
                 parameter.copy_(state[name])
+        self.weight_files += (Path(path),)
 
     def own_keys(self, state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         """Give published weights the keys that they have in this network, their own unless it says otherwise."""

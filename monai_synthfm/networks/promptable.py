@@ -8,6 +8,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Literal, get_args
 
 import torch
@@ -79,12 +80,14 @@ class Promptable(nn.Module, ABC):
     ``combines_prompts`` says whether the decoder is known to read masks, and a box with clicks. It is False once the
     decoder was drawn anew or loaded from a checkpoint that does not say so: most trainings prompt with clicks or a box
     alone. None means that nobody said so, see :class:`~monai_synthfm.networks.pretrained.PretrainedPromptable`.
+    ``weight_files`` are the files that its weights were read from, in that order, for reports.
 
     Raises:
         ValueError: when ``multimask`` is none of these.
     """
 
     combines_prompts: bool | None = True
+    weight_files: tuple[Path, ...] = ()
 
     def __init__(self, multimask: Multimask = "never") -> None:
         super().__init__()

@@ -10,9 +10,24 @@ from typing import Any
 
 import torch
 
+from monai_synthfm import __version__
 from monai_synthfm.networks.promptable import Promptable
 
-__all__ = ["describe_embeddings", "describe_network", "network_name", "state_sha256"]
+__all__ = [
+    "CALLERS_CHOICE",
+    "ENCODER_SHA256",
+    "VERSION",
+    "describe_embeddings",
+    "describe_network",
+    "file_settings",
+    "network_name",
+    "state_sha256",
+]
+
+ENCODER_SHA256 = "image_encoder_sha256"
+VERSION = "monai_synthfm"
+CALLERS_CHOICE = ("multimask", "tracking_multimask", "max_conditioning")
+"""Settings that whoever opens a network chooses, whatever the training of its weights had."""
 
 
 def describe_network(network: Promptable) -> dict[str, Any]:
@@ -38,6 +53,30 @@ def describe_embeddings(network: Promptable) -> dict[str, Any]:
     """
     settings = network.describe()
     return {"network": settings.name, **settings.embeddings}
+
+
+def file_settings(network: Promptable) -> dict[str, Any]:
+    """
+    Say what a file of trained weights has to say of its network, so that
+    :func:`~monai_synthfm.networks.open_network` makes the same one of it.
+
+    Of a network that wraps another, such as :class:`~monai_synthfm.networks.Zoom`, it is the one within.
+
+    Returns:
+        plain data: ``network`` (the class), its settings without those of :data:`CALLERS_CHOICE`, the hash of the image
+        encoder, and the version of this package.
+
+    Example:
+        >>> from monai_synthfm.networks import MobileSam
+        >>> settings = file_settings(MobileSam(image_size=64, multimask="always"))
+        >>> list(settings)
+        ['network', 'image_size', 'preprocessing', 'combines_prompts', 'image_encoder_sha256', 'monai_synthfm']
+    """
+    described = network.core.describe()
+    kept = {name: value for name, value in described.masks.items() if name not in CALLERS_CHOICE}
+    encoder = getattr(network.core, "image_encoder", None)
+    signed = {} if encoder is None else {ENCODER_SHA256: state_sha256(encoder)}
+    return {"network": described.name, **described.embeddings, **kept, **signed, VERSION: __version__}
 
 
 def network_name(network: torch.nn.Module) -> str:

@@ -40,8 +40,6 @@ def segment(bundle_dir: Path, tmp_path: Path) -> Callable[..., ConfigWorkflow]:
                 "output_dir": str(output_dir or tmp_path / "out"),
                 "device": torch.device("cpu"),
                 "network_def": RegionGrower(),
-                "pretrained": "$None",
-                "checkpoint": "$None",
                 "direction": "none",
                 "inferer::progress": False,
                 **override,

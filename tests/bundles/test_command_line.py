@@ -17,6 +17,7 @@ import pytest
 import torch
 
 from monai_synthfm.networks import MobileSam
+from monai_synthfm.networks.signature import file_settings
 from tests.bundles.stored_volumes import ORIENTATIONS, STRAIGHT, store
 
 pytestmark = pytest.mark.slow
@@ -33,14 +34,14 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for hypernetwork in network.mask_decoder.output_hypernetworks_mlps:
         torch.nn.init.zeros_(hypernetwork.layers[-1].weight)
         torch.nn.init.zeros_(hypernetwork.layers[-1].bias)
-    torch.save(network.state_dict(), folder / "empty.pt")
+    torch.save({"model": network.state_dict(), "settings": file_settings(network)}, folder / "empty.pt")
     return folder
 
 
 def run(home: Path, bundle_dir: Path, *words: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "monai.bundle", "run", "--config_file"]
-    command += [str(bundle_dir / "configs" / "inference.yaml"), "--image", "sub#1.nii.gz", "--image_size", "64"]
-    command += ["--pretrained", "None", "--checkpoint", "empty.pt", "--direction", "none"]
+    command += [str(bundle_dir / "configs" / "inference.yaml"), "--image", "sub#1.nii.gz"]
+    command += ["--model", "empty.pt", "--direction", "none"]
     command += ["--points", "[[[4,7,3]]]", "--point_labels", "[[1]]", *words]
     return subprocess.run(command, cwd=home, capture_output=True, text=True, timeout=300, check=False)
 
@@ -64,7 +65,8 @@ def test_results_are_where_they_were_wanted_and_an_empty_one_is_told(home: Path,
     ("words", "message"),
     [
         (["--modalty", "mr"], "there is no option 'modalty'; did you mean 'modality'?"),
-        (["--checkpoint", "2024_01_05"], "weights 2024_01_05: no such file."),
+        (["--model", "2024_01_05"], "network '2024_01_05' is neither a file nor one of synthfm, "),
+        (["--image_size", "128"], "empty.pt: trained with image_size=64, it cannot be opened with 128."),
         (["--output_dir", "empty.pt"], "output_dir empty.pt: expected a folder, found a file."),
     ],
 )

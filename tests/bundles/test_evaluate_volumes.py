@@ -92,7 +92,7 @@ def test_weights_that_are_not_there_are_named_before_any_model_runs(tmp_path: Pa
     parser.update({"synthfm_3d_checkpoint": str(tmp_path / "none.pt")})
     with pytest.raises(RuntimeError) as error:
         parser.get_parsed_content("models")
-    assert "none.pt of model mobile_sam2 does not exist" in str(error.value.__cause__)
+    assert "none.pt' is neither a file nor one of synthfm, " in str(error.value.__cause__)
 
 
 def test_the_development_evaluation_takes_the_volumes_and_prints_its_tables(

@@ -17,6 +17,7 @@ import torch
 from monai.bundle import ConfigWorkflow
 
 from monai_synthfm.networks import MobileSam, OnnxImageEncoder
+from monai_synthfm.networks.signature import file_settings
 
 onnxruntime = pytest.importorskip("onnxruntime", reason="exported files are run by onnxruntime")
 pytest.importorskip("onnxscript", reason="torch exports to ONNX with onnxscript")
@@ -27,8 +28,6 @@ def run(bundle_dir: Path, *files: str, **options: Any) -> ConfigWorkflow:
         config_file=[str(bundle_dir / "configs" / file) for file in files],
         workflow_type="infer",
         logging_file=False,
-        image_size=64,
-        pretrained="$None",
         **options,
     )
     workflow.initialize()
@@ -40,14 +39,15 @@ def run(bundle_dir: Path, *files: str, **options: Any) -> ConfigWorkflow:
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(0)
     path = tmp_path_factory.mktemp("weights") / "network.pt"
-    torch.save(MobileSam(image_size=64).state_dict(), path)
+    network = MobileSam(image_size=64)
+    torch.save({"model": network.state_dict(), "settings": file_settings(network)}, path)
     return path
 
 
 @pytest.fixture(scope="module")
 def onnx_dir(bundle_dir: Path, weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("onnx")
-    run(bundle_dir, "export_onnx.yaml", output_dir=str(folder), checkpoint=str(weights))
+    run(bundle_dir, "export_onnx.yaml", output_dir=str(folder), model=str(weights))
     return folder
 
 
@@ -60,7 +60,7 @@ def request_of_user(tmp_path: Path, weights: Path) -> dict[str, Any]:
         "image": str(tmp_path / "in.nii.gz"),
         "points": [[[20, 18, 1]]],
         "point_labels": [[1]],
-        "checkpoint": str(weights),
+        "model": str(weights),
         "device": torch.device("cpu"),
         "inferer::progress": False,
     }

@@ -1,6 +1,8 @@
 # Copyright (c) monai_synthfm contributors
 # Licensed under the Apache License, Version 2.0 (http://www.apache.org/licenses/LICENSE-2.0).
 # SPDX-License-Identifier: Apache-2.0
+"""The inference bundle of SAM 2 as MONAI and users see it."""
+
 from __future__ import annotations
 
 import json
@@ -8,23 +10,23 @@ from pathlib import Path
 
 import nibabel as nib
 import numpy as np
+import pytest
 import torch
 from monai.bundle import ConfigParser, ConfigWorkflow
 
-from monai_synthfm.networks import Sam2
+from monai_synthfm.networks import Sam2, Sam2Size
+from monai_synthfm.networks.signature import file_settings
 
-TINY = {
-    "_target_": "monai_synthfm.networks.Sam2Size",
-    "embed_dim": 8,
-    "num_heads": 1,
-    "stages": [1, 1, 2, 1],
-    "global_att_blocks": [3],
-    "window_pos_embed": [4, 4],
-    "hidden_dim": 32,
-    "memory_dim": 8,
-    "memory_layers": 1,
-    "mlp_dim": 32,
-}
+TINY = Sam2Size(8, 1, (1, 1, 2, 1), (3,), (4, 4), hidden_dim=32, memory_dim=8, memory_layers=1, mlp_dim=32)
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> str:
+    """A file of a tiny SAM 2 as a training writes it."""
+    torch.manual_seed(0)
+    network = Sam2(TINY, image_size=64)
+    torch.save({"model": network.state_dict(), "settings": file_settings(network)}, tmp_path / "model.pt")
+    return str(tmp_path / "model.pt")
 
 
 def workflow(bundle_dir: Path, **override: object) -> ConfigWorkflow:
@@ -34,8 +36,6 @@ def workflow(bundle_dir: Path, **override: object) -> ConfigWorkflow:
         meta_file=str(configs / "metadata.json"),
         workflow_type="infer",
         logging_file=False,
-        model=TINY,
-        image_size=64,
         device=torch.device("cpu"),
         **{"inferer::progress": False, **override},
     )
@@ -43,22 +43,20 @@ def workflow(bundle_dir: Path, **override: object) -> ConfigWorkflow:
     return made
 
 
-def test_config_has_the_properties_of_an_inference_bundle(bundle_dir: Path) -> None:
-    made = workflow(bundle_dir)
+def test_config_has_the_properties_of_an_inference_bundle(bundle_dir: Path, model: str) -> None:
+    made = workflow(bundle_dir, model=model)
     assert made.check_properties() == []
     assert isinstance(made.network_def, Sam2)
+    assert made.network_def.tracking_multimask == "single_click"
+    assert workflow(bundle_dir, model=model, tracking_multimask="never").network_def.tracking_multimask == "never"
 
 
-def test_other_prompts_on_a_volume_need_no_encoding(bundle_dir: Path, tmp_path: Path) -> None:
+def test_other_prompts_on_a_volume_need_no_encoding(bundle_dir: Path, tmp_path: Path, model: str) -> None:
     voxels = np.random.default_rng(0).integers(1, 99, (20, 18, 5)).astype(np.int16)
     nib.save(nib.Nifti1Image(voxels, np.diag([-1.0, 1.0, 3.0, 1.0])), tmp_path / "in.nii.gz")
     common = {"image": str(tmp_path / "in.nii.gz"), "cache_dir": str(tmp_path / "cache"), "modality": "mr"}
-    torch.manual_seed(0)
-    torch.save(workflow(bundle_dir).network_def.state_dict(), tmp_path / "model.pt")
     for box, used in (([3, 3, 2, 12, 12, 2], (5, 0)), ([6, 2, 1, 15, 9, 1], (0, 5))):
-        made = workflow(
-            bundle_dir, boxes=[box], checkpoint=str(tmp_path / "model.pt"), output_dir=str(tmp_path / "out"), **common
-        )
+        made = workflow(bundle_dir, boxes=[box], model=model, output_dir=str(tmp_path / "out"), **common)
         made.run()
         report = json.loads((tmp_path / "out" / "in_report.json").read_text())
         assert (report["embeddings"]["encoded"], report["embeddings"]["reused"]) == used
@@ -72,8 +70,8 @@ def test_it_differs_from_the_2d_bundle_in_the_network_alone(bundle_dir: Path) ->
         ConfigParser.load_config_file(str(folder / "configs" / "inference.yaml"))
         for folder in (bundle_dir, bundle_dir.parent / "synthfm_sam2_3d")
     )
-    own = {"network_def", "network", "model", "tracking_multimask", "pretrained", "checkpoint", "image_size", "imports"}
+    own = {"network_def", "network", "model", "tracking_multimask", "imports"}
     of_sam = {"encoder_onnx", "encoder_providers", "single_look", "zoom"}
     text = json.dumps({key: value for key, value in two.items() if key not in own | of_sam})
-    shared = json.loads(text.replace(', "@encoder_onnx"', ""))
+    shared = json.loads(text.replace(", @encoder_onnx", ""))
     assert {key: value for key, value in three.items() if key not in own} == shared

@@ -103,8 +103,6 @@ def segment(bundle_dir: Path, tmp_path: Path) -> Segment:
             output_dir=str(tmp_path / "out"),
             device=torch.device("cpu"),
             network_def=BlobSegmenter(),
-            pretrained="$None",
-            checkpoint="$None",
             **{"inferer::progress": False, **prompts},
         )
         workflow.initialize()

@@ -119,7 +119,7 @@ def test_every_config_refuses_a_misspelled_option(files: list[Path]) -> None:
 def test_folders_and_files_are_texts(files: list[Path]) -> None:
     config = merged(files)
     options = BundleOptions(config)
-    endings = ("_dir", "checkpoint", "encoder_onnx", "_stage")
+    endings = ("_dir", "checkpoint", "encoder_onnx", "_stage", "encoder")
     names = [
         name for name in config if name.endswith(endings) or name in ("image", "label", "shape", "boundary", "both")
     ]

@@ -17,6 +17,7 @@ from monai.bundle import ConfigWorkflow, verify_net_in_out
 from monai.bundle.utils import DEPRECATED_ID_MAPPING
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from monai_synthfm.networks import open_network
 from monai_synthfm.networks.weights import read_weights
 from tests.bundles.two_processes import run_in_two_processes
 
@@ -192,7 +193,10 @@ def test_the_network_takes_an_image_alone_as_the_metadata_says(bundle_dir: Path)
 def test_only_the_decoder_is_trained_and_files_are_written(bundle_dir: Path, tmp_path: Path) -> None:
     train(bundle_dir, tmp_path)
     best, settings = read_weights(tmp_path / "model.pt")
-    assert settings == {"preprocessing": "sam", "combines_prompts": False}
+    assert settings.items() >= {"network": "Sam", "image_size": 64, "preprocessing": "sam"}.items()
+    opened = open_network(tmp_path / "model.pt")
+    assert (opened.image_size, opened.combines_prompts) == (64, False)
+    assert all(torch.equal(value, opened.state_dict()[name]) for name, value in best.items())
     before = workflow(bundle_dir, tmp_path)
     before.initialize()
     start = before.parser.get_parsed_content("network_def").state_dict()

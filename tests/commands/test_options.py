@@ -80,6 +80,12 @@ def test_an_option_that_is_like_no_other_is_refused_without_a_guess() -> None:
         read(xyzzy="1")
 
 
+def test_an_option_without_a_value_is_a_number_where_an_argument_takes_one() -> None:
+    network = {"_target_": "monai_synthfm.networks.open_network", "name_or_file": "@file", "image_size": "@size"}
+    options = BundleOptions({"file": None, "size": None, "network": network, "run": ["@network"]})
+    assert options.read({"file": "128", "size": "128"}) == {"file": "128", "size": 128}
+
+
 def test_settings_that_are_handed_on_as_they_are_take_any_name() -> None:
     assert read(**{"options::structures": "{'liver': 1}"}) == {"options::structures": {"liver": 1}}
 

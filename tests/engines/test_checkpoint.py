@@ -12,8 +12,11 @@ import torch
 from ignite.engine import Engine
 from monai.engines import IterationEvents, SupervisedTrainer
 
+from monai_synthfm import __version__
 from monai_synthfm.engines.checkpoint import TrainingCheckpoint
-from monai_synthfm.networks import MobileSam, load_state
+from monai_synthfm.networks import MobileSam, load_state, open_network
+from monai_synthfm.networks.signature import state_sha256
+from monai_synthfm.networks.weights import read_weights
 from tests.engines.trainers import make_trainer
 
 
@@ -128,22 +131,42 @@ def test_the_last_epochs_leave_their_networks_also_after_a_resume(tmp_path: Path
             handler(trainer)
     kept = sorted(tmp_path.glob("epoch_*.pt"))
     assert [path.name for path in kept] == ["epoch_0004.pt", "epoch_0005.pt"]
-    assert [float(torch.load(path, weights_only=True)["weight"]) for path in kept] == [4.0, 5.0]
+    assert [float(load_state(path)["weight"]) for path in kept] == [4.0, 5.0]
 
 
-@pytest.mark.parametrize(("settings", "combines"), [({}, False), ({"combines_prompts": True}, True)])
+@pytest.mark.parametrize("combines", [False, True])
 def test_weights_say_what_kinds_of_prompts_a_network_was_trained_with_whatever_it_could_before(
-    tmp_path: Path, settings: dict[str, bool], combines: bool
+    tmp_path: Path, combines: bool
 ) -> None:
     network = MobileSam(image_size=64)
     network.combines_prompts = not combines
     optimizer = torch.optim.SGD(network.mask_decoder.iou_token.parameters(), lr=0.1)
     scheduler = torch.optim.lr_scheduler.ExponentialLR(optimizer, 1.0)
     trainer = Engine(lambda engine, batch: None)
-    TrainingCheckpoint(tmp_path, network, optimizer, scheduler, settings=settings).attach(trainer)
+    TrainingCheckpoint(tmp_path, network, optimizer, scheduler, combines_prompts=combines).attach(trainer)
     trainer.run([0], max_epochs=1)
     for name, key in (("model.pt", "model"), ("checkpoint.pt", "network")):
         other = MobileSam(image_size=64)
         other.load_state_dict(torch.load(tmp_path / name, weights_only=True)[key])
         assert other.combines_prompts is combines
     assert MobileSam(image_size=64, checkpoint=tmp_path / "model.pt").combines_prompts is combines
+
+
+def test_every_file_says_what_network_it_is_of(tmp_path: Path) -> None:
+    network = MobileSam(image_size=64, preprocessing="contrast", multimask="always")
+    optimizer = torch.optim.SGD(network.mask_decoder.iou_token.parameters(), lr=0.1)
+    scheduler = torch.optim.lr_scheduler.ExponentialLR(optimizer, 1.0)
+    trainer = Engine(lambda engine, batch: None)
+    TrainingCheckpoint(tmp_path, network, optimizer, scheduler, keep_epochs=1).attach(trainer)
+    trainer.run([0], max_epochs=1)
+    for name in ("model.pt", "checkpoint.pt", "epoch_0001.pt"):
+        assert read_weights(tmp_path / name)[1] == {
+            "network": "MobileSam",
+            "image_size": 64,
+            "preprocessing": "contrast",
+            "combines_prompts": False,
+            "image_encoder_sha256": state_sha256(network.image_encoder),
+            "monai_synthfm": __version__,
+        }
+    opened = open_network(tmp_path / "epoch_0001.pt")
+    assert all(torch.equal(value, opened.state_dict()[key]) for key, value in network.state_dict().items())

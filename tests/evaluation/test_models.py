@@ -12,6 +12,7 @@ import torch
 
 from monai_synthfm.evaluation.models import MODELS, KnownModel, build_network, open_model
 from monai_synthfm.networks import Sam, ViTSize, Zoom, export_decoder
+from monai_synthfm.networks.signature import file_settings, state_sha256
 from monai_synthfm.networks.weights import WEIGHTS
 from monai_synthfm.prompts import Prompts
 from tests.evaluation.stand_ins import tiny_sam
@@ -61,13 +62,14 @@ def test_a_model_takes_the_preprocessing_asked_for_else_that_of_the_checkpoint_e
     tmp_path: Path, published: dict[str, torch.Tensor]
 ) -> None:
     torch.save(published, tmp_path / "model.pt")
-    export_decoder(tmp_path / "model.pt", tmp_path / "decoder.pt", preprocessing="contrast")
+    export_decoder(tmp_path / "model.pt", tmp_path / "decoder.pt", Sam(TINY, 64, "contrast", tmp_path / "model.pt"))
     assert build_network("tiny", image_size=64).preprocessing == "sam"
     assert build_network("tiny", image_size=64, preprocessing="contrast").preprocessing == "contrast"
-    assert build_network("tiny", tmp_path / "decoder.pt", image_size=64).preprocessing == "contrast"
-    with pytest.raises(ValueError, match="trained with preprocessing='contrast', but this network has 'sam'"):
+    followed = build_network("tiny", tmp_path / "decoder.pt")
+    assert (followed.preprocessing, followed.image_size) == ("contrast", 64)
+    with pytest.raises(ValueError, match="trained with preprocessing='contrast', it cannot be opened with 'sam'"):
         build_network("tiny", tmp_path / "decoder.pt", image_size=64, preprocessing="sam")
-    with pytest.raises(ValueError, match="has one preprocessing"):
+    with pytest.raises(ValueError, match="Sam2 has no preprocessing, got 'contrast'"):
         build_network("sam2.1_hiera_tiny", image_size=64, preprocessing="contrast")
 
 
@@ -86,6 +88,13 @@ def test_a_trained_network_is_what_its_file_says_whichever_way_it_is_loaded(
         for argument in ("checkpoint", "pretrained"):
             with pytest.raises(ValueError, match="trained with preprocessing='contrast', but this network has 'sam'"):
                 Sam(TINY, image_size=64, **{argument: path})
+
+
+def test_shipped_models_and_files_are_models_by_themselves(tmp_path: Path) -> None:
+    torch.save({"model": tiny_sam(4).state_dict(), "settings": file_settings(tiny_sam(4))}, tmp_path / "model.pt")
+    assert state_sha256(build_network(tmp_path / "model.pt")) == state_sha256(tiny_sam(4))
+    assert open_model(str(tmp_path / "model.pt")).describe()["image_size"] == 64
+    assert open_model("synthfm").name == "synthfm"
 
 
 def test_published_weights_read_boxes_with_clicks_and_masks(published: dict[str, torch.Tensor]) -> None:
@@ -116,7 +125,7 @@ def test_a_decoder_alone_does_not_make_a_model_without_published_weights(
     monkeypatch.setitem(MODELS, "unpublished", KnownModel(Sam, None, {"model": ViTSize(32, 2, 2, (1,))}))
     decoder = {key: value for key, value in tiny_sam().state_dict().items() if key.startswith("mask_decoder.")}
     torch.save(decoder, tmp_path / "decoder.pt")
-    with pytest.raises(ValueError, match="model unpublished needs the file of its published weights"):
+    with pytest.raises(ValueError, match="it has no image encoder: give the weights that it was trained on"):
         build_network("unpublished", tmp_path / "decoder.pt", image_size=64)
 
 
@@ -141,7 +150,7 @@ def test_an_opened_model_answers_as_the_published_network_with_the_decoder_of_th
 
 def test_opening_needs_no_weights_until_the_first_image() -> None:
     model = open_model("medsam")
-    with pytest.raises(ValueError, match=r"model medsam needs the file of its published weights as checkpoint\."):
+    with pytest.raises(ValueError, match="model medsam needs the file of its published weights"):
         model.encode(torch.rand(1, 20, 20))
 
 

@@ -118,7 +118,7 @@ def test_what_a_model_needs_is_said(tmp_path: Path) -> None:
         build_network("medsam")
     with pytest.raises(FileNotFoundError, match=r"nowhere\.pt of model minisam"):
         build_network("minisam", "nowhere.pt")
-    with pytest.raises(ValueError, match="model name 'sam'"):
+    with pytest.raises(FileNotFoundError, match="model 'sam' is neither a file nor one of synthfm, "):
         open_model("sam")
     with pytest.raises(ValueError, match="name"):
         NetworkPredictor("", tiny_sam())

@@ -82,8 +82,9 @@ def test_a_decoder_of_2d_training_is_taken_over_into_the_memory_network(
     network: MobileSam2, mobile_sam: tuple[MobileSam, Path], tmp_path: Path
 ) -> None:
     other = MobileSam(image_size=64, preprocessing="contrast", pretrained=mobile_sam[1], reset_decoder=True, seed=5)
+    other.combines_prompts = True
     torch.save(other.state_dict(), tmp_path / "trained.pt")
-    export_decoder(tmp_path / "trained.pt", tmp_path / "decoder.pt", "contrast", combines_prompts=True)
+    export_decoder(tmp_path / "trained.pt", tmp_path / "decoder.pt", other)
     before = {key: value.clone() for key, value in network.memory_attention.state_dict().items()}
     network.load_checkpoint(tmp_path / "decoder.pt")
     assert torch.equal(
@@ -152,7 +153,7 @@ def test_what_was_trained_is_passed_on_without_the_encoder(
     network: MobileSam2, mobile_sam: tuple[MobileSam, Path], tmp_path: Path
 ) -> None:
     torch.save(awake(network).state_dict(), tmp_path / "model.pt")
-    export_decoder(tmp_path / "model.pt", tmp_path / "network.pt", "contrast", combines_prompts=True)
+    export_decoder(tmp_path / "model.pt", tmp_path / "network.pt", network)
     written = torch.load(tmp_path / "network.pt", weights_only=True)["model"]
     assert not any("image_encoder" in key or "prompt_encoder" in key for key in written)
     again = MobileSam2(image_size=64, pretrained=mobile_sam[1], checkpoint=tmp_path / "network.pt").eval()

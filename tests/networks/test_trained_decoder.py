@@ -11,6 +11,8 @@ import pytest
 import torch
 
 from monai_synthfm.networks import MobileSam, export_decoder, load_state
+from monai_synthfm.networks.signature import file_settings
+from monai_synthfm.networks.weights import read_weights
 
 
 @pytest.fixture
@@ -56,20 +58,47 @@ def test_weights_beyond_half_precision_are_refused(tmp_path):
         export_decoder(tmp_path / "huge.pt", tmp_path / "decoder.pt")
 
 
-def test_a_network_of_another_preprocessing_refuses_the_file(checkpoint, tmp_path):
-    export_decoder(checkpoint, tmp_path / "decoder.pt", preprocessing="contrast")
+def test_a_network_of_another_preprocessing_refuses_the_file_unless_it_is_to_train_on(checkpoint, tmp_path):
+    other = MobileSam(image_size=64, preprocessing="contrast")
+    export_decoder(checkpoint, tmp_path / "decoder.pt", other)
     with pytest.raises(ValueError, match=r"trained with preprocessing='contrast', but this network has 'sam'"):
         MobileSam(image_size=64, checkpoint=tmp_path / "decoder.pt")
-    network = MobileSam(image_size=64, preprocessing="contrast", checkpoint=tmp_path / "decoder.pt")
+    training = MobileSam(image_size=64)
+    training.load_checkpoint(tmp_path / "decoder.pt", any_preprocessing=True)
     decoder = load_state(tmp_path / "decoder.pt")
-    assert all(torch.equal(value, network.state_dict()[key].half()) for key, value in decoder.items())
+    for network in (training, MobileSam(image_size=64, preprocessing="contrast", checkpoint=tmp_path / "decoder.pt")):
+        assert all(torch.equal(value, network.state_dict()[key].half()) for key, value in decoder.items())
 
 
 @pytest.mark.parametrize("combines", [False, True])
 def test_the_file_says_whether_the_decoder_combines_prompts(checkpoint, tmp_path, combines):
-    export_decoder(checkpoint, tmp_path / "decoder.pt", combines_prompts=combines)
+    network = MobileSam(image_size=64)
+    network.combines_prompts = combines
+    export_decoder(checkpoint, tmp_path / "decoder.pt", network)
     assert MobileSam(image_size=64, checkpoint=tmp_path / "decoder.pt").combines_prompts is combines
     assert not MobileSam(image_size=64, checkpoint=checkpoint).combines_prompts
+
+
+def test_the_file_repeats_what_the_files_of_a_training_say(tmp_path):
+    network = MobileSam(image_size=64, preprocessing="contrast")
+    settings = file_settings(network)
+    paths = [tmp_path / name for name in ("one.pt", "two.pt")]
+    for path, version in zip(paths, ("0.0.1", "0.0.2"), strict=True):
+        torch.save({"model": network.state_dict(), "settings": {**settings, "monai_synthfm": version}}, path)
+    export_decoder(paths, tmp_path / "decoder.pt")
+    assert read_weights(tmp_path / "decoder.pt")[1] == settings
+    torch.save({"model": network.state_dict(), "settings": {**settings, "image_size": 128}}, paths[1])
+    with pytest.raises(ValueError, match=r"two\.pt: its settings differ from those of .*one\.pt: image_size"):
+        export_decoder(paths, tmp_path / "decoder.pt")
+
+
+def test_a_written_file_is_written_again_bit_for_bit(checkpoint, tmp_path):
+    export_decoder(checkpoint, tmp_path / "decoder.pt")
+    before = load_state(tmp_path / "decoder.pt")
+    export_decoder(tmp_path / "decoder.pt", tmp_path / "decoder.pt", MobileSam(image_size=64))
+    after = load_state(tmp_path / "decoder.pt")
+    assert list(before) == list(after)
+    assert all(torch.equal(value, after[key]) and value.dtype == after[key].dtype for key, value in before.items())
 
 
 def test_of_several_checkpoints_the_mean_is_written(checkpoint, tmp_path):
