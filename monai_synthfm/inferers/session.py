@@ -223,9 +223,10 @@ class InteractiveSession(SessionSteps):
         volume = self._ready()
         shape = tuple(volume.stored.shape[1:])
         known = load_mask(mask, volume.stored) if isinstance(mask, (str, Path)) else mask
-        if known is not None and known.shape != shape:
+        known = np.zeros(shape, np.int16) if known is None else known
+        if known.shape != shape:
             raise ValueError(f"mask must be {list(shape)}, got shape {list(known.shape)}.")
-        numbers = [] if known is None else [int(number) for number in np.unique(known) if number > 0]
+        numbers = [int(number) for number in np.unique(known) if number > 0]
         said: list[Interaction] = []
         if points is not None or boxes is not None:
             given = {"points": points, "point_labels": point_labels, "boxes": boxes}

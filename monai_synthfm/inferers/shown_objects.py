@@ -88,7 +88,7 @@ class ShownObjects:
         """
         if self.outdated:
             raise ValueError(
-                f"objects {sorted(self.outdated)} were not carried through the volume since their prompts."
+                f"objects {sorted(self.outdated)} have prompts that were not carried through the volume yet."
             )
         return {number: self.found[key_of(said, number)] for number in said.by_object()}
 

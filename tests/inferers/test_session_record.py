@@ -131,7 +131,7 @@ def test_objects_that_a_label_map_cannot_tell_apart_are_refused(image: Path) -> 
     inside = nib.apply_orientation(only(A).astype(np.uint8), ORIENTATIONS[NUMBER])
     session.add_mask(inside, 1)
     session.add_mask(inside, 2)
-    with pytest.raises(ValueError, match="objects 1 and 2 both have a mask on slice . and these overlap"):
+    with pytest.raises(ValueError, match=r"objects 1 and 2 both have a mask on slice . and these overlap"):
         session.inference_arguments()
     session.remove_object(1)
     session.add_mask(inside, 3)
