@@ -281,9 +281,28 @@ class InteractiveSession(SessionSteps):
         return {**arguments, **window}, mask
 
     @property
+    def image(self) -> MetaTensor:
+        """The volume [1, X, Y, Z] as stored."""
+        return self._ready().stored
+
+    @property
+    def slicing_axis(self) -> int:
+        """Axis of the display frame across which the volume is cut, see :mod:`monai_synthfm.data.planes`."""
+        return self._ready().slices.axis
+
+    @property
+    def scaling(self) -> dict[str, Any]:
+        """Which intensities the network sees as 0 and 1, ``low`` and ``high``, and why."""
+        return self._ready().scaling
+
+    def file_slice(self, index: int) -> int:
+        """Return which slice of the file a slice of the display frame is."""
+        return self._ready().file_slice(index)
+
+    @property
     def voxel_counts(self) -> dict[int, int]:
         """How many voxels each object has in the segmentation."""
-        return {number: voxels for number, voxels in sorted(self._ready().counts.items()) if voxels}
+        return {number: voxels for number, voxels in sorted(dict(self._ready().counts).items()) if voxels}
 
     def labels(self, box: ChangedBox | None = None) -> np.ndarray:
         """

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from monai.data import MetaTensor
 from monai.transforms import Orientation
+from monai.utils import convert_to_tensor
 
 from monai_synthfm.data.coordinates import map_boxes
 from monai_synthfm.data.map_prompts import MapPromptsToImaged
@@ -83,7 +84,11 @@ class SessionVolume:
         self._displayed = self._orient(stored)
         self.to_file = np.linalg.inv(np.asarray(stored.affine)) @ np.asarray(self._displayed.affine)
         self._reverse = is_reversed(np.asarray(stored.affine), axis)
-        grey = torch.as_tensor(intensity(self._displayed.as_tensor())).to(device)
+        shown = intensity(self._displayed)
+        assert isinstance(shown, MetaTensor)
+        self.scaling: dict[str, Any] = shown.meta["medsam_intensity"]
+        """Which intensities became 0 and 1, and why."""
+        grey = convert_to_tensor(shown, track_meta=False).to(device)
         self.slices = VolumeSlices(grey, axis, network, store(grey, axis, network))
         self._labels = torch.zeros(grey.shape[1:], dtype=torch.int16)
         self.counts: Counter[int] = Counter()
