@@ -3,7 +3,7 @@
 
 const token = document.querySelector("meta[name=synthfm-token]").content;
 const $ = (id) => document.getElementById(id);
-const { Niivue, DRAG_MODE, SLICE_TYPE, SHOW_RENDER, MULTIPLANAR_TYPE } = window.niivue;
+const { Niivue, DRAG_MODE, SLICE_TYPE } = window.niivue;
 
 const PRESETS = { "soft tissue": [40, 400], lung: [-600, 1500], bone: [400, 1800], brain: [40, 80] };
 const PLANES = ["axial", "coronal", "sagittal"]; // NiiVue's numbers of 2D tiles
@@ -11,14 +11,9 @@ const DRAG_PIXELS = 4;
 
 const nv = new Niivue({
   backColor: [0, 0, 0, 1],
-  crosshairColor: [0.25, 0.75, 1, 0.55],
-  crosshairWidth: 1,
-  crosshairWidthUnit: "pixels",
+  crosshairWidth: 0, // drawn with the marks: thin, and open where one looks
   isRadiologicalConvention: true,
   isForceMouseClickToVoxelCenters: true,
-  multiplanarShowRender: SHOW_RENDER.ALWAYS,
-  multiplanarLayout: MULTIPLANAR_TYPE.GRID,
-  multiplanarPadPixels: 2,
   dragAndDropEnabled: false,
   dragMode: DRAG_MODE.windowing,
   clipPlaneHotKey: "none",
@@ -58,6 +53,7 @@ async function call(path, options = {}) {
 }
 
 async function ask(path, body = {}) {
+  say("");
   waiting += 1;
   showWaiting();
   try {
@@ -293,6 +289,23 @@ nv.drawScene = (...given) => {
   return result;
 };
 
+const draw3D = nv.draw3D.bind(nv);
+nv.draw3D = (...given) => {
+  // masks are whole in 3D, and not hidden by the skin unless this is asked for
+  const shader = nv.renderShader;
+  if (shader) {
+    shader.use(nv.gl);
+    nv.gl.uniform1f(shader.uniforms.backOpacity, $("tissue").checked ? 1 : 0);
+  }
+  const opacity = nv.drawOpacity;
+  if (opacity > 0) nv.drawOpacity = 1;
+  try {
+    return draw3D(...given);
+  } finally {
+    nv.drawOpacity = opacity;
+  }
+};
+
 function onScreen(mm, kind) {
   const axis = 2 - kind; // of RAS, across which the tile is cut
   const frac = Array.from(nv.mm2frac(mm));
@@ -315,6 +328,7 @@ function drawMarks() {
   if (!info || !nv.volumes.length) return;
   const dpr = nv.uiData.dpr;
   const kinds = nv.screenSlices.map((slice) => slice.axCorSag).filter((kind) => kind <= 2);
+  for (const slice of nv.screenSlices) if (slice.axCorSag <= 2) drawCrosshair(c, slice, dpr);
   c.lineWidth = 1.5 * dpr;
   for (const prompt of state.prompts) {
     const object = state.objects[prompt.object - 1];
@@ -336,6 +350,24 @@ function drawMarks() {
     c.stroke();
     c.setLineDash([]);
   }
+}
+
+function drawCrosshair(c, slice, dpr) {
+  const found = nv.frac2canvasPosWithTile(nv.scene.crosshairPos, slice.axCorSag);
+  if (!found) return;
+  const [x, y] = found.pos.map((value) => Math.round(value) + 0.5);
+  let [left, top, width, height] = slice.leftTopWidthHeight;
+  if (width < 0) [left, width] = [left + width, -width];
+  const gap = 14 * dpr;
+  c.lineWidth = dpr;
+  c.strokeStyle = PLANES[slice.axCorSag] === info.plane ? "#4fb3ff99" : "#4fb3ffcc";
+  c.beginPath();
+  for (const [x0, y0, x1, y1] of [[left, y, x - gap, y], [x + gap, y, left + width, y], [x, top, x, y - gap], [x, y + gap, x, top + height]]) {
+    if (x1 < x0 || y1 < y0) continue;
+    c.moveTo(x0, y0);
+    c.lineTo(x1, y1);
+  }
+  c.stroke();
 }
 
 function drawClick(c, [x, y], label, colour, dpr, bold) {
@@ -409,8 +441,11 @@ function showState() {
   const late = state.objects.filter((one) => one.outdated).map((one) => one.name);
   $("outdated").hidden = !late.length;
   $("outdated").textContent = `${late.join(", ")}: changed on the prompted slices only. Propagate (P) for the others.`;
-  const { direction, slice_range: range } = state.reach;
-  $("reach").textContent = direction === "none" ? "Shown: the prompted slices." : `Shown: ${direction === "both" ? "both ways" : direction}, slices ${range ? range.join(" to ") : "all"}.`;
+  if (!state.job) {
+    const { direction, slice_range: range } = state.reach;
+    const ways = { both: "both ways", forward: "to higher slices", backward: "to lower slices" };
+    $("reach").textContent = direction === "none" ? "Masks are on the prompted slices." : `Carried ${ways[direction]}${range ? `, slices ${range.join(" to ")}` : ", all slices"}.`;
+  }
   const { modality, level, width } = state.window;
   const { low, high } = info.scaling;
   $("network-window").textContent = modality === "ct" || info.scaling.policy === "window" ? `The network sees L ${level}, W ${width}.` : `The network sees ${low.toFixed(0)} to ${high.toFixed(0)}.`;
@@ -502,7 +537,6 @@ async function resize(size) {
 async function propagate() {
   const range = [Number($("first").value), Number($("last").value)];
   const all = range[0] === 0 && range[1] === info.slices - 1;
-  say("");
   await ask("/api/propagate", { direction: $("direction").value, slice_range: all ? null : range });
 }
 
@@ -562,6 +596,8 @@ const VIEWS = { axial: SLICE_TYPE.AXIAL, coronal: SLICE_TYPE.CORONAL, sagittal: 
 
 function setView(name) {
   $("view").value = name;
+  if (name === "multi") putLayout();
+  else nv.clearCustomLayout();
   nv.setSliceType(VIEWS[name]);
 }
 
@@ -633,7 +669,7 @@ const KEYS = [
   ["arrowdown", "slice before", () => scroll(-1)],
   ["pageup", "next prompted slice", () => jump(1)],
   ["pagedown", "prompted slice before", () => jump(-1)],
-  ["1", "three planes and 3D (2 axial, 3 coronal, 4 sagittal, 5 3D)", () => setView("multi")],
+  ["1", "three planes and 3D, axial, coronal, sagittal, 3D", () => setView("multi")],
   ["2", "", () => setView("axial")],
   ["3", "", () => setView("coronal")],
   ["4", "", () => setView("sagittal")],
@@ -641,6 +677,8 @@ const KEYS = [
   ["ctrl+s", "save NIfTI", () => save("/api/save/segmentation.nii.gz")],
   ["?", "this sheet", () => $("help-sheet").showModal()],
 ];
+
+const KEY_NAMES = { escape: "Esc", tab: "Tab", arrowup: "↑", arrowdown: "↓", pageup: "Page ↑", pagedown: "Page ↓", "ctrl+z": "Ctrl Z", "ctrl+y": "Ctrl Y", "ctrl+s": "Ctrl S", 1: "1 … 5" };
 
 window.addEventListener("keydown", (event) => {
   if (!info || event.target.matches("input:not([type=checkbox]):not([type=range]), select") || $("help-sheet").open) return;
@@ -666,7 +704,7 @@ function connect() {
   $("last-here").onclick = () => { $("last").value = sliceHere(); };
   $("view").onchange = () => setView($("view").value);
   $("opacity").oninput = $("outline").onchange = putMaskStyle;
-  $("tissue").onchange = () => showTissue($("tissue").checked);
+  $("tissue").onchange = () => nv.drawScene();
   $("preset").onchange = () => { const found = PRESETS[$("preset").value]; if (found) setWindow(...found); else setWindow(...first()); };
   $("level").onchange = $("width").onchange = () => { if (Number($("width").value) > 0) setWindow(Number($("level").value), Number($("width").value)); };
   $("window-network").onclick = () => ask("/api/window", { level: Number($("level").value), width: Number($("width").value) });
@@ -677,7 +715,7 @@ function connect() {
   $("load-prompts").onclick = () => load("/api/load/prompts");
   $("load-labels").onclick = () => load("/api/load/labels");
   $("help").onclick = () => $("help-sheet").showModal();
-  $("keys").replaceChildren(...KEYS.filter(([, text]) => text).map(([key, text]) => element("tr", {}, element("td", {}, element("kbd", { textContent: key })), element("td", { textContent: text }))));
+  $("keys").replaceChildren(...KEYS.filter(([, text]) => text).map(([key, text]) => element("tr", {}, element("td", {}, element("kbd", { textContent: KEY_NAMES[key] ?? (key.length === 1 ? key.toUpperCase() : key) })), element("td", { textContent: text }))));
   $("preset").replaceChildren(element("option", { value: "", textContent: "automatic" }), ...Object.keys(PRESETS).map((name) => element("option", { value: name, textContent: name })));
 }
 
@@ -686,10 +724,15 @@ function first() {
   return [(low + high) / 2, high - low];
 }
 
-function showTissue(on) {
-  nv.setClipPlane(on ? [0, 270, 0] : [2, 0, 0]);
-  nv.opts.tissue = on;
-  nv.drawScene();
+function putLayout() {
+  const main = PLANES.indexOf(info.plane);
+  const others = [0, 1, 2].filter((kind) => kind !== main);
+  nv.setCustomLayout([
+    { sliceType: main, position: [0, 0, 0.66, 1] },
+    { sliceType: others[0], position: [0.665, 0, 0.335, 0.33] },
+    { sliceType: others[1], position: [0.665, 0.335, 0.335, 0.33] },
+    { sliceType: SLICE_TYPE.RENDER, position: [0.665, 0.67, 0.335, 0.33] },
+  ]);
 }
 
 async function start() {
@@ -706,6 +749,7 @@ async function start() {
   $("first").max = $("last").max = info.slices - 1;
   const buffer = await (await call("/api/volume.nii")).arrayBuffer();
   await nv.loadFromArrayBuffer(buffer, "volume.nii");
+  putLayout();
   setWindow(...first());
   nv.createEmptyDrawing();
   putMaskStyle();
