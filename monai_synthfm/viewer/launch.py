@@ -10,6 +10,7 @@ import secrets
 import socket
 import sys
 import webbrowser
+from contextlib import suppress
 from pathlib import Path
 
 import torch
@@ -89,7 +90,8 @@ def view(
     config = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=1)
     server = uvicorn.Server(config)
     app.state.closing = lambda: server.should_exit  # requests that wait for changes then end
-    server.run(sockets=[listening])
+    with suppress(KeyboardInterrupt):  # which the server raises again after it has ended well
+        server.run(sockets=[listening])
 
 
 def open_session(

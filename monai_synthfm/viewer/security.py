@@ -11,6 +11,7 @@ import socket
 from collections.abc import Mapping
 from urllib.parse import parse_qs
 
+from fastapi import HTTPException
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -31,9 +32,7 @@ _ALWAYS = {
     "cache-control": "no-store",
 }
 
-
-class _TooLargeError(Exception):
-    pass
+_MOST_DISCARDED = 2**22
 
 
 class Guard:
@@ -75,28 +74,22 @@ class Guard:
         refused = self._refusal(scope, headers, limit)
         if refused is not None:
             status, reason = refused
+            if status == 413:
+                await _discard(receive)
             await JSONResponse({"detail": reason}, status)(scope, receive, guarded)
             return
-        received, answered = 0, False
+        received = 0
 
         async def bounded() -> Message:
             nonlocal received
             message = await receive()
             received += len(message.get("body", b""))
             if received > limit:
-                raise _TooLargeError
+                # which the app answers like one of its own
+                raise HTTPException(413, _too_large(limit))
             return message
 
-        async def noted(message: Message) -> None:
-            nonlocal answered
-            answered = True
-            await guarded(message)
-
-        try:
-            await self.app(scope, bounded, noted)
-        except _TooLargeError:
-            if not answered:
-                await JSONResponse({"detail": _too_large(limit)}, 413)(scope, receive, guarded)
+        await self.app(scope, bounded, guarded)
 
     def _refusal(self, scope: Scope, headers: Headers, limit: int) -> tuple[int, str] | None:
         if headers.get("host", "").lower() not in self.hosts:
@@ -145,6 +138,16 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+async def _discard(receive: Receive) -> None:
+    """Read what a client sends, up to a limit: one that is still sending would not hear the answer."""
+    received = 0
+    while received < _MOST_DISCARDED:
+        message = await receive()
+        received += len(message.get("body", b""))
+        if message["type"] != "http.request" or not message.get("more_body"):
+            return
 
 
 def _too_large(limit: int) -> str:

@@ -50,7 +50,9 @@ def create_app(state: ViewerState, niivue: Path, token: str, hosts: frozenset[st
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        worker.start("going on where you left", state.restore)
+        await worker.do(state.restore)
+        if state.session.outdated:
+            worker.start("going on where you left", lambda: state.carry(*vars(state.session.reach).values()))
         yield
         state.stop()
         worker.close()

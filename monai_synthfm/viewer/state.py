@@ -172,9 +172,6 @@ class ViewerState:
             aside = self.file.with_suffix(f".{int(time.time())}.json")
             self.file.rename(aside)
             self.say_aloud(f"{self.file.name} cannot be read ({error}); it is now {aside.name}.", "error")
-            return
-        if self.session.outdated:
-            self.carry(*vars(self.session.reach).values())
 
     def _keep(self) -> None:
         window = None

@@ -308,7 +308,7 @@ nv.draw3D = (...given) => {
 
 function onScreen(mm, kind) {
   const axis = 2 - kind; // of RAS, across which the tile is cut
-  const frac = Array.from(nv.mm2frac(mm));
+  const frac = Array.from(nv.mm2frac(mm, 0, true));
   const here = nv.frac2vox(nv.scene.crosshairPos)[axis];
   if (nv.frac2vox(frac)[axis] !== here) return null;
   frac[axis] = nv.scene.crosshairPos[axis];
@@ -488,7 +488,7 @@ function showPrompts() {
     const go = element("span", { className: "label", textContent: text, title: "Go there" });
     go.onclick = () => {
       const mm = prompt.points[0] ?? (prompt.box ? toMm([0, 1, 2].map((axis) => (prompt.box[axis] + prompt.box[axis + 3]) / 2)) : null);
-      if (mm) goTo(nv.mm2frac(mm), NaN);
+      if (mm) goTo(nv.mm2frac(mm, 0, true), NaN);
     };
     const away = element("button", { textContent: "×", title: "Remove this prompt" });
     away.onclick = () => ask("/api/remove", { prompt: prompt.id });
@@ -629,7 +629,7 @@ function jump(step) {
   if (next === undefined) return;
   const voxel = toVoxel(place);
   voxel[info.stored_axis] = next;
-  goTo(nv.mm2frac(toMm(voxel)), NaN);
+  goTo(nv.mm2frac(toMm(voxel), 0, true), NaN);
 }
 
 let shownOpacity = "0.4";
@@ -756,6 +756,8 @@ async function start() {
   if (info.shown.strides.some((stride) => stride > 1)) say(`Shown with every ${info.shown.strides.join(", ")}th voxel; the network sees all.`);
   goTo([0.5, 0.5, 0.5], NaN);
   await apply(await (await call("/api/update?since=0")).arrayBuffer());
+  active = state.prompts.at(-1)?.object ?? 1;
+  showState();
   $("wait").hidden = true;
   document.body.dataset.ready = "yes";
   follow();
