@@ -85,6 +85,7 @@ class Guard:
             message = await receive()
             received += len(message.get("body", b""))
             if received > limit:
+                await _discard(receive)
                 # which the app answers like one of its own
                 raise HTTPException(413, _too_large(limit))
             return message

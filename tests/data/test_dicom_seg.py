@@ -64,7 +64,8 @@ def places_in(path: Path) -> dict[str, np.ndarray]:
     down, right = map(float, shared.PixelMeasuresSequence[0].PixelSpacing)
     found: dict[str, list[np.ndarray]] = {}
     labels = {int(segment.SegmentNumber): str(segment.SegmentLabel) for segment in seg.SegmentSequence}
-    for frame, groups in zip(np.atleast_3d(seg.pixel_array), seg.PerFrameFunctionalGroupsSequence, strict=True):
+    frames = seg.pixel_array.reshape(-1, seg.Rows, seg.Columns)
+    for frame, groups in zip(frames, seg.PerFrameFunctionalGroupsSequence, strict=True):
         first = np.array(groups.PlanePositionSequence[0].ImagePositionPatient, float)
         # of a single segment, all frames share this
         identified = (groups if "SegmentIdentificationSequence" in groups else shared).SegmentIdentificationSequence

@@ -35,6 +35,7 @@ let tool = "prompt";
 let negative = false;
 let active = 1;
 let drag = null; // of the left button: { tile, start, mms, places, sign }
+let answered = ""; // object and version that the areas of answers are of
 let waiting = 0; // requests on their way
 let place = null; // where the crosshair is: NiiVue's msg.mm
 
@@ -436,7 +437,7 @@ function showState() {
   const object = state.objects[active - 1];
   const sizable = state.prompts.some((prompt) => prompt.object === active && (prompt.points.length || prompt.box));
   $("smaller").disabled = $("larger").disabled = !sizable;
-  $("answers").textContent = "";
+  if (answered !== `${active} ${state.version}`) $("answers").textContent = "";
   $("active-name").textContent = object ? object.name : "";
   const late = state.objects.filter((one) => one.outdated).map((one) => one.name);
   $("outdated").hidden = !late.length;
@@ -509,6 +510,7 @@ function showJob() {
 async function showAnswers() {
   try {
     const { areas, current, chosen } = await (await call(`/api/alternatives?object=${active}`)).json();
+    answered = `${active} ${state.version}`;
     const shown = areas.map((area, index) => `${index === chosen ? "▸" : ""}${(area / 100).toFixed(2)}`);
     $("answers").textContent = `Answers: ${shown.join(" · ")} cm²; now ${(current / 100).toFixed(2)} cm²`;
   } catch (error) {
@@ -531,7 +533,13 @@ function setSign(value) {
 }
 
 async function resize(size) {
-  if (await ask("/api/resize", { object: active, size })) await showAnswers();
+  waiting += 1;
+  try {
+    if (await ask("/api/resize", { object: active, size })) await showAnswers();
+  } finally {
+    waiting -= 1;
+    showWaiting();
+  }
 }
 
 async function propagate() {
