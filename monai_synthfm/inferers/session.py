@@ -197,6 +197,22 @@ class InteractiveSession(SessionSteps):
         """
         return self._add(object_id, run, mask=self._inside(mask))
 
+    @torch.no_grad()
+    def encode(self, index: int) -> None:
+        """
+        Encode a slice that will be prompted soon.
+
+        Args:
+            index: of the slice of the file.
+
+        Raises:
+            ValueError: when there is no such slice.
+        """
+        slices = self._ready().slices
+        if not 0 <= index < len(slices):
+            raise ValueError(f"slice {index} is not within slices 0 to {len(slices) - 1}.")
+        slices.embedding(self._ready().allowed((index, index))[0])
+
     def set_prompts(
         self,
         points: Any = None,

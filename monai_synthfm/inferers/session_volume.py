@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Collection, Hashable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -31,6 +31,8 @@ from monai_synthfm.prompts import Prompts
 from monai_synthfm.transforms.medsam import MedSAMIntensity
 
 __all__ = ["ChangedBox", "ObjectMasks", "SessionVolume", "SliceCrop", "size_of"]
+
+_ANSWERS = 512  # slices whose answers to their prompts are remembered
 
 ChangedBox = tuple[slice, slice, slice]
 """Where a segmentation changed: slices of the three axes of the file."""
@@ -91,6 +93,7 @@ class SessionVolume:
         grey = convert_to_tensor(shown, track_meta=False).to(device)
         self.slices = VolumeSlices(grey, axis, network, store(grey, axis, network))
         self._labels = torch.zeros(grey.shape[1:], dtype=torch.int16)
+        self._answers: OrderedDict[Hashable, SliceCrop | None] = OrderedDict()
         self.counts: Counter[int] = Counter()
         """Voxels of each object."""
 
@@ -137,10 +140,14 @@ class SessionVolume:
         by_slice = self.prompted(given)
         if not by_slice:
             return {}
-        masks = {}
         allowed = self.allowed(slice_range)
         if outside := sorted(self.file_slice(index) for index in by_slice if index not in allowed):
             raise ValueError(f"prompts lie on slices {outside}, out of slice_range {list(slice_range or ())}.")
+        if direction == "none":
+            # slices then know nothing of each other: those whose prompts are as before are not asked again
+            answers = {index: self._answer(propagation, index, here) for index, here in by_slice.items()}
+            return {index: crop for index, crop in answers.items() if crop is not None}
+        masks = {}
         for found in propagation(self.slices, by_slice, turned(direction, self._reverse), allowed):
             crop = _cropped(found.logits[0].half().cpu())
             if crop is not None:
@@ -148,6 +155,20 @@ class SessionVolume:
             if tick is not None:
                 tick()
         return masks
+
+    def _answer(self, propagation: Propagation, index: int, here: SlicePrompts) -> SliceCrop | None:
+        given = (here.prompts.points, here.prompts.point_labels, here.prompts.boxes, here.masks)
+        key = (propagation, index, *(None if value is None else value.numpy().tobytes() for value in given))
+        if key not in self._answers:
+            crops = [
+                _cropped(found.logits[0].half().cpu())
+                for found in propagation(self.slices, {index: here}, "none", range(len(self.slices)))
+            ]
+            self._answers[key] = crops[0] if crops else None
+            if len(self._answers) > _ANSWERS:
+                self._answers.popitem(last=False)
+        self._answers.move_to_end(key)
+        return self._answers[key]
 
     def allowed(self, slice_range: tuple[int, int] | None) -> range:
         """Return the slices of the display frame in a range of slices of the file."""

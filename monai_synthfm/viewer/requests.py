@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 
 __all__ = [
     "BoxRequest",
+    "LookRequest",
     "NetworkWindow",
     "ObjectChange",
     "ObjectRequest",
@@ -64,6 +65,14 @@ class PromptRequest(Request):
     """About one prompt."""
 
     prompt: int = Field(description="id of the prompt in the state")
+
+
+class LookRequest(BaseModel):
+    """Which slice is looked at."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    slice: int = Field(ge=0, description="of the file")
 
 
 class ResizeRequest(ObjectRequest):

@@ -170,6 +170,13 @@ def create_app(state: ViewerState, niivue: Path, token: str, hosts: frozenset[st
         """Add a chain of clicks along a stroke."""
         return await done(lambda: state.stroke(given.object, given.stroke, given.label), given.since)
 
+    @app.post("/api/look", response_class=Response, status_code=204)
+    async def look(given: ask.LookRequest) -> Response:
+        """Say which slice is looked at: when nothing else is to be done, the network gets ready for prompts on it."""
+        if worker.is_idle:
+            await worker.do(lambda: state.session.encode(given.slice))
+        return Response(status_code=204)
+
     @app.post("/api/undo", response_class=Response)
     async def undo(given: ask.Request) -> Response:
         """Take the last step back."""

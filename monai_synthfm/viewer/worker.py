@@ -37,6 +37,11 @@ class Worker:
         self._waiting = 0
         self._lock = threading.Lock()
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether there is nothing to do."""
+        return self._waiting == 0 and not self.long_job
+
     async def do(self, job: Callable[[], Result]) -> Result:
         """
         Do a job when those before it are done.

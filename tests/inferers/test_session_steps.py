@@ -91,6 +91,37 @@ def test_prompts_answer_on_their_slices_until_objects_are_carried() -> None:
     np.testing.assert_array_equal(labels(session), on_slices(A, 3))
 
 
+@pytest.mark.parametrize("step", [3.0, -3.0])
+def test_a_slice_may_be_encoded_before_it_is_prompted(step: float) -> None:
+    session = InteractiveSession(BlobSegmenter(), axis=2, modality="mr", at_once=False)
+    affine = torch.diag(torch.tensor([2.0, 2.0, step, 1.0]))
+    session.set_image(MetaTensor(torch.from_numpy(bright())[None], affine=affine))
+    session.encode(3)
+    assert session.network.encoded == 1
+    session.add_points([[4, 5, 3]], [1])
+    assert session.network.encoded == 1
+    with pytest.raises(ValueError, match="slice 10 is not within slices 0 to 9"):
+        session.encode(10)
+
+
+def test_only_the_slice_of_a_new_click_is_asked_again() -> None:
+    session = session_of(at_once=False)
+    asked: list[int] = []
+    decode = session.network.decode
+
+    def count(*arguments: Any, **keywords: Any) -> torch.Tensor:
+        asked.append(1)
+        return decode(*arguments, **keywords)
+
+    session.network.decode = count  # type: ignore[method-assign]
+    for number, z in enumerate((3, 5, 7, 5, 3), 1):
+        session.add_points([[4, 5 + number % 2, z]], [1])
+        assert len(asked) == number
+    session.undo()
+    assert len(asked) == 5
+    np.testing.assert_array_equal(labels(session), on_slices(A, 3, 5, 7))
+
+
 def test_a_correction_of_a_carried_object_changes_its_slice_and_is_carried_when_asked_for() -> None:
     session, at_once = session_of(at_once=False), session_of()
     session.add_points([[4, 5, 4]], [1])

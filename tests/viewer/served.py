@@ -91,7 +91,7 @@ class Served:
             body = json.dumps(body).encode()
             given.setdefault("content-type", "application/json")
         try:
-            connection.request(method, path, body, given)
+            connection.request(method, path, body, given, encode_chunked="transfer-encoding" in given)
             response = connection.getresponse()
             content: Any = response.read()
         finally:

@@ -193,7 +193,18 @@ nv.onLocationChange = (msg) => {
   const names = ["R", "L", "P", "A", "I", "S"];
   const mm = place.map((value, axis) => `${names[axis * 2 + (value >= 0 ? (axis === 0 ? 0 : 1) : axis === 0 ? 1 : 0)]} ${Math.abs(value).toFixed(1)}`);
   $("place").textContent = `${mm.join("  ")} mm   voxel ${voxel.join(", ")}   value ${values}   slice ${sliceHere()} of 0–${info.slices - 1}`;
+  look();
 };
+
+let looking = 0;
+function look() {
+  // a slice that is looked at will be clicked on: the network may begin
+  clearTimeout(looking);
+  looking = setTimeout(() => {
+    const body = JSON.stringify({ slice: sliceHere() });
+    call("/api/look", { method: "POST", headers: { "content-type": "application/json" }, body }).catch(() => {});
+  }, 300);
+}
 
 function toVoxel(mm) {
   return info.to_voxel.slice(0, 3).map((row) => row[0] * mm[0] + row[1] * mm[1] + row[2] * mm[2] + row[3]);
@@ -257,11 +268,11 @@ window.addEventListener("mouseup", (event) => {
   if (done.moved && PLANES[done.kind] !== info.plane) {
     say(`The network sees ${info.plane} slices: draw boxes and strokes there; clicks may be set anywhere.`, "error");
   } else if (done.moved && tool === "stroke") {
-    goTo(done.last, done.kind);
     ask("/api/stroke", { object: active, stroke: thinned(done.stroke), label: done.other === negative ? 1 : 0 });
+    goTo(done.last, done.kind);
   } else if (done.moved) {
-    goTo(done.frac, done.kind);
     ask("/api/box", { object: active, corners: [done.stroke[0], done.stroke[done.stroke.length - 1]] });
+    goTo(done.frac, done.kind);
   } else {
     click(done.frac, done.kind, done.other);
   }
@@ -276,9 +287,8 @@ function thinned(stroke) {
 function click(frac, kind, other) {
   nv.scene.crosshairPos = frac;
   nv.createOnLocationChange(kind); // sets place, in mm: NiiVue's voxels are not those of the file
-  const mm = place;
-  goTo(frac, kind);
-  ask("/api/points", { object: active, points: [mm], labels: [other === negative ? 1 : 0] });
+  ask("/api/points", { object: active, points: [place], labels: [other === negative ? 1 : 0] });
+  goTo(frac, kind); // while the server works
 }
 
 // ---- marks: prompts on the slices that are shown
