@@ -31,6 +31,7 @@ COMMANDS = {
     "propagation": "propagation.py --network MobileSam --image_size 256 --size 256 --slices 16 64",
     "training": "training.py --cpu-minutes 3.5 --image_size 512 --batch_size 8 --num_objects 2 --validation_samples 8",
     "growth": "growth.py --plots docs",
+    "viewer": "viewer.py --clicks 12 --sizes 256 512",
     "estimate": "estimate.py --results benchmarks/results --gpu-step 0.25 --gpu-volume 30",
 }
 

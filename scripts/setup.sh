@@ -16,3 +16,7 @@ if [ ! -f "$stamp" ] || [ pyproject.toml -nt "$stamp" ]; then
   "${install[@]}" --editable ".[$extras]"
   touch "$stamp"
 fi
+# what is fetched from npm on first use, so that the viewer then works offline
+if [ "$extras" = view ]; then
+  .venv/bin/python -m monai_synthfm.viewer.niivue
+fi

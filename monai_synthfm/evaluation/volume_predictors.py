@@ -20,7 +20,7 @@ from monai.data import MetaTensor
 from monai_synthfm.evaluation.predictors import Model, NetworkPredictor
 from monai_synthfm.evaluation.volume_plan import SlicePrompt
 from monai_synthfm.inferers.embedding_cache import EmbeddingCache
-from monai_synthfm.inferers.propagation import Propagation
+from monai_synthfm.inferers.propagation import Progress, Propagation
 from monai_synthfm.inferers.session import InteractiveSession
 from monai_synthfm.inferers.session_volume import ChangedBox
 from monai_synthfm.inferers.volume_inferer import VolumeInferer, default_propagation
@@ -184,10 +184,10 @@ class PreparedSession(InteractiveSession):
         self._autocast = predictor.autocast
         self.set_image(MetaTensor(seen.image.cpu(), affine=_DISPLAYED))
 
-    def predict(self) -> ChangedBox | None:
-        """Segment in the precision of the evaluation; see :class:`InteractiveSession`."""
+    def _show(self, progress: Progress | None, carries: bool) -> ChangedBox | None:
+        """Segment in the precision of the evaluation."""
         with self._autocast():
-            return super().predict()
+            return super()._show(progress, carries)
 
 
 class _AsPrepared(MedSAMIntensity):

@@ -6,14 +6,43 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
 from monai_synthfm.data.slice_prompts import slice_index
 from monai_synthfm.prompts import Prompts
 
-__all__ = ["Interaction", "ObjectPrompts", "combine", "split_negatives"]
+__all__ = [
+    "NOTHING",
+    "Choice",
+    "Interaction",
+    "ObjectPrompts",
+    "box_slices",
+    "combine",
+    "slices_of",
+    "split_negatives",
+    "without_chosen",
+]
+
+
+NOTHING = Prompts(torch.zeros(1, 1, 3), torch.full((1, 1), -1), torch.full((1, 6), torch.nan))
+"""Neither a click nor a box."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """
+    A mask that was chosen among the alternatives of a network.
+
+    Args:
+        rank: of the mask among the alternatives by area, from 0.
+        among: serials of the interactions that had these alternatives. What they say on the slices of the chosen mask,
+            the mask says instead.
+    """
+
+    rank: int
+    among: frozenset[int]
 
 
 @dataclass(frozen=True)
@@ -26,12 +55,16 @@ class Interaction:
         object_id: of the object, from 1.
         prompts: ``points`` [1, K, 3], ``point_labels`` [1, K] and ``boxes`` [1, 6].
         masks: booleans [H, W] by slice, where H is the second and W the first axis that the slice leaves.
+        given: ``prompts`` in voxels of the stored array, float64, as they were given.
+        choice: how ``masks`` came about, when the network offered them.
     """
 
     serial: int
     object_id: int
     prompts: Prompts
     masks: dict[int, torch.Tensor]
+    given: Prompts | None = None
+    choice: Choice | None = None
 
 
 @dataclass(frozen=True)
@@ -65,6 +98,52 @@ def combine(interactions: Sequence[Interaction]) -> ObjectPrompts:
     return ObjectPrompts(Prompts(torch.cat(points, dim=1), torch.cat(labels, dim=1), box), masks)
 
 
+def without_chosen(interactions: Sequence[Interaction], axis: int) -> list[Interaction]:
+    """
+    Leave out what masks that were chosen later say instead: clicks, boxes and masks on the slices of these.
+
+    Args:
+        interactions: of one object.
+        axis: across which the volume is cut.
+    """
+    left = []
+    for item in interactions:
+        chosen = {
+            index
+            for later in interactions
+            if later.choice is not None and item.serial in later.choice.among
+            for index in later.masks
+        }
+        left.append(_without(item, chosen, axis) if chosen else item)
+    return left
+
+
+def slices_of(item: Interaction, axis: int) -> set[int]:
+    """Return the slices that an interaction speaks of."""
+    points, labels, _ = _fields(item.prompts)
+    clicked = {slice_index(float(point[axis])) for point in points[0][labels[0] >= 0]}
+    return clicked | set(item.masks) | set(box_slices(item.prompts, axis))
+
+
+def box_slices(prompts: Prompts, axis: int) -> range:
+    """Return the slices that the box of an object spans."""
+    _, _, boxes = _fields(prompts)
+    if not bool(boxes.isfinite().all()):
+        return range(0)
+    return range(slice_index(float(boxes[0, axis])), slice_index(float(boxes[0, axis + 3])) + 1)
+
+
+def _without(item: Interaction, chosen: set[int], axis: int) -> Interaction:
+    points, labels, boxes = _fields(item.prompts)
+    gone = torch.tensor([slice_index(float(point[axis])) in chosen for point in points[0]])
+    kept = labels.clone()
+    kept[0, gone] = -1
+    if set(box_slices(item.prompts, axis)) & chosen:
+        boxes = torch.full_like(boxes, torch.nan)
+    masks = {index: mask for index, mask in item.masks.items() if index not in chosen}
+    return replace(item, prompts=Prompts(points, kept, boxes), masks=masks)
+
+
 def split_negatives(given: ObjectPrompts, axis: int) -> tuple[ObjectPrompts, set[int]]:
     """
     Leave out the negative clicks on slices where nothing says where the object is.
@@ -78,19 +157,23 @@ def split_negatives(given: ObjectPrompts, axis: int) -> tuple[ObjectPrompts, set
     Returns:
         The other prompts, and the slices of the clicks left out.
     """
-    points, labels, boxes = given.prompts.points, given.prompts.point_labels, given.prompts.boxes
-    assert points is not None
-    assert labels is not None
-    assert boxes is not None
+    points, labels, boxes = _fields(given.prompts)
     clicks = [
         (number, slice_index(float(points[0, number, axis])), label)
         for number, label in enumerate(labels[0].tolist())
         if label >= 0
     ]
     shown = {index for _, index, label in clicks if label == 1} | set(given.masks)
-    if bool(boxes.isfinite().all()):
-        shown |= set(range(slice_index(float(boxes[0, axis])), slice_index(float(boxes[0, axis + 3])) + 1))
+    shown |= set(box_slices(given.prompts, axis))
     waiting = {number: index for number, index, _ in clicks if index not in shown}
     kept = labels.clone()
     kept[0, list(waiting)] = -1
     return ObjectPrompts(Prompts(points, kept, boxes), given.masks), set(waiting.values())
+
+
+def _fields(prompts: Prompts) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    points, labels, boxes = prompts.points, prompts.point_labels, prompts.boxes
+    assert points is not None
+    assert labels is not None
+    assert boxes is not None
+    return points, labels, boxes

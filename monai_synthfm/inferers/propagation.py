@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -14,9 +14,16 @@ import torch
 from monai_synthfm.data.slice_prompts import SlicePrompts
 from monai_synthfm.inferers.volume_slices import VolumeSlices
 
-__all__ = ["DIRECTIONS", "Propagation", "SliceMasks"]
+__all__ = ["DIRECTIONS", "Progress", "Propagation", "PropagationStopped", "SliceMasks"]
 
 DIRECTIONS = ("both", "forward", "backward", "none")
+
+Progress = Callable[[int, int], bool]
+"""Is told how many slices are done, and how many there are at most; says whether to go on."""
+
+
+class PropagationStopped(Exception):  # noqa: N818
+    """A :data:`Progress` said that the propagation should not go on."""
 
 
 @dataclass(frozen=True)

@@ -5,10 +5,7 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import MutableMapping, Sequence
-from dataclasses import replace
-from itertools import count
+from collections.abc import Mapping, MutableMapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,22 +22,27 @@ from monai_synthfm.data.volume_files import check_space, geometry_of, load_image
 from monai_synthfm.data.volume_prompts import read_volume_prompts
 from monai_synthfm.inferers.embedding_cache import EmbeddingCacheOpener
 from monai_synthfm.inferers.free_memory import free_memory
-from monai_synthfm.inferers.interactions import Interaction, combine, split_negatives
-from monai_synthfm.inferers.propagation import DIRECTIONS, Propagation
+from monai_synthfm.inferers.interactions import NOTHING, Choice, Interaction
+from monai_synthfm.inferers.propagation import Propagation
 from monai_synthfm.inferers.recent_embeddings import RecentEmbeddings, temporary_embeddings
-from monai_synthfm.inferers.session_volume import ChangedBox, ObjectMasks, SessionVolume, size_of
+from monai_synthfm.inferers.session_history import Said
+from monai_synthfm.inferers.session_record import inference_arguments, read_record, record_of
+from monai_synthfm.inferers.session_steps import SessionSteps
+from monai_synthfm.inferers.session_volume import ChangedBox, SessionVolume
+from monai_synthfm.inferers.shown_objects import ShownObjects
 from monai_synthfm.inferers.volume_inferer import EmbeddingStore, default_propagation
 from monai_synthfm.networks import ImageEmbedding, Promptable
+from monai_synthfm.prompts import Prompts
 from monai_synthfm.transforms.medsam import MedSAMIntensity
 
 __all__ = ["InteractiveSession"]
 
-_REMEMBERED = 32
-_CAPACITY = 2**30  # bytes of what earlier prompts gave
 _MOST_OBJECTS = 2**15 - 1
 
+Masks = dict[int, torch.Tensor]
 
-class InteractiveSession:
+
+class InteractiveSession(SessionSteps):
     """
     Segment objects of one volume after another by prompts that come bit by bit.
 
@@ -52,6 +54,10 @@ class InteractiveSession:
 
     All clicks of an object count, its latest box, and on each slice its latest mask. A negative click on a slice
     without other prompts corrects what propagation brings there.
+
+    With ``at_once=False`` prompts answer on their own slices, until :meth:`carry` takes all objects through the volume.
+    After that, a prompt changes its own slices at once, and what the others show is :attr:`outdated` until the next
+    :meth:`carry`, which brings what a session that carries at once would show.
 
     Args:
         network: a promptable network; it is moved to ``device`` and set to evaluation mode.
@@ -69,6 +75,7 @@ class InteractiveSession:
         memory: bytes that embeddings may take in memory without ``cache_dir``; None = half of what is free on
             ``device`` when an image is set. In 1 GiB fit 256 slices of a SAM of 1024 pixels, or 64 of a SAM 2; the
             others take as much disk in the folder of temporary files (``TMPDIR``).
+        at_once: carry objects through the volume with each prompt; otherwise when :meth:`carry` is called.
 
     Raises:
         ValueError: when ``direction`` is another word or ``memory`` negative; by the methods, when there is no image,
@@ -97,26 +104,20 @@ class InteractiveSession:
         device: torch.device | str = "cpu",
         on_stale: str = "raise",
         memory: int | None = None,
+        at_once: bool = True,
     ) -> None:
+        super().__init__(direction, at_once)
         if memory is not None and memory < 0:
             raise ValueError(f"memory must be a number of bytes, got {memory}.")
-        if direction not in DIRECTIONS:
-            raise ValueError(f"direction must be one of {', '.join(DIRECTIONS)}, got {direction!r}.")
         self.device = torch.device(device)
         self.network = network.to(self.device).eval()
         self.axis = axis
-        self.direction = direction
         self.intensity = MedSAMIntensity(modality)
         self.propagation = default_propagation(network) if propagation is None else propagation
         self.memory = memory
         self.store: EmbeddingStore = (
             self._in_memory if cache_dir is None else EmbeddingCacheOpener(cache_dir, on_stale=on_stale)
         )
-        self._volume: SessionVolume | None = None
-        self._serials = count()
-        self._interactions: list[Interaction] = []
-        self._shown: dict[int, ObjectMasks] = {}
-        self._found: OrderedDict[tuple[int, ...], ObjectMasks] = OrderedDict()
 
     def set_image(self, image: str | Path | MetaTensor, series: str | int | None = None) -> None:
         """
@@ -131,9 +132,26 @@ class InteractiveSession:
             raise ValueError(f"series {series} is to be chosen in a folder of DICOM files, but image is a MetaTensor.")
         stored = _stored(image) if isinstance(image, MetaTensor) else load_image(image, series)
         axis = slicing_axis(self.axis, np.asarray(stored.affine), tuple(stored.shape[1:]))
-        self._volume = SessionVolume(stored, axis, self.network, self.intensity, self.store, self.device)
-        self._interactions, self._shown = [], {}
-        self._found.clear()
+        volume = SessionVolume(stored, axis, self.network, self.intensity, self.store, self.device)
+        self._objects = ShownObjects(volume)
+        self._history = self._beginning()
+
+    def set_intensity(self, intensity: MedSAMIntensity) -> None:
+        """
+        Show the network the volume with another scale of intensities, and segment all objects again.
+
+        Args:
+            intensity: maps the volume to [0, 1], for example ``MedSAMIntensity("ct", level=-600, width=1500)``.
+        """
+        before, old = self._objects, self._ready()
+        volume = SessionVolume(old.stored, old.slices.axis, self.network, intensity, self.store, self.device)
+        self._objects = ShownObjects(volume)
+        try:
+            self.predict()
+        except BaseException:
+            self._objects = before
+            raise
+        self.intensity = intensity
 
     def add_points(
         self,
@@ -188,58 +206,142 @@ class InteractiveSession:
             object_id: number of the object in the segmentation, from 1.
             run: segment now.
         """
-        volume = self._ready()
-        if isinstance(mask, (str, Path)):
-            given = load_mask(mask, volume.stored)
-        else:
-            given = np.asarray(mask.cpu() if isinstance(mask, torch.Tensor) else mask)
-        shape = tuple(volume.stored.shape[1:])
-        inside = given.reshape(shape) > 0 if given.shape in (shape, (1, *shape)) else None
-        if inside is None or not inside.any():
-            raise ValueError(f"mask must be {list(shape)} and above 0 somewhere, got shape {list(given.shape)}.")
-        return self._add(object_id, run, mask=inside)
+        return self._add(object_id, run, mask=self._inside(mask))
 
-    def undo(self) -> ChangedBox | None:
+    @torch.no_grad()
+    def encode(self, index: int) -> None:
         """
-        Take the last prompt back.
+        Encode a slice that will be prompted soon.
+
+        Args:
+            index: of the slice of the file.
+
+        Raises:
+            ValueError: when there is no such slice.
+        """
+        slices = self._ready().slices
+        if not 0 <= index < len(slices):
+            raise ValueError(f"slice {index} is not within slices 0 to {len(slices) - 1}.")
+        slices.embedding(self._ready().allowed((index, index))[0])
+
+    def set_prompts(
+        self,
+        points: Any = None,
+        point_labels: Any = None,
+        boxes: Any = None,
+        mask: str | Path | np.ndarray | None = None,
+        space: str = "voxel",
+        run: bool = True,
+    ) -> ChangedBox | None:
+        """
+        Say something else instead of all that was said so far, as ``inference.yaml`` takes it.
+
+        Args:
+            points: for each object a list of clicks.
+            point_labels: for each object a list of labels.
+            boxes: for each object its box, or ``[]``.
+            mask: n where object n is known to be, 0 elsewhere: [X, Y, Z] in voxels of the stored array, or a file.
+            space: of the coordinates; see :func:`~monai_synthfm.data.volume_prompts.read_volume_prompts`.
+            run: segment now.
+
+        Returns:
+            Where the segmentation changed, or None when it did not.
+        """
+        volume = self._ready()
+        shape = tuple(volume.stored.shape[1:])
+        known = load_mask(mask, volume.stored) if isinstance(mask, (str, Path)) else mask
+        known = np.zeros(shape, np.int16) if known is None else known
+        if known.shape != shape:
+            raise ValueError(f"mask must be {list(shape)}, got shape {list(known.shape)}.")
+        numbers = [int(number) for number in np.unique(known) if number > 0]
+        said: list[Interaction] = []
+        if points is not None or boxes is not None:
+            given = {"points": points, "point_labels": point_labels, "boxes": boxes}
+            checked = self._read(**given, space=space, masked=numbers)
+            for n in range(checked.num_objects):
+                said += [self._interaction(n + 1, one) for one in _one_by_one(checked[n : n + 1])]
+        elif not numbers:
+            raise ValueError("nothing is prompted: give points with point_labels, boxes, or a mask.")
+        for number in numbers:
+            said.append(self._interaction(number, None, volume.displayed_mask(np.equal(known, number))))
+        return self._say(said, run)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return all that was said, for JSON."""
+        return record_of(self.history.now)
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> ChangedBox | None:
+        """
+        Say what was said in an earlier session about the same image.
+
+        Args:
+            state: that :meth:`state_dict` gave.
 
         Returns:
             Where the segmentation changed, or None when it did not.
 
         Raises:
-            ValueError: when there is nothing to take back.
+            ValueError: when it is something else, or belongs to another image.
         """
-        if not self._interactions:
-            raise ValueError("there is no prompt to undo.")
-        last = self._interactions.pop()
-        try:
-            return self.predict()
-        except BaseException:
-            self._interactions.append(last)
-            raise
 
-    def reset(self) -> ChangedBox | None:
-        """Take all prompts back, and return where the segmentation changed."""
-        self._interactions.clear()
-        return self.predict()
+        def build(number: int, points: Any, labels: Any, box: Any, masks: Masks, choice: Choice | None) -> Interaction:
+            given = None
+            if points or box:
+                given = self._read(points=[points], point_labels=[labels], boxes=[box], space="voxel")
+            if not set(masks) <= set(range(len(self._ready().slices))):
+                raise ValueError(f"masks lie on slices {sorted(masks)}, the volume has {len(self._ready().slices)}.")
+            return self._interaction(number, given, masks, choice)
 
-    @torch.no_grad()
-    def predict(self) -> ChangedBox | None:
-        """Segment the objects whose prompts changed, and return where the segmentation changed, or None."""
-        volume = self._ready()
-        by_object: dict[int, list[Interaction]] = {}
-        for item in self._interactions:
-            by_object.setdefault(item.object_id, []).append(item)
-        shown = {number: self._masks(items) for number, items in by_object.items()}
-        changed = volume.show(self._shown, shown)
-        self._shown = shown
-        # those shown were used last
-        spare = len(self._found) - len(shown)
-        size = sum(map(size_of, self._found.values()))
-        while spare > _REMEMBERED or (spare > 0 and size > _CAPACITY):
-            size -= size_of(self._found.popitem(last=False)[1])
-            spare -= 1
-        return changed
+        interactions, reach = read_record(state, self._ready().slices.size, build)
+        return self._go(self.history.added(Said(tuple(interactions), self._checked_reach(reach))))
+
+    def inference_arguments(self) -> tuple[dict[str, Any], np.ndarray | None]:
+        """
+        Return what has ``inference.yaml`` segment the same, see
+        :func:`~monai_synthfm.inferers.session_record.inference_arguments`.
+
+        Raises:
+            ValueError: when objects are :attr:`outdated`, or cannot be told in its terms.
+        """
+        arguments, mask = inference_arguments(self._ready(), self._shown.present(self.history.now), self.reach)
+        window = {name: getattr(self.intensity, name) for name in ("modality", "level", "width")}
+        return {**arguments, **window}, mask
+
+    @property
+    def image(self) -> MetaTensor:
+        """The volume [1, X, Y, Z] as stored."""
+        return self._ready().stored
+
+    @property
+    def slicing_axis(self) -> int:
+        """Axis of the display frame across which the volume is cut, see :mod:`monai_synthfm.data.planes`."""
+        return self._ready().slices.axis
+
+    @property
+    def scaling(self) -> dict[str, Any]:
+        """Which intensities the network sees as 0 and 1, ``low`` and ``high``, and why."""
+        return self._ready().scaling
+
+    def file_slice(self, index: int) -> int:
+        """Return which slice of the file a slice of the display frame is."""
+        return self._ready().file_slice(index)
+
+    @property
+    def voxel_counts(self) -> dict[int, int]:
+        """How many voxels each object has in the segmentation."""
+        return {number: voxels for number, voxels in sorted(dict(self._ready().counts).items()) if voxels}
+
+    def labels(self, box: ChangedBox | None = None) -> np.ndarray:
+        """
+        Return the segmentation in a box.
+
+        Args:
+            box: as methods return it; None = everywhere.
+
+        Returns:
+            int16 [x, y, z], a copy.
+        """
+        return self._ready().labels(box)
 
     @property
     def segmentation(self) -> MetaTensor:
@@ -262,11 +364,6 @@ class InteractiveSession:
         with staged_files(path.parent) as stage:
             nib.save(image, stage / path.name)
 
-    def _ready(self) -> SessionVolume:
-        if self._volume is None:
-            raise ValueError("there is no image: call set_image first.")
-        return self._volume
-
     def _add(
         self,
         object_id: int,
@@ -277,43 +374,56 @@ class InteractiveSession:
         mask: np.ndarray | None = None,
         space: str = "voxel",
     ) -> ChangedBox | None:
-        volume = self._ready()
         if not 1 <= object_id <= _MOST_OBJECTS:
             raise ValueError(f"object_id must be from 1 to {_MOST_OBJECTS}, got {object_id}.")
-        check_space(volume.stored, space)
-        affine, shape = np.asarray(volume.stored.affine), tuple(volume.stored.shape[1:])
-        checked = read_volume_prompts(
-            points, point_labels, boxes, affine=affine, shape=shape, space=space, masked=() if mask is None else (1,)
-        )
-        masks = {} if mask is None else volume.displayed_mask(mask)
-        prompts = volume.displayed_prompts(within_slices(checked, stored_axis(affine, volume.slices.axis)))
-        self._interactions.append(Interaction(next(self._serials), object_id, prompts, masks))
-        try:
-            return self.predict() if run else None
-        except BaseException:
-            self._interactions.pop()
-            raise
+        masked = () if mask is None else (1,)
+        checked = self._read(points=points, point_labels=point_labels, boxes=boxes, space=space, masked=masked)
+        masks = {} if mask is None else self._ready().displayed_mask(mask)
+        return self._say([*self.interactions, self._interaction(object_id, checked, masks)], run)
 
     def _in_memory(self, volume: torch.Tensor, axis: int, network: Promptable) -> MutableMapping[int, ImageEmbedding]:
         capacity = free_memory(volume.device) // 2 if self.memory is None else self.memory
         return RecentEmbeddings(capacity, temporary_embeddings)
 
-    def _masks(self, interactions: Sequence[Interaction]) -> ObjectMasks:
-        """Return the masks of one object: a function of what was said about it, the latest of which are remembered."""
+    def _read(self, space: str = "voxel", **given: Any) -> Prompts:
+        """Read prompts as people give them into voxels of the stored array."""
+        stored = self._ready().stored
+        check_space(stored, space)
+        return read_volume_prompts(
+            **given, space=space, affine=np.asarray(stored.affine), shape=tuple(stored.shape[1:])
+        )
+
+    def _interaction(
+        self, object_id: int, given: Prompts | None, masks: Masks | None = None, choice: Choice | None = None
+    ) -> Interaction:
         volume = self._ready()
-        key = tuple(item.serial for item in interactions)
-        if key not in self._found:
-            given = combine(interactions)
-            first, corrected = split_negatives(given, volume.slices.axis)
-            masks = volume.propagate(self.propagation, first, self.direction)
-            known = {index: volume.whole(masks[index]) for index in corrected if index in masks}
-            if known:
-                # Clicks on slices that the object does not reach stay without effect.
-                again, _ = split_negatives(replace(given, masks={**known, **given.masks}), volume.slices.axis)
-                masks = volume.propagate(self.propagation, again, self.direction)
-            self._found[key] = masks
-        self._found.move_to_end(key)
-        return self._found[key]
+        axis = stored_axis(np.asarray(volume.stored.affine), volume.slices.axis)
+        moved = NOTHING if given is None else volume.displayed_prompts(within_slices(given, axis))
+        return Interaction(next(self._serials), object_id, moved, masks or {}, given, choice)
+
+    def _inside(self, mask: str | Path | np.ndarray | torch.Tensor) -> np.ndarray:
+        volume = self._ready()
+        if isinstance(mask, (str, Path)):
+            given = load_mask(mask, volume.stored)
+        else:
+            given = np.asarray(mask.cpu() if isinstance(mask, torch.Tensor) else mask)
+        shape = tuple(volume.stored.shape[1:])
+        inside = given.reshape(shape) > 0 if given.shape in (shape, (1, *shape)) else None
+        if inside is None or not inside.any():
+            raise ValueError(f"mask must be {list(shape)} and above 0 somewhere, got shape {list(given.shape)}.")
+        return inside
+
+
+def _one_by_one(said: Prompts) -> list[Prompts]:
+    """Split the prompts of one object into its box, if there is one, and single clicks."""
+    assert said.points is not None
+    assert said.point_labels is not None
+    assert said.boxes is not None
+    no_click, no_box = torch.full((1, 1), -1), torch.full_like(said.boxes, torch.nan)
+    found = [Prompts(said.points[:, :1], no_click, said.boxes)] if bool(said.boxes.isfinite().all()) else []
+    for k in (said.point_labels[0] >= 0).nonzero().flatten().tolist():
+        found.append(Prompts(said.points[:, k : k + 1], said.point_labels[:, k : k + 1], no_box))
+    return found
 
 
 def _stored(image: MetaTensor) -> MetaTensor:

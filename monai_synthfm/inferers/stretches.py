@@ -13,7 +13,7 @@ from monai_synthfm.inferers.propagation import Propagation, SliceMasks
 from monai_synthfm.inferers.volume_slices import VolumeSlices
 from monai_synthfm.networks.preprocessing import as_logits
 
-__all__ = ["carry_in_stretches"]
+__all__ = ["carry_in_stretches", "check_shown"]
 
 
 def carry_in_stretches(
@@ -53,7 +53,7 @@ def carry_in_stretches(
         >>> [masks.index for masks in carry_in_stretches(MaskPropagation(), slices, {2: known}, "both", range(5))]
         [2]
     """
-    _check_shown(slices.blank, prompts)
+    check_shown(slices.blank, prompts)
     for is_blank, stretch in groupby(slice_range, slices.blank.__getitem__):
         indexes = list(stretch)
         given = {index: prompts[index] for index in indexes if index in prompts}
@@ -75,7 +75,17 @@ def _masked(here: SlicePrompts) -> list[int]:
     return rows
 
 
-def _check_shown(blank: Sequence[bool], prompts: Mapping[int, SlicePrompts]) -> None:
+def check_shown(blank: Sequence[bool], prompts: Mapping[int, SlicePrompts]) -> None:
+    """
+    Check that every object is prompted where the picture shows something, or by a mask.
+
+    Args:
+        blank: whether each slice is of one value.
+        prompts: by slice.
+
+    Raises:
+        ValueError: when clicks or boxes of an object are on blank slices alone.
+    """
     shown: set[int] = set()
     unseen: dict[int, list[int]] = {}
     for index, here in sorted(prompts.items()):

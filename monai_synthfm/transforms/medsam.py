@@ -89,6 +89,8 @@ class MedSAMIntensity(Transform):
         if not 0 <= percentiles[0] < percentiles[1] <= 100:
             raise ValueError(f"percentiles must be two increasing numbers in [0, 100], got {percentiles}.")
         self.modality = modality
+        self.level = level
+        self.width = width
         self.window = (level - width / 2, level + width / 2)
         self.percentiles = percentiles
         self.scale = scale

@@ -16,8 +16,7 @@ from hypothesis import strategies as st
 from monai.data import MetaTensor
 from scipy import ndimage
 
-from monai_synthfm.inferers import InteractiveSession
-from monai_synthfm.inferers import session as session_module
+from monai_synthfm.inferers import InteractiveSession, shown_objects
 from tests.bundles.stored_volumes import OBLIQUE, ORIENTATIONS, store
 from tests.second_device import SECOND, SecondDevice
 
@@ -165,7 +164,7 @@ def test_an_image_and_a_mask_may_lie_on_another_device() -> None:
 def test_only_objects_whose_prompts_changed_are_propagated_again(
     session: InteractiveSession, remembered: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("monai_synthfm.inferers.session._REMEMBERED", remembered)
+    monkeypatch.setattr("monai_synthfm.inferers.shown_objects._REMEMBERED", remembered)
     decoded: list[int] = []
     decode = session.network.decode
 
@@ -239,9 +238,9 @@ def test_any_sequence_equals_a_fresh_session_with_the_prompts_that_remain(steps:
                 session.undo()
                 history.pop()
             continue
-        count = len(session._interactions)
+        count = len(session.interactions)
         say(session, what, *arguments, object_id=object_id, run=run)
-        if len(session._interactions) > count:
+        if len(session.interactions) > count:
             history.append((what, *arguments, object_id))
         if not run:
             np.testing.assert_array_equal(labels(session), before)
@@ -366,11 +365,11 @@ def test_what_needs_an_image_says_so() -> None:
 
 
 def test_what_is_not_remembered_is_found_again(session: InteractiveSession, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(session_module, "_CAPACITY", 0)
+    monkeypatch.setattr(shown_objects, "_CAPACITY", 0)
     assert session.add_points([[4, 5, 3]], [1]) == A
     assert session.add_box([9, 4, 5, 13, 10, 5], object_id=7) == B
     assert session.add_points([[5, 5, 3]], [1]) is None
-    assert len(session._found) == 2  # of the two objects that are shown
+    assert len(session._objects.found) == 2  # of the two objects that are shown
     assert session.undo() is None
     assert session.undo() == B
     np.testing.assert_array_equal(labels(session), only(A))

