@@ -23,7 +23,7 @@ from monai_synthfm.networks.promptable import Multimask
 from monai_synthfm.networks.sam import SAM_ENCODERS, Sam, ViTSize
 from monai_synthfm.networks.sam2 import Sam2
 from monai_synthfm.networks.sam2_parts import SAM2_SIZES, Sam2Size
-from monai_synthfm.networks.signature import ENCODER_SHA256, VERSION, state_sha256
+from monai_synthfm.networks.signature import ENCODER_SHA256, VERSION, encoder_sha256
 from monai_synthfm.networks.weights import COMBINES_PROMPTS, read_weights
 
 __all__ = ["open_network"]
@@ -135,7 +135,7 @@ def _open_file(path: Path, options: Mapping[str, Any], encoder: str | Path | Non
     if whole and expected is None:  # whatever encoder was named, the file's own is the one of its decoder
         base = None
     network = network_class(**chosen, pretrained=path if base is None else base)
-    if expected is not None and state_sha256(network.image_encoder) != expected:
+    if expected is not None and encoder_sha256(network.image_encoder) != expected:
         raise ValueError(
             f"{path}: trained on another image encoder than that of {path if base is None else base}; "
             + ("leave encoder out, the file has its own." if whole and base else "give the right one as encoder.")
@@ -176,7 +176,7 @@ def _assumed(
     if known.weights is None:  # its publisher's file, and the user said so
         return known.network, own
     defaults = {key: parameter.default for key, parameter in inspect.signature(known.network).parameters.items()}
-    taken = {**defaults, **own, **options}
+    taken = {**defaults, **options, **own}
     said = ", ".join(f"{key}={taken[key]!r}" for key in ("model", "image_size", "preprocessing") if key in defaults)
     encoders = "its own encoders" if whole else f"the encoders of {encoder or name}"
     warnings.warn(

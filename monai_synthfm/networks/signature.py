@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -19,6 +20,7 @@ __all__ = [
     "VERSION",
     "describe_embeddings",
     "describe_network",
+    "encoder_sha256",
     "file_settings",
     "network_name",
     "state_sha256",
@@ -26,6 +28,7 @@ __all__ = [
 
 ENCODER_SHA256 = "image_encoder_sha256"
 VERSION = "monai_synthfm"
+_RESIZED = ("pos_embed", "rel_pos_h", "rel_pos_w")
 CALLERS_CHOICE = ("multimask", "tracking_multimask", "max_conditioning")
 """Settings that whoever opens a network chooses, whatever the training of its weights had."""
 
@@ -75,7 +78,7 @@ def file_settings(network: Promptable) -> dict[str, Any]:
     described = network.core.describe()
     kept = {name: value for name, value in described.masks.items() if name not in CALLERS_CHOICE}
     encoder = getattr(network.core, "image_encoder", None)
-    signed = {} if encoder is None else {ENCODER_SHA256: state_sha256(encoder)}
+    signed = {} if encoder is None else {ENCODER_SHA256: encoder_sha256(encoder)}
     return {"network": described.name, **described.embeddings, **kept, **signed, VERSION: __version__}
 
 
@@ -91,6 +94,20 @@ def network_name(network: torch.nn.Module) -> str:
     return network.describe().name if isinstance(network, Promptable) else type(network).__name__
 
 
+def encoder_sha256(encoder: torch.nn.Module) -> str:
+    """
+    Return one hash of the weights of an image encoder, without the position embeddings of a ViT: they are interpolated
+    to the input size, which machines round differently.
+
+    Example:
+        >>> from monai_synthfm.networks import MobileSam
+        >>> encoder = MobileSam(image_size=64).image_encoder
+        >>> encoder_sha256(encoder) == state_sha256(encoder)
+        True
+    """
+    return _sha256({name: value for name, value in encoder.state_dict().items() if not name.endswith(_RESIZED)})
+
+
 def state_sha256(network: torch.nn.Module) -> str:
     """
     Return one hash of all weights of a network, whatever files they came from.
@@ -100,8 +117,12 @@ def state_sha256(network: torch.nn.Module) -> str:
         >>> state_sha256(layer) == state_sha256(torch.nn.Sequential(layer)[0])
         True
     """
+    return _sha256(network.state_dict())
+
+
+def _sha256(state: Mapping[str, Any]) -> str:
     digest = hashlib.sha256()
-    for name, value in sorted(network.state_dict().items()):
+    for name, value in sorted(state.items()):
         digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
         digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
     return digest.hexdigest()

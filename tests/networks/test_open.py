@@ -96,6 +96,19 @@ def test_a_decoder_refuses_another_image_encoder_than_that_of_its_training(tmp_p
     assert state_sha256(same) == state_sha256(open_network(tmp_path / "model.pt"))
 
 
+def test_position_embeddings_may_be_rounded_otherwise_but_other_weights_may_not(tmp_path: Path) -> None:
+    network = Sam(TINY, image_size=64)
+    said = file_settings(network)["image_encoder_sha256"]
+    with torch.no_grad():
+        network.image_encoder.pos_embed[0, 0, 0, 0] += 1e-6
+        network.image_encoder.blocks[0].attn.rel_pos_h[0, 0] += 1e-6
+    assert open_network(written(network, tmp_path / "model.pt", image_encoder_sha256=said)).image_size == 64
+    with torch.no_grad():
+        network.image_encoder.blocks[0].attn.qkv.bias[0] += 1e-6
+    with pytest.raises(ValueError, match="trained on another image encoder"):
+        open_network(written(network, tmp_path / "model.pt", image_encoder_sha256=said))
+
+
 def test_a_file_that_says_nothing_is_opened_with_one_warning_of_what_is_assumed(
     tmp_path: Path, encoders: MobileSam
 ) -> None:
