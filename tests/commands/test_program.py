@@ -15,7 +15,8 @@ from monai.bundle import ConfigParser
 
 from monai_synthfm import __version__, bundle_path
 from monai_synthfm.commands import BundleOptions, program
-from monai_synthfm.commands.program import COMMANDS, main
+from monai_synthfm.commands.catalogue import COMMANDS
+from monai_synthfm.commands.program import main
 from tests.conftest import ROOT
 
 CONFIGS = bundle_path("synthfm_sam") / "configs"
