@@ -10,7 +10,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from monai.bundle import ConfigParser
+
 from monai_synthfm.bundles import bundle_path
+from monai_synthfm.commands.options import BundleOptions
 
 __all__ = ["COMMANDS", "OTHERS", "PROMPTS", "Command", "configs_folder", "help_of", "overview"]
 
@@ -109,6 +112,8 @@ def help_of(name: str, command: Command) -> str:
             r"^(\w+):(?: .*)? # (.+)$", (folder / file).read_text(encoding="utf-8"), re.M
         ):
             explained[option] = comment
+    options = BundleOptions(ConfigParser.load_config_files([str(folder / file) for file in command.configs]))
+    explained = {option: comment for option, comment in explained.items() if _does_something(options, option)}
     usage = f"usage: synthfm {name} {''.join(f'{place} ' for place in command.places)}[--option value ...]"
     own = (
         *command.own,
@@ -120,3 +125,11 @@ def help_of(name: str, command: Command) -> str:
         + [f"  {line}" for line in own]
         + [f"  {f'--{option}':24}{comment}" for option, comment in explained.items()]
     )
+
+
+def _does_something(options: BundleOptions, name: str) -> bool:
+    try:
+        options.read({name: None})
+    except ValueError:
+        return False
+    return True

@@ -121,6 +121,13 @@ def test_help_explains_the_options_of_the_configs(name: str, capsys: pytest.Capt
         assert f"--{place} " in shown
 
 
+def test_help_leaves_out_what_does_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["batch", "-h"])
+    named = set(re.findall(r"^  --(\w+) ", capsys.readouterr().out, re.M))
+    assert {"prompts", "on_fault", "modality"} <= named
+    assert not {"image", "points", "mask", "cache_dir"} & named
+
+
 def test_the_overview_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     main([])
     overview = capsys.readouterr().out
