@@ -6,18 +6,17 @@
 from __future__ import annotations
 
 import inspect
-import re
 import sys
 import warnings
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from difflib import get_close_matches
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from monai_synthfm import __version__, bundle_path
+from monai_synthfm import __version__
 from monai_synthfm.commands.bundle_run import run_bundle
+from monai_synthfm.commands.catalogue import COMMANDS, OTHERS, PROMPTS, Command, configs_folder, help_of, overview
 from monai_synthfm.commands.exit_with_message import exit_with_message
 from monai_synthfm.commands.info import describe_installation
 from monai_synthfm.commands.options import kind_of_parameter
@@ -25,82 +24,10 @@ from monai_synthfm.commands.prompt_words import take_prompts
 from monai_synthfm.commands.values import Kind, read_value
 from monai_synthfm.commands.words import split_words
 
-__all__ = ["Command", "main"]
+__all__ = ["main"]
 
-_CONFIGS = "configs"
 _SHORT = {"output": "output_dir"}
 _HELP = {"-h", "--help"}
-
-
-@dataclass(frozen=True)
-class Command:
-    """
-    A command that runs configs of the bundle ``synthfm_sam``.
-
-    Args:
-        summary: what it does.
-        configs: files that are merged in this order.
-        places: options whose values may be given without a name, in this order.
-        example: what follows the name of the command, say.
-        own: lines of help on what is no option of the configs.
-        folder: of configs, one of which the first place names.
-    """
-
-    summary: str
-    configs: tuple[str, ...]
-    places: tuple[str, ...] = ()
-    example: str = ""
-    own: tuple[str, ...] = ()
-    folder: str | None = None
-
-
-_PROMPTS = (
-    "--click x y z           inside of the object, in voxels (see --space); may be repeated",
-    "--negative-click x y z  outside of it; may be repeated",
-    "--box x0 y0 z0 x1 y1 z1 two opposite corners of a box around it",
-    "--next-object           what follows prompts another object",
-)
-COMMANDS: Mapping[str, Command] = {
-    "segment": Command(
-        "segment objects of an image from clicks, boxes or a mask",
-        ("inference.yaml",),
-        ("image",),
-        "ct.nii.gz --click 120 200 45 --negative-click 131 190 45 --output out",
-        _PROMPTS,
-    ),
-    "batch": Command(
-        "segment objects of many images, one row of a table for each",
-        ("inference.yaml", "batch_inference.yaml"),
-        ("prompts",),
-        "prompts.csv --output out",
-    ),
-    "evaluate": Command(
-        "run the paper's protocol on a labelled dataset",
-        ("evaluate.yaml",),
-        ("dataset_name", "dataset_dir"),
-        "amos_ct /data/amos22 --config evaluate_volumes --output eval/amos_ct",
-        ("--dry-run               list what there is to do, and the expected time",),
-        "datasets",
-    ),
-    "check-data": Command(
-        "say whether a downloaded dataset is complete and sane",
-        ("check_data.yaml",),
-        ("dataset_name", "dataset_dir"),
-        "amos_ct /data/amos22",
-    ),
-    "train": Command(
-        "train a mask decoder on generated images",
-        ("train.yaml",),
-        (),
-        "--config train_quick --output runs/quick",
-        ("--tracking mlflow       record the training, as MONAI's bundles do",),
-    ),
-    "generate": Command("write generated images and their labels", ("generate.yaml",), (), "--number 100 --output out"),
-}
-_OTHERS = {
-    "view": "segment an image by clicks in the browser",
-    "info": "versions, devices, bundles, weights and caches",
-}
 
 
 def main(words: Sequence[str] | None = None) -> None:
@@ -122,7 +49,7 @@ def main(words: Sequence[str] | None = None) -> None:
     words = list(sys.argv[1:] if words is None else words)
     with exit_with_message():
         if not words or words[0] in _HELP:
-            print(_overview())
+            print(overview())
         elif words[0] == "--version":
             print(__version__)
         else:
@@ -130,7 +57,7 @@ def main(words: Sequence[str] | None = None) -> None:
 
 
 def _run(name: str, words: list[str]) -> None:
-    known = (*COMMANDS, *_OTHERS)
+    known = (*COMMANDS, *OTHERS)
     if name not in known:
         raise ValueError(f"there is no command {name!r}{_nearest(name, known)}")
     if name == "info":
@@ -140,16 +67,16 @@ def _run(name: str, words: list[str]) -> None:
     elif name == "view":
         _view(words)
     elif _HELP & set(words):
-        print(_help(name, COMMANDS[name]))
+        print(help_of(name, COMMANDS[name]))
     else:
         _run_configs(name, COMMANDS[name], words)
 
 
 def _run_configs(name: str, command: Command, words: Sequence[str]) -> None:
-    words, prompts = take_prompts(words) if command.own is _PROMPTS else (list(words), {})
+    words, prompts = take_prompts(words) if command.own is PROMPTS else (list(words), {})
     words, more = _take_configs(words)
     options = _options(name, command.places, words)
-    folder = bundle_path("synthfm_sam") / _CONFIGS
+    folder = configs_folder()
     files = [folder / file for file in command.configs]
     if command.folder is not None:
         # the first place names a file, which has that option in it
@@ -231,33 +158,3 @@ def _nearest(name: str, known: Any) -> str:
 
 def _names(folder: Path) -> str:
     return "one of " + ", ".join(sorted(path.stem for path in folder.glob("*.yaml")))
-
-
-def _overview() -> str:
-    summaries = {**{name: command.summary for name, command in COMMANDS.items()}, **_OTHERS}
-    lines = [f"  {name:12}{summary}" for name, summary in summaries.items()]
-    return "\n".join(
-        ["usage: synthfm command ...", "", *lines, "", "synthfm command --help lists the options of a command."]
-    )
-
-
-def _help(name: str, command: Command) -> str:
-    """Usage of a command, with the options of its configs as their comments explain them."""
-    folder = bundle_path("synthfm_sam") / _CONFIGS
-    explained: dict[str, str] = {}
-    for file in command.configs:
-        for option, comment in re.findall(
-            r"^(\w+):(?: .*)? # (.+)$", (folder / file).read_text(encoding="utf-8"), re.M
-        ):
-            explained[option] = comment
-    usage = f"usage: synthfm {name} {''.join(f'{place} ' for place in command.places)}[--option value ...]"
-    own = (
-        *command.own,
-        "--output folder         the same as --output_dir",
-        "--config name           another config of the bundle, or file, that overrides; may be repeated",
-    )
-    return "\n".join(
-        [usage, "", command.summary, "", f"  synthfm {name} {command.example}", ""]
-        + [f"  {line}" for line in own]
-        + [f"  {f'--{option}':24}{comment}" for option, comment in explained.items()]
-    )

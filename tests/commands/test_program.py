@@ -15,7 +15,8 @@ from monai.bundle import ConfigParser
 
 from monai_synthfm import __version__, bundle_path
 from monai_synthfm.commands import BundleOptions, program
-from monai_synthfm.commands.program import COMMANDS, main
+from monai_synthfm.commands.catalogue import COMMANDS
+from monai_synthfm.commands.program import main
 from tests.conftest import ROOT
 
 CONFIGS = bundle_path("synthfm_sam") / "configs"
@@ -118,6 +119,13 @@ def test_help_explains_the_options_of_the_configs(name: str, capsys: pytest.Capt
     assert COMMANDS[name].summary in shown
     for place in COMMANDS[name].places:
         assert f"--{place} " in shown
+
+
+def test_help_leaves_out_what_does_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["batch", "-h"])
+    named = set(re.findall(r"^  --(\w+) ", capsys.readouterr().out, re.M))
+    assert {"prompts", "on_fault", "modality"} <= named
+    assert not {"image", "points", "mask", "cache_dir"} & named
 
 
 def test_the_overview_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,0 +1,135 @@
+# Copyright (c) monai_synthfm contributors
+# Licensed under the Apache License, Version 2.0 (http://www.apache.org/licenses/LICENSE-2.0).
+# SPDX-License-Identifier: Apache-2.0
+"""The commands of ``synthfm``, and their help."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from monai.bundle import ConfigParser
+
+from monai_synthfm.bundles import bundle_path
+from monai_synthfm.commands.options import BundleOptions
+
+__all__ = ["COMMANDS", "OTHERS", "PROMPTS", "Command", "configs_folder", "help_of", "overview"]
+
+
+@dataclass(frozen=True)
+class Command:
+    """
+    A command that runs configs of the bundle ``synthfm_sam``.
+
+    Args:
+        summary: what it does.
+        configs: files that are merged in this order.
+        places: options whose values may be given without a name, in this order.
+        example: what follows the name of the command, say.
+        own: lines of help on what is no option of the configs.
+        folder: of configs, one of which the first place names.
+    """
+
+    summary: str
+    configs: tuple[str, ...]
+    places: tuple[str, ...] = ()
+    example: str = ""
+    own: tuple[str, ...] = ()
+    folder: str | None = None
+
+
+PROMPTS = (
+    "--click x y z           inside of the object, in voxels (see --space); may be repeated",
+    "--negative-click x y z  outside of it; may be repeated",
+    "--box x0 y0 z0 x1 y1 z1 two opposite corners of a box around it",
+    "--next-object           what follows prompts another object",
+)
+COMMANDS: Mapping[str, Command] = {
+    "segment": Command(
+        "segment objects of an image from clicks, boxes or a mask",
+        ("inference.yaml",),
+        ("image",),
+        "ct.nii.gz --click 120 200 45 --negative-click 131 190 45 --output out",
+        PROMPTS,
+    ),
+    "batch": Command(
+        "segment objects of many images, one row of a table for each",
+        ("inference.yaml", "batch_inference.yaml"),
+        ("prompts",),
+        "prompts.csv --output out",
+    ),
+    "evaluate": Command(
+        "run the paper's protocol on a labelled dataset",
+        ("evaluate.yaml",),
+        ("dataset_name", "dataset_dir"),
+        "amos_ct /data/amos22 --config evaluate_volumes --output eval/amos_ct",
+        ("--dry-run               list what there is to do, and the expected time",),
+        "datasets",
+    ),
+    "check-data": Command(
+        "say whether a downloaded dataset is complete and sane",
+        ("check_data.yaml",),
+        ("dataset_name", "dataset_dir"),
+        "amos_ct /data/amos22",
+    ),
+    "train": Command(
+        "train a mask decoder on generated images",
+        ("train.yaml",),
+        (),
+        "--config train_quick --output runs/quick",
+        ("--tracking mlflow       record the training, as MONAI's bundles do",),
+    ),
+    "generate": Command("write generated images and their labels", ("generate.yaml",), (), "--number 100 --output out"),
+}
+OTHERS = {
+    "view": "segment an image by clicks in the browser",
+    "info": "versions, devices, bundles, weights and caches",
+}
+
+
+def configs_folder() -> Path:
+    """Return the folder of the configs that commands run."""
+    return bundle_path("synthfm_sam") / "configs"
+
+
+def overview() -> str:
+    """List the commands."""
+    summaries = {**{name: command.summary for name, command in COMMANDS.items()}, **OTHERS}
+    lines = [f"  {name:12}{summary}" for name, summary in summaries.items()]
+    return "\n".join(
+        ["usage: synthfm command ...", "", *lines, "", "synthfm command --help lists the options of a command."]
+    )
+
+
+def help_of(name: str, command: Command) -> str:
+    """Explain a command, with the options of its configs as their comments explain them."""
+    folder = configs_folder()
+    explained: dict[str, str] = {}
+    for file in command.configs:
+        for option, comment in re.findall(
+            r"^(\w+):(?: .*)? # (.+)$", (folder / file).read_text(encoding="utf-8"), re.M
+        ):
+            explained[option] = comment
+    options = BundleOptions(ConfigParser.load_config_files([str(folder / file) for file in command.configs]))
+    explained = {option: comment for option, comment in explained.items() if _does_something(options, option)}
+    usage = f"usage: synthfm {name} {''.join(f'{place} ' for place in command.places)}[--option value ...]"
+    own = (
+        *command.own,
+        "--output folder         the same as --output_dir",
+        "--config name           another config of the bundle, or file, that overrides; may be repeated",
+    )
+    return "\n".join(
+        [usage, "", command.summary, "", f"  synthfm {name} {command.example}", ""]
+        + [f"  {line}" for line in own]
+        + [f"  {f'--{option}':24}{comment}" for option, comment in explained.items()]
+    )
+
+
+def _does_something(options: BundleOptions, name: str) -> bool:
+    try:
+        options.read({name: None})
+    except ValueError:
+        return False
+    return True
