@@ -16,6 +16,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pytest
+import torch
 from monai.bundle import ConfigParser
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
@@ -23,6 +24,8 @@ from setuptools.config.pyprojecttoml import load_file
 
 from monai_synthfm import bundle_path
 from monai_synthfm.bundles import BUNDLES
+from monai_synthfm.networks import MobileSam
+from monai_synthfm.networks.signature import file_settings
 from tests.conftest import ROOT
 
 ROOTED = sorted(
@@ -131,10 +134,13 @@ def test_an_installed_package_needs_no_clone(installed: Path) -> None:
     done = outside(installed, *words, "--native_size", "None", "--output_dir", "made")
     assert done.returncode == 0, done.stderr
     assert len(list((installed / "elsewhere" / "made").glob("*_image.png"))) == 1
-    # the inference takes the decoder of the wheel: it gets as far as the image, which is missing
+    # the inference gets as far as the image, which is missing
     inference = config.replace("generate", "inference")
-    words = ["-m", "monai.bundle", "run", "--config_file", inference, "--pretrained", "None", "--image", "no.nii.gz"]
-    short = [str(installed / "site" / "bin" / "synthfm"), "segment", "no.nii.gz", "--pretrained", "None"]
+    network = MobileSam(image_size=64)
+    model = str(installed / "whole.pt")  # needs no weights from elsewhere
+    torch.save({"model": network.state_dict(), "settings": file_settings(network)}, model)
+    words = ["-m", "monai.bundle", "run", "--config_file", inference, "--model", model, "--image", "no.nii.gz"]
+    short = [str(installed / "site" / "bin" / "synthfm"), "segment", "no.nii.gz", "--model", model]
     for command in ([*words, "--points", "[[[1,1,1]]]", "--point_labels", "[[1]]"], [*short, "--click", "1", "1", "1"]):
         done = outside(installed, *command)
         assert done.returncode == 1

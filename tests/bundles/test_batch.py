@@ -63,8 +63,6 @@ def batch(bundle_dir: Path, home: Path) -> Run:
             **{
                 "device": torch.device("cpu"),
                 "network_def": CountingGrower(),
-                "pretrained": "$None",
-                "checkpoint": "$None",
                 "direction": "none",
                 **override,
             },
