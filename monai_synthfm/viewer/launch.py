@@ -6,8 +6,6 @@
 from __future__ import annotations
 
 import hashlib
-import secrets
-import socket
 import sys
 import webbrowser
 from contextlib import suppress
@@ -22,7 +20,7 @@ from monai_synthfm.networks import Promptable
 from monai_synthfm.networks.weights import cache_folder
 from monai_synthfm.viewer.network import shipped_network
 from monai_synthfm.viewer.niivue import find_niivue
-from monai_synthfm.viewer.security import host_names, is_loopback
+from monai_synthfm.viewer.security import is_loopback
 
 __all__ = ["open_session", "view"]
 
@@ -57,9 +55,7 @@ def view(
         ImportError: when the extra ``view`` is not installed.
     """
     try:
-        import uvicorn
-
-        from monai_synthfm.viewer.server import create_app
+        from monai_synthfm.viewer.listening import listen
         from monai_synthfm.viewer.state import ViewerState
     except ImportError as error:
         raise ImportError(f"the viewer needs more packages: pip install 'monai-synthfm[view]' ({error}).") from error
@@ -69,29 +65,18 @@ def view(
     folder = _folder_of(image) if cache_dir is None else Path(cache_dir)
     network = model if isinstance(model, Promptable) else shipped_network(model)
     state = ViewerState(open_session(image, network, folder, axis, modality), image, folder)
-    token = secrets.token_urlsafe(24)
-    listening = _listening(host, port)
-    port = listening.getsockname()[1]
+    listening = listen(state, niivue, host, port)
     if not is_loopback(host):
         print(
             f"warning: {host} can be reached from other machines, unencrypted: whoever has the address below sees the "
             "volume and may change the segmentation.",
             file=sys.stderr,
         )
-    name = "localhost" if host in ("0.0.0.0", "::") else f"[{host}]" if ":" in host else host
-    address = f"http://{name}:{port}/?token={token}"
-    app = create_app(state, niivue, token, host_names(host, port))
-    # connections wait from here on
-    listening.listen()
-    print(f"{Path(image).name} is at {address}\nprompts are kept in {folder}; end with Ctrl+C", flush=True)
+    print(f"{Path(image).name} is at {listening.address}\nprompts are kept in {folder}; end with Ctrl+C", flush=True)
     if browser:
-        webbrowser.open(address)
-    # the access log would have the token
-    config = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=1)
-    server = uvicorn.Server(config)
-    app.state.closing = lambda: server.should_exit  # requests that wait for changes then end
+        webbrowser.open(listening.address)
     with suppress(KeyboardInterrupt):  # which the server raises again after it has ended well
-        server.run(sockets=[listening])
+        listening.run()
 
 
 def open_session(
@@ -123,15 +108,3 @@ def open_session(
 def _folder_of(image: str | Path) -> Path:
     digest = hashlib.sha256(str(Path(image).resolve()).encode()).hexdigest()[:12]
     return cache_folder() / "viewer" / f"{source_name(image)}-{digest}"
-
-
-def _listening(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listening = socket.socket(family)
-    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listening.bind((host, port))
-    except OSError as error:
-        listening.close()
-        raise OSError(f"cannot listen on port {port} of {host} ({error}); give another --port.") from error
-    return listening

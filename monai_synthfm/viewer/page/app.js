@@ -189,7 +189,7 @@ function goTo(frac, kind) {
 nv.onLocationChange = (msg) => {
   place = Array.from(msg.mm).slice(0, 3);
   const voxel = toVoxel(place).map(Math.round);
-  const values = msg.values.map((one) => Number(one.value).toFixed(0)).join(" ");
+  const values = msg.values.map((one) => Number(Number(one.value).toPrecision(4))).join(" ");
   const names = ["R", "L", "P", "A", "I", "S"];
   const mm = place.map((value, axis) => `${names[axis * 2 + (value >= 0 ? (axis === 0 ? 0 : 1) : axis === 0 ? 1 : 0)]} ${Math.abs(value).toFixed(1)}`);
   $("place").textContent = `${mm.join("  ")} mm   voxel ${voxel.join(", ")}   value ${values}   slice ${sliceHere()} of 0–${info.slices - 1}`;
@@ -459,7 +459,7 @@ function showState() {
   }
   const { modality, level, width } = state.window;
   const { low, high } = info.scaling;
-  $("network-window").textContent = modality === "ct" || info.scaling.policy === "window" ? `The network sees L ${level}, W ${width}.` : `The network sees ${low.toFixed(0)} to ${high.toFixed(0)}.`;
+  $("network-window").textContent = modality === "ct" || info.scaling.policy === "window" ? `The network sees L ${level}, W ${width}.` : `The network sees ${Number(low.toPrecision(4))} to ${Number(high.toPrecision(4))}.`;
   if (putColours()) nv.drawScene();
   else drawMarks();
 }
