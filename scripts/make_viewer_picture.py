@@ -28,9 +28,9 @@ from monai_synthfm.viewer.state import ViewerState
 
 ARGUMENTS = ["--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
 OBJECTS = {
-    "right putamen": [[27, 2, 2]],
-    "left putamen": [[-26, 2, 2]],
-    "left ventricle": [[[-2, 26, 12], [-24, -2, 12]]],
+    "right basal ganglia": [[27, 2, 2]],
+    "left basal ganglia": [[-26, 2, 2]],
+    "left lateral ventricle": [[[-2, 26, 12], [-24, -2, 12]]],
 }
 """Clicks, and boxes by two corners, in MNI space, RAS+ mm."""
 

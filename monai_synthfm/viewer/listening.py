@@ -61,7 +61,9 @@ def listen(
         OSError: when the address is taken.
     """
     token = secrets.token_urlsafe(24) if token is None else token
-    listening = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    # asyncio has answers leave at once (TCP_NODELAY) where the protocol is said; otherwise each takes 40 ms longer
+    listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listening.bind((host, port))

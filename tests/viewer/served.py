@@ -114,7 +114,7 @@ class Viewer:
 
     def idle(self) -> None:
         """Wait until everything asked for was answered and drawn."""
-        self.page.wait_for_selector("body[data-waiting='0'][data-job='']", timeout=60_000)
+        self.page.wait_for_selector("body[data-waiting='0'][data-job=''][data-settled=yes]", timeout=60_000)
         self.page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
 
     def go(self, voxel: tuple[float, ...]) -> None:
@@ -175,6 +175,7 @@ class Viewer:
 
     def picture(self, selector: str = "#stage") -> np.ndarray:
         """What is seen, [rows, columns, 3]."""
+        self.idle()
         return np.asarray(Image.open(io.BytesIO(self.page.locator(selector).screenshot())).convert("RGB")).astype(int)
 
     def check(self) -> None:
