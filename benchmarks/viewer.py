@@ -11,25 +11,20 @@ The page runs in chromium without a graphics card, on the same cores as the netw
 from __future__ import annotations
 
 import argparse
-import secrets
-import socket
 import tempfile
-import threading
 from pathlib import Path
 from typing import Any
 
 import nibabel as nib
 import numpy as np
 import torch
-import uvicorn
 from measuring import cell, table, write
 from playwright.sync_api import sync_playwright
 
+from monai_synthfm.networks import open_network
 from monai_synthfm.viewer.launch import open_session
-from monai_synthfm.viewer.network import shipped_network
+from monai_synthfm.viewer.listening import in_background, listen
 from monai_synthfm.viewer.niivue import find_niivue
-from monai_synthfm.viewer.security import host_names
-from monai_synthfm.viewer.server import create_app
 from monai_synthfm.viewer.state import ViewerState
 
 ARGUMENTS = ["--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
@@ -98,7 +93,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=Path("viewer.json"))
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    network = shipped_network()
+    network = open_network("synthfm")
     seconds: dict[str, dict[str, list[float]]] = {}
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=arguments.chromium, args=ARGUMENTS)
@@ -107,25 +102,13 @@ def main() -> None:
                 image = Path(folder) / "volume.nii.gz"
                 slices = save_cylinder(image, size, arguments.slices)
                 state = ViewerState(open_session(image, network, Path(folder), modality="mr"), image, folder)
-                token, listening = secrets.token_urlsafe(8), socket.socket()
-                listening.bind(("127.0.0.1", 0))
-                listening.listen()
-                port = listening.getsockname()[1]
-                app = create_app(state, find_niivue(), token, host_names("127.0.0.1", port))
-                server = uvicorn.Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=1))
-                app.state.closing = lambda server=server: server.should_exit
-                thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
-                thread.start()
-                try:
+                with in_background(listen(state, find_niivue())) as address:
                     page = browser.new_page(viewport={"width": 1400, "height": 860})
-                    page.goto(f"http://127.0.0.1:{port}/?token={token}")
+                    page.goto(address)
                     page.wait_for_selector("body[data-ready=yes]")
                     measure(page, slices[-1:], size, 1)  # which nobody counts
                     seconds[f"{size} x {size} x {arguments.slices}"] = measure(page, slices, size, arguments.clicks)
                     page.close()
-                finally:
-                    server.should_exit = True
-                    thread.join()
         browser.close()
     rows = [[name, cell(found["first"]), cell(found["next"])] for name, found in seconds.items()]
     columns = ["first click on a slice", "next clicks on it"]

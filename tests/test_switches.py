@@ -19,7 +19,17 @@ from monai_synthfm.inferers import FileOrderInferer, VolumeInferer
 from monai_synthfm.switches import as_switch, reads_switches
 
 # rows of tables and parameters of samples, which programs make of values that they have
-RECORDS = {"EvaluationVolume", "Fault", "Frame", "Stack", "MaskScores", "VolumeScores", "VolumePreset"}
+RECORDS = {
+    "EvaluationVolume",
+    "Fault",
+    "Frame",
+    "ObjectChange",
+    "ObjectInfo",
+    "Stack",
+    "MaskScores",
+    "VolumeScores",
+    "VolumePreset",
+}
 
 
 def classes_with_switches() -> Iterator[tuple[type, str]]:

@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pydicom import dcmread
 
 from monai_synthfm import __version__
 from monai_synthfm.data.coordinates import apply_affine, to_voxels
+from monai_synthfm.data.datasets.dicom_series import choose_series
 from monai_synthfm.data.staging import staged_files
 
 __all__ = ["save_dicom_seg"]
@@ -21,7 +23,12 @@ _TOLERANCE = 0.05  # voxels
 
 
 def save_dicom_seg(
-    labels: np.ndarray, affine: np.ndarray, series: str | Path, names: Sequence[str], path: str | Path
+    labels: np.ndarray,
+    affine: np.ndarray,
+    folder: str | Path,
+    names: Sequence[str],
+    path: str | Path,
+    series: str | None = None,
 ) -> None:
     """
     Write a label map as one DICOM segmentation object (SEG) with a binary segment for each label.
@@ -32,18 +39,17 @@ def save_dicom_seg(
     Args:
         labels: [X, Y, Z], 0 background, n the n-th object.
         affine: voxel to RAS+ mm [4, 4].
-        series: folder of the DICOM series.
+        folder: of the DICOM series.
         names: of the objects, as many as the highest label at least.
         path: of the file, which appears whole or not at all.
+        series: number or SeriesInstanceUID of the series that is meant, in a folder with several.
 
     Raises:
         ImportError: when highdicom is not installed.
-        ValueError: when the labels are empty, or the images of the folder do not cover them.
+        ValueError: when the labels are empty, or the images of the series do not cover them.
     """
     try:
         import highdicom as hd
-        from pydicom import dcmread
-        from pydicom.errors import InvalidDicomError
         from pydicom.sr.codedict import codes
     except ImportError as error:
         raise ImportError(f"DICOM SEG needs highdicom: pip install 'monai-synthfm[dicomseg]' ({error}).") from error
@@ -51,11 +57,8 @@ def save_dicom_seg(
     if not numbers:
         raise ValueError("the segmentation is empty: there is nothing to write as DICOM SEG.")
     images, frames = [], []
-    for file in sorted(path for path in Path(series).iterdir() if path.is_file()):
-        try:
-            image = dcmread(file, stop_before_pixels=True)
-        except InvalidDicomError:
-            continue
+    for header in choose_series(folder, series).headers:
+        image = dcmread(header.filename, stop_before_pixels=True)
         if "ImagePositionPatient" not in image or int(image.get("NumberOfFrames", 1)) != 1:
             continue
         frame = _labels_on(image, labels, affine)
@@ -65,7 +68,7 @@ def save_dicom_seg(
     found = int(sum(np.count_nonzero(frame) for frame in frames))
     if found != np.count_nonzero(labels):
         raise ValueError(
-            f"the single-frame DICOM images in {series} show {found} of the {np.count_nonzero(labels)} labelled voxels."
+            f"the single-frame DICOM images in {folder} show {found} of the {np.count_nonzero(labels)} labelled voxels."
         )
     algorithm = hd.AlgorithmIdentificationSequence(
         name="monai_synthfm", version=__version__, family=codes.cid7162.ArtificialIntelligence

@@ -25,6 +25,7 @@ from monai_synthfm.data.staging import check_writable, staged_files
 from monai_synthfm.data.volume_files import source_name
 from monai_synthfm.engines.batch_jobs import describe_settings, places_of, request_sha256
 from monai_synthfm.networks.signature import describe_network
+from monai_synthfm.switches import reads_switches
 
 __all__ = ["BatchSegmentation", "UnfinishedBatchError"]
 
@@ -51,6 +52,7 @@ class Job:
     error: Exception | None = None
 
 
+@reads_switches
 class BatchSegmentation:
     """
     Segment the images of a table one after the other; the next is read while one is segmented.

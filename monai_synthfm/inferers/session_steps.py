@@ -17,10 +17,12 @@ from monai_synthfm.inferers.propagation import DIRECTIONS, Progress, Propagation
 from monai_synthfm.inferers.session_history import History, Reach, Said
 from monai_synthfm.inferers.session_volume import ChangedBox, SessionVolume
 from monai_synthfm.inferers.shown_objects import ShownObjects
+from monai_synthfm.switches import reads_switches
 
 __all__ = ["SessionSteps"]
 
 
+@reads_switches
 class SessionSteps:
     """
     What was said in a session, step by step.

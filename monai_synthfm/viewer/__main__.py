@@ -21,6 +21,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--cache-dir", help="folder that keeps prompts and embeddings of this image")
     parser.add_argument("--model", help="name or file of weights; default: the decoder of the bundle synthfm_sam")
     parser.add_argument("--axis", default="auto", help="plane of the network: auto, axial, coronal or sagittal")
+    parser.add_argument("--series", help="number or UID of the DICOM series, in a folder with several")
     parser.add_argument("--modality", default="auto", help="auto, ct, mr, us, ...: how intensities are scaled")
     given = parser.parse_args(arguments)
     try:
@@ -33,6 +34,7 @@ def main(arguments: list[str] | None = None) -> int:
             model=given.model,
             axis=given.axis,
             modality=given.modality,
+            series=given.series,
         )
     except (ValueError, OSError, ImportError) as error:
         print(f"error: {error}", file=sys.stderr)

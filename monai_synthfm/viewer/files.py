@@ -48,7 +48,7 @@ def seg_file(state: ViewerState) -> tuple[str, bytes]:
     name = f"{state.name}_segmentation.dcm"
     names = [info.name for info in state.objects.infos]
     with tempfile.TemporaryDirectory() as folder:
-        save_dicom_seg(state.session.labels(), state.affine, state.image, names, Path(folder) / name)
+        save_dicom_seg(state.session.labels(), state.affine, state.image, names, Path(folder) / name, state.series)
         return name, (Path(folder) / name).read_bytes()
 
 

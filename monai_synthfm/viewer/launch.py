@@ -6,8 +6,6 @@
 from __future__ import annotations
 
 import hashlib
-import secrets
-import socket
 import sys
 import webbrowser
 from contextlib import suppress
@@ -21,7 +19,7 @@ from monai_synthfm.inferers.embedding_cache import volume_signature
 from monai_synthfm.networks import Promptable, open_network
 from monai_synthfm.networks.weights import cache_folder
 from monai_synthfm.viewer.niivue import find_niivue
-from monai_synthfm.viewer.security import host_names, is_loopback
+from monai_synthfm.viewer.security import is_loopback
 
 __all__ = ["open_session", "view"]
 
@@ -35,12 +33,13 @@ def view(
     model: str | Path | Promptable | None = None,
     axis: str = "auto",
     modality: str = "auto",
+    series: str | None = None,
 ) -> None:
     """
     Show a volume in the browser and segment it there, until the program is ended.
 
     Args:
-        image: a NIfTI file, or the folder of a DICOM series.
+        image: a file or the folder of a DICOM series, see :func:`~monai_synthfm.data.volume_files.load_image`.
         port: to listen on; 0 takes a free one.
         host: address to listen on. Others than loopback let everybody in who has the address with its token.
         browser: open the address.
@@ -49,6 +48,7 @@ def view(
         model: see :func:`~monai_synthfm.networks.open_network`, or a network.
         axis: across which slices are cut, see :class:`~monai_synthfm.inferers.InteractiveSession`.
         modality: how intensities are scaled, see there.
+        series: number or SeriesInstanceUID of the series that is meant, in a folder with several.
 
     Raises:
         FileNotFoundError: when the image, the model or NiiVue is not there.
@@ -56,9 +56,7 @@ def view(
         ImportError: when the extra ``view`` is not installed.
     """
     try:
-        import uvicorn
-
-        from monai_synthfm.viewer.server import create_app
+        from monai_synthfm.viewer.listening import listen
         from monai_synthfm.viewer.state import ViewerState
     except ImportError as error:
         raise ImportError(f"the viewer needs more packages: pip install 'monai-synthfm[view]' ({error}).") from error
@@ -67,44 +65,39 @@ def view(
     niivue = find_niivue()
     folder = _folder_of(image) if cache_dir is None else Path(cache_dir)
     network = model if isinstance(model, Promptable) else open_network(model or "synthfm")
-    state = ViewerState(open_session(image, network, folder, axis, modality), image, folder)
-    token = secrets.token_urlsafe(24)
-    listening = _listening(host, port)
-    port = listening.getsockname()[1]
+    state = ViewerState(open_session(image, network, folder, axis, modality, series), image, folder, series)
+    listening = listen(state, niivue, host, port)
     if not is_loopback(host):
         print(
             f"warning: {host} can be reached from other machines, unencrypted: whoever has the address below sees the "
             "volume and may change the segmentation.",
             file=sys.stderr,
         )
-    name = "localhost" if host in ("0.0.0.0", "::") else f"[{host}]" if ":" in host else host
-    address = f"http://{name}:{port}/?token={token}"
-    app = create_app(state, niivue, token, host_names(host, port))
-    # connections wait from here on
-    listening.listen()
-    print(f"{Path(image).name} is at {address}\nprompts are kept in {folder}; end with Ctrl+C", flush=True)
+    print(f"{Path(image).name} is at {listening.address}\nprompts are kept in {folder}; end with Ctrl+C", flush=True)
     if browser:
-        webbrowser.open(address)
-    # the access log would have the token
-    config = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=1)
-    server = uvicorn.Server(config)
-    app.state.closing = lambda: server.should_exit  # requests that wait for changes then end
+        webbrowser.open(listening.address)
     with suppress(KeyboardInterrupt):  # which the server raises again after it has ended well
-        server.run(sockets=[listening])
+        listening.run()
 
 
 def open_session(
-    image: str | Path, network: Promptable, folder: Path, axis: str = "auto", modality: str = "auto"
+    image: str | Path,
+    network: Promptable,
+    folder: Path,
+    axis: str = "auto",
+    modality: str = "auto",
+    series: str | None = None,
 ) -> InteractiveSession:
     """
     Open an image for the viewer: prompts answer on their slices, and embeddings are kept in ``folder``.
 
     Args:
-        image: a NIfTI file, or the folder of a DICOM series.
+        image: a file or the folder of a DICOM series.
         network: that segments.
         folder: each signature (image, axis, scale of intensities, weights) has a folder of its own there.
         axis: across which slices are cut.
         modality: how intensities are scaled.
+        series: which one of a folder with several.
     """
 
     def store(volume: torch.Tensor, axis: int, network: Promptable) -> EmbeddingCache:
@@ -115,22 +108,10 @@ def open_session(
     device = torch.device("cuda:0" if torch.cuda.is_available() else "cpu")
     session = InteractiveSession(network, axis=axis, modality=modality, device=device, at_once=False)
     session.store = store
-    session.set_image(image)
+    session.set_image(image, series)
     return session
 
 
 def _folder_of(image: str | Path) -> Path:
     digest = hashlib.sha256(str(Path(image).resolve()).encode()).hexdigest()[:12]
     return cache_folder() / "viewer" / f"{source_name(image)}-{digest}"
-
-
-def _listening(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listening = socket.socket(family)
-    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listening.bind((host, port))
-    except OSError as error:
-        listening.close()
-        raise OSError(f"cannot listen on port {port} of {host} ({error}); give another --port.") from error
-    return listening

@@ -44,11 +44,15 @@ class ViewerState:
         session: with an image, and ``at_once=False``.
         image: what the image was read from.
         folder: where prompts are kept, and found again.
+        series: which one of a folder with several it is.
     """
 
-    def __init__(self, session: InteractiveSession, image: str | Path, folder: str | Path) -> None:
+    def __init__(
+        self, session: InteractiveSession, image: str | Path, folder: str | Path, series: str | None = None
+    ) -> None:
         self.session = session
         self.image = Path(image)
+        self.series = series
         stored = session.image
         self.affine = np.asarray(stored.affine)
         self.shape: tuple[int, int, int] = tuple(stored.shape[1:])

@@ -81,12 +81,17 @@ def test_what_is_wrong_is_told_in_one_line_and_nothing_is_made(
     assert set(home.iterdir()) == before
 
 
+def write_network(path: Path) -> None:
+    network = MobileSam(image_size=64, reset_decoder=True, seed=3)
+    torch.save({"model": network.state_dict(), "settings": file_settings(network)}, path)
+
+
 def test_the_short_command_gives_the_same_bytes(home: Path, bundle_dir: Path) -> None:
-    torch.save(MobileSam(image_size=64, reset_decoder=True, seed=3).state_dict(), home / "random.pt")
-    words = ["--output_dir", "long", "--boxes", "[[]]", "--checkpoint", "random.pt"]
+    write_network(home / "random.pt")
+    words = ["--output_dir", "long", "--boxes", "[[]]", "--model", "random.pt"]
     assert run(home, bundle_dir, *words).returncode == 0
     command = [sys.executable, "-m", "monai_synthfm", "segment", "--click", "4", "7", "3", "sub#1.nii.gz"]
-    command += ["--image-size", "64", "--pretrained=None", "--checkpoint=random.pt", "--direction=none"]
+    command += ["--model=random.pt", "--direction=none"]
     done = subprocess.run([*command, "--output", "short"], cwd=home, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     for ending in ("segmentation.nii.gz", "overlay.png"):
@@ -100,12 +105,12 @@ def test_the_short_command_gives_the_same_bytes(home: Path, bundle_dir: Path) ->
 def test_a_killed_batch_goes_on(home: Path) -> None:
     folder = home / "batch"
     folder.mkdir()
-    torch.save(MobileSam(image_size=64, reset_decoder=True, seed=3).state_dict(), folder / "random.pt")
+    write_network(folder / "random.pt")
     for number in range(6):
         (folder / f"{number}.nii.gz").symlink_to(home / "blob.nii.gz")
     (folder / "prompts.csv").write_text("image,clicks\n" + "".join(f"{n}.nii.gz,4 7 3\n" for n in range(6)))
-    command = [sys.executable, "-m", "monai_synthfm", "batch", "prompts.csv", "--output", "out", "--image-size", "64"]
-    command += ["--pretrained", "None", "--checkpoint", "random.pt"]
+    command = [sys.executable, "-m", "monai_synthfm", "batch", "prompts.csv", "--output", "out"]
+    command += ["--model", "random.pt"]
     with subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as running:
         while not (folder / "out" / "1_report.json").is_file():
             assert running.poll() is None

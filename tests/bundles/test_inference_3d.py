@@ -70,7 +70,7 @@ def test_it_differs_from_the_2d_bundle_in_the_network_alone(bundle_dir: Path) ->
         ConfigParser.load_config_file(str(folder / "configs" / "inference.yaml"))
         for folder in (bundle_dir, bundle_dir.parent / "synthfm_sam2_3d")
     )
-    own = {"network_def", "network", "model", "tracking_multimask", "imports"}
+    own = {"network_def", "network", "model", "tracking_multimask", "imports", "bundle_root"}
     of_sam = {"encoder_onnx", "encoder_providers", "single_look", "zoom"}
     text = json.dumps({key: value for key, value in two.items() if key not in own | of_sam})
     shared = json.loads(text.replace(", @encoder_onnx", ""))

@@ -8,20 +8,17 @@ from __future__ import annotations
 import http.client
 import io
 import json
-import socket
-import threading
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import nibabel as nib
 import numpy as np
-import uvicorn
 from PIL import Image
 
 from monai_synthfm.networks import Promptable
 from monai_synthfm.viewer.launch import open_session
-from monai_synthfm.viewer.security import host_names
-from monai_synthfm.viewer.server import create_app
+from monai_synthfm.viewer.listening import in_background, listen
 from monai_synthfm.viewer.state import ViewerState
 from tests.bundles.stored_volumes import OBLIQUE, ORIENTATIONS, store
 
@@ -61,21 +58,13 @@ class Served:
 
     def __init__(self, image: Path, folder: Path, network: Promptable, niivue: Path | None = None) -> None:
         self.state = ViewerState(open_session(image, network, folder, "axial", "mr"), image, folder)
-        listening = socket.socket()
-        listening.bind(("127.0.0.1", 0))
-        listening.listen(128)
-        self.port = listening.getsockname()[1]
-        app = create_app(self.state, niivue or Path("missing"), TOKEN, host_names("127.0.0.1", self.port))
-        config = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=1)
-        self._server = uvicorn.Server(config)
-        app.state.closing = lambda: self._server.should_exit
-        self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [listening]})
-        self._thread.start()
-        self.address = f"http://127.0.0.1:{self.port}/?token={TOKEN}"
+        listening = listen(self.state, niivue or Path("missing"), token=TOKEN)
+        self.port = listening.port
+        self._running = ExitStack()
+        self.address = self._running.enter_context(in_background(listening))
 
     def close(self) -> None:
-        self._server.should_exit = True
-        self._thread.join()
+        self._running.close()
 
     @property
     def labels(self) -> np.ndarray:
@@ -125,7 +114,7 @@ class Viewer:
 
     def idle(self) -> None:
         """Wait until everything asked for was answered and drawn."""
-        self.page.wait_for_selector("body[data-waiting='0'][data-job='']", timeout=60_000)
+        self.page.wait_for_selector("body[data-waiting='0'][data-job=''][data-settled=yes]", timeout=60_000)
         self.page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
 
     def go(self, voxel: tuple[float, ...]) -> None:
@@ -186,6 +175,7 @@ class Viewer:
 
     def picture(self, selector: str = "#stage") -> np.ndarray:
         """What is seen, [rows, columns, 3]."""
+        self.idle()
         return np.asarray(Image.open(io.BytesIO(self.page.locator(selector).screenshot())).convert("RGB")).astype(int)
 
     def check(self) -> None:

@@ -189,7 +189,7 @@ function goTo(frac, kind) {
 nv.onLocationChange = (msg) => {
   place = Array.from(msg.mm).slice(0, 3);
   const voxel = toVoxel(place).map(Math.round);
-  const values = msg.values.map((one) => Number(one.value).toFixed(0)).join(" ");
+  const values = msg.values.map((one) => Number(Number(one.value).toPrecision(4))).join(" ");
   const names = ["R", "L", "P", "A", "I", "S"];
   const mm = place.map((value, axis) => `${names[axis * 2 + (value >= 0 ? (axis === 0 ? 0 : 1) : axis === 0 ? 1 : 0)]} ${Math.abs(value).toFixed(1)}`);
   $("place").textContent = `${mm.join("  ")} mm   voxel ${voxel.join(", ")}   value ${values}   slice ${sliceHere()} of 0–${info.slices - 1}`;
@@ -226,6 +226,7 @@ function isOurs(event) {
 
 $("stage").addEventListener("mousedown", (event) => {
   if (event.button === 2) drag = { right: true, x: event.clientX, y: event.clientY };
+  solid.turning = info && tileAt(event).kind < 0;
   if (!isOurs(event)) return;
   event.stopPropagation();
   event.preventDefault();
@@ -253,6 +254,7 @@ window.addEventListener("mousemove", (event) => {
 window.addEventListener("mouseup", (event) => {
   const done = drag;
   drag = null;
+  solid.turning = false;
   if (!done) return;
   if (done.right) {
     if (event.button === 2) showWindow(); // NiiVue's windowing may have changed it
@@ -295,13 +297,45 @@ function click(frac, kind, other) {
 
 const drawScene = nv.drawScene.bind(nv);
 nv.drawScene = (...given) => {
+  solid.late = false;
   const result = drawScene(...given);
+  if (solid.late) settle();
+  else if (solid.slow) keepSolid();
   drawMarks();
   return result;
 };
 
+// Without a graphics card 3D takes three quarters of the time: its picture then stays until nothing else is drawn.
+const solid = { slow: false, late: false, now: false, turning: false, picture: document.createElement("canvas"), timer: 0 };
+
+function keepSolid() {
+  const slice = nv.screenSlices.find((one) => one.axCorSag === SLICE_TYPE.RENDER);
+  if (!slice) return;
+  const [left, top, width, height] = slice.leftTopWidthHeight.map(Math.round);
+  Object.assign(solid.picture, { width, height });
+  solid.picture.getContext("2d").drawImage($("gl"), left, top, width, height, 0, 0, width, height);
+}
+
+function settle() {
+  clearTimeout(solid.timer);
+  document.body.dataset.settled = "";
+  solid.timer = setTimeout(() => {
+    solid.now = true;
+    nv.drawScene();
+    solid.now = false;
+    document.body.dataset.settled = "yes";
+  }, 250);
+}
+
 const draw3D = nv.draw3D.bind(nv);
 nv.draw3D = (...given) => {
+  const [, , width, height] = given[0] ?? [0, 0, 0, 0];
+  const kept = solid.picture.width === Math.round(width) && solid.picture.height === Math.round(height);
+  if (solid.slow && kept && !solid.now && !solid.turning) {
+    solid.late = true;
+    nv.screenSlices.push({ leftTopWidthHeight: Array.from(given[0]), axCorSag: SLICE_TYPE.RENDER, sliceFrac: 0, AxyzMxy: [], leftTopMM: [], fovMM: [0, 0] });
+    return "";
+  }
   // masks are whole in 3D, and not hidden by the skin unless this is asked for
   const shader = nv.renderShader;
   if (shader) {
@@ -336,6 +370,10 @@ function drawMarks() {
   }
   const c = canvas.getContext("2d");
   c.clearRect(0, 0, canvas.width, canvas.height);
+  if (solid.late) {
+    const slice = nv.screenSlices.find((one) => one.axCorSag === SLICE_TYPE.RENDER);
+    if (slice) c.drawImage(solid.picture, Math.round(slice.leftTopWidthHeight[0]), Math.round(slice.leftTopWidthHeight[1]));
+  }
   if (!info || !nv.volumes.length) return;
   const dpr = nv.uiData.dpr;
   const kinds = nv.screenSlices.map((slice) => slice.axCorSag).filter((kind) => kind <= 2);
@@ -459,7 +497,7 @@ function showState() {
   }
   const { modality, level, width } = state.window;
   const { low, high } = info.scaling;
-  $("network-window").textContent = modality === "ct" || info.scaling.policy === "window" ? `The network sees L ${level}, W ${width}.` : `The network sees ${low.toFixed(0)} to ${high.toFixed(0)}.`;
+  $("network-window").textContent = modality === "ct" || info.scaling.policy === "window" ? `The network sees L ${level}, W ${width}.` : `The network sees ${Number(low.toPrecision(4))} to ${Number(high.toPrecision(4))}.`;
   if (putColours()) nv.drawScene();
   else drawMarks();
 }
@@ -758,6 +796,8 @@ async function start() {
   setTool("prompt");
   setSign(false);
   await nv.attachToCanvas($("gl"));
+  const named = nv.gl.getExtension("WEBGL_debug_renderer_info");
+  solid.slow = Boolean(named) && /swiftshader|llvmpipe|software|basic render/i.test(nv.gl.getParameter(named.UNMASKED_RENDERER_WEBGL));
   info = await (await call(`/api/info?most_side=${nv.uiData.max3D}`)).json();
   $("image-name").textContent = info.name;
   $("plane").textContent = `network: ${info.plane}`;
