@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import inspect
 import sys
 import warnings
 from collections.abc import Sequence
@@ -19,7 +18,6 @@ from monai_synthfm.commands.bundle_run import run_bundle
 from monai_synthfm.commands.catalogue import COMMANDS, OTHERS, PROMPTS, Command, configs_folder, help_of, overview
 from monai_synthfm.commands.exit_with_message import exit_with_message
 from monai_synthfm.commands.info import describe_installation
-from monai_synthfm.commands.options import kind_of_parameter
 from monai_synthfm.commands.prompt_words import take_prompts
 from monai_synthfm.commands.values import Kind, read_value
 from monai_synthfm.commands.words import split_words
@@ -133,22 +131,10 @@ def _config(folder: Path, given: str, what: str) -> Path:
 
 def _view(words: Sequence[str]) -> None:
     try:
-        view = import_module("monai_synthfm.viewer").view
+        show = import_module("monai_synthfm.viewer.__main__").main
     except ImportError as error:
         raise ImportError(f"view needs the extra of that name: pip install 'monai-synthfm[view]' ({error})") from error
-    parameters = inspect.signature(view).parameters
-    if _HELP & set(words):
-        print(f"usage: synthfm view image [--option value ...]\n\n{inspect.getdoc(view)}")
-        return
-    options = _options("view", ("image",), words)
-    for option in options:
-        if option not in parameters:
-            raise ValueError(f"there is no option {option!r}{_nearest(option, parameters)}")
-    if "image" not in options:
-        raise ValueError("view: image is missing: a file, or the folder of a DICOM series.")
-    view(
-        **{option: read_value(option, text, kind_of_parameter(parameters[option])) for option, text in options.items()}
-    )
+    sys.exit(show(list(words)))
 
 
 def _nearest(name: str, known: Any) -> str:

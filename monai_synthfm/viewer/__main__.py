@@ -13,13 +13,13 @@ from monai_synthfm.viewer.launch import view
 
 def main(arguments: list[str] | None = None) -> int:
     """Read the command line and show the volume until the program is ended."""
-    parser = argparse.ArgumentParser(prog="python -m monai_synthfm.viewer", description="Segment a volume by clicks.")
-    parser.add_argument("image", help="a NIfTI file, or the folder of a DICOM series")
+    parser = argparse.ArgumentParser(prog="synthfm view", description="Segment a volume by clicks.", allow_abbrev=False)
+    parser.add_argument("image", help="a file, or the folder of a DICOM series")
     parser.add_argument("--port", type=int, default=0, help="to listen on; 0 (default) takes a free one")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on; others than loopback are a risk")
     parser.add_argument("--no-browser", action="store_true", help="print the address without opening it")
     parser.add_argument("--cache-dir", help="folder that keeps prompts and embeddings of this image")
-    parser.add_argument("--model", help="name or file of weights; default: the decoder of the bundle synthfm_sam")
+    parser.add_argument("--model", help="name or file of a network; default: synthfm, the shipped one")
     parser.add_argument("--axis", default="auto", help="plane of the network: auto, axial, coronal or sagittal")
     parser.add_argument("--series", help="number or UID of the DICOM series, in a folder with several")
     parser.add_argument("--modality", default="auto", help="auto, ct, mr, us, ...: how intensities are scaled")
