@@ -18,5 +18,5 @@ if [ ! -f "$stamp" ] || [ pyproject.toml -nt "$stamp" ]; then
 fi
 # what is fetched from npm on first use, so that the viewer then works offline
 if [ "$extras" = view ]; then
-  .venv/bin/python -c "from monai_synthfm.viewer.niivue import find_niivue; print('NiiVue is at', find_niivue())"
+  .venv/bin/python -W ignore::RuntimeWarning -m monai_synthfm.viewer.niivue
 fi

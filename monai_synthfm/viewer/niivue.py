@@ -41,3 +41,10 @@ def find_niivue() -> Path:
     except (FileNotFoundError, ConnectionError) as error:
         raise type(error)(f"NiiVue is not here and cannot be fetched: {by_hand}. ({error})") from error
     return path
+
+
+if __name__ == "__main__":
+    try:
+        print(f"NiiVue is at {find_niivue()}")
+    except (OSError, ValueError) as error:
+        sys.exit(f"error: {error}")
