@@ -20,7 +20,7 @@ from tqdm import tqdm
 from voxelmorph.nn.functional import spatial_transform
 
 from monai_synthfm.synthesis.appearance import render_regions
-from monai_synthfm.synthesis.sample import boundary_instances
+from monai_synthfm.synthesis.boundaries import boundary_instances
 from monai_synthfm.transforms import (
     RandBezierShapes,
     RandBoundaryMask,

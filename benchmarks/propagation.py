@@ -19,8 +19,8 @@ from typing import Any
 import torch
 from measuring import forget_peak, in_new_process, peak_mib, table, write
 
+from monai_synthfm.embeddings.recent import RecentEmbeddings
 from monai_synthfm.inferers import MaskPropagation, VolumeInferer
-from monai_synthfm.inferers.recent_embeddings import RecentEmbeddings
 from monai_synthfm.networks import MobileSam, Sam2
 
 NETWORKS = {"MobileSam": MobileSam, "Sam2": Sam2}

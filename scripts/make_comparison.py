@@ -19,9 +19,9 @@ from matplotlib.axes import Axes
 from monai_synthfm.data.case_preprocessing import MedSAMPreprocessing
 from monai_synthfm.data.case_slices import CaseSlicer
 from monai_synthfm.data.datasets import open_dataset
-from monai_synthfm.engines.overlay import draw_outline, draw_prompts
 from monai_synthfm.evaluation.prompt_plan import PromptPlan
 from monai_synthfm.networks import open_network
+from monai_synthfm.pictures.overlay import draw_outline, draw_prompts
 from monai_synthfm.prompts import Prompts
 
 TARGETS = (

@@ -25,7 +25,7 @@ from setuptools.config.pyprojecttoml import load_file
 from monai_synthfm import bundle_path
 from monai_synthfm.bundles import BUNDLES
 from monai_synthfm.networks import MobileSam
-from monai_synthfm.networks.signature import file_settings
+from monai_synthfm.networks.weights.fingerprint import file_settings
 from tests.conftest import ROOT
 
 ROOTED = sorted(

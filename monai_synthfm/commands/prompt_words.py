@@ -28,7 +28,7 @@ def take_prompts(words: Sequence[str]) -> tuple[list[str], dict[str, Any]]:
 
     Returns:
         The other words, and the options ``points`` with ``point_labels``, and ``boxes``, as far as they were given, as
-        :func:`~monai_synthfm.data.volume_prompts.read_volume_prompts` takes them.
+        :func:`~monai_synthfm.prompts.volume_prompts.read_volume_prompts` takes them.
 
     Raises:
         ValueError: when numbers are missing, an object has two boxes, or the options are given besides.

@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from monai_synthfm.switches import as_switch
+from monai_synthfm.utils.switches import as_switch
 
 __all__ = ["Kind", "config_value", "read_value"]
 

@@ -1,7 +1,7 @@
 # Copyright (c) monai_synthfm contributors
 # Licensed under the Apache License, Version 2.0 (http://www.apache.org/licenses/LICENSE-2.0).
 # SPDX-License-Identifier: Apache-2.0
-"""Datasets of generated samples."""
+"""Datasets: generated samples, prompted volumes, slices and volumes of labelled cases."""
 
 from __future__ import annotations
 

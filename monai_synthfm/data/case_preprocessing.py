@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from scipy import ndimage
 
-from monai_synthfm.switches import reads_switches
 from monai_synthfm.transforms.medsam import MedSAMIntensity
+from monai_synthfm.utils.switches import reads_switches
 
 __all__ = ["MedSAMPreprocessing", "RemovedObjects"]
 

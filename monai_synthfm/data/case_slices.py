@@ -16,9 +16,9 @@ from scipy import ndimage
 
 from monai_synthfm.data.case_preprocessing import MedSAMPreprocessing
 from monai_synthfm.data.datasets.base import Case, structure_mask
-from monai_synthfm.data.datasets.faults import FaultError
-from monai_synthfm.data.planes import display_axis
-from monai_synthfm.prompts.regions import largest_component
+from monai_synthfm.io.faults import FaultError
+from monai_synthfm.prompts.masks import largest_component
+from monai_synthfm.slices.planes import display_axis
 
 __all__ = [
     "CaseSlicer",
@@ -99,7 +99,7 @@ class CaseSlicer(Transform):
             the structure; ``all``: the whole mask; ``largest_component``: the largest 8-connected component alone;
             ``each``: every 8-connected component (or labelled object) on its own.
         plane: ``axial``, ``coronal``, ``sagittal`` or ``auto`` (the plane of acquisition), see
-            :func:`~monai_synthfm.data.planes.display_axis`. Slices are shown as radiologists see them.
+            :func:`~monai_synthfm.slices.planes.display_axis`. Slices are shown as radiologists see them.
 
     Whether the paper evaluates all slices and whole masks is not given; our choice.
 

@@ -22,7 +22,7 @@ from scipy import ndimage
 from monai_synthfm.data.case_preprocessing import MedSAMPreprocessing
 from monai_synthfm.data.case_slices import OBJECTS, case_record, cut_axis, is_volume, kept_structures
 from monai_synthfm.data.datasets.base import Case
-from monai_synthfm.data.datasets.faults import FaultError
+from monai_synthfm.io.faults import FaultError
 
 __all__ = ["CaseVolumes", "EvaluationVolume", "VolumeTarget"]
 

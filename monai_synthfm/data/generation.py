@@ -9,7 +9,6 @@ import gzip
 import hashlib
 import io
 import json
-import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,13 +21,14 @@ from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 from monai_synthfm import __version__
-from monai_synthfm.data.staging import staged_files
 from monai_synthfm.data.synthfm_dataset import SynthFMDataset
 from monai_synthfm.transforms.generator import RandGenerator
+from monai_synthfm.utils.atomic_files import staged_files
+from monai_synthfm.utils.claimed_folders import MANIFEST, claim_folder
+from monai_synthfm.utils.shards import parse_shard
 
-__all__ = ["FORMATS", "MANIFEST", "claim_folder", "generator_settings", "parse_shard", "write_samples"]
+__all__ = ["FORMATS", "generator_settings", "write_samples"]
 
-MANIFEST = "manifest.json"
 MAX_INSTANCES = np.iinfo(np.uint16).max
 
 
@@ -82,23 +82,6 @@ def write_samples(
     for _ in tqdm(loader, desc=f"samples of shard {number}/{count}", total=len(indices), unit="sample"):
         pass
     return folder / MANIFEST
-
-
-def parse_shard(shard: str) -> tuple[int, int]:
-    """Read "i/n" with 1 <= i <= n.
-
-    Raises:
-        ValueError: when it is not of that form.
-
-    Example:
-        >>> parse_shard("2/4")
-        (2, 4)
-    """
-    match = re.fullmatch(r"(\d+)/(\d+)", str(shard))
-    number, count = (int(group) for group in match.groups()) if match else (0, 0)
-    if not 1 <= number <= count:
-        raise ValueError(f'shard must be "i/n" with 1 <= i <= n, got {shard!r}.')
-    return number, count
 
 
 class _SampleFiles(Dataset):
@@ -204,36 +187,3 @@ def generator_settings(generator: RandGenerator) -> dict[str, Any]:
         elif name not in ("R", "params") and not name.startswith("_"):
             settings[name] = value.type if isinstance(value, torch.device) else value
     return settings
-
-
-def claim_folder(folder: Path, manifest: dict[str, Any]) -> None:
-    """
-    Write the manifest of a set of samples, unless the folder holds it already.
-
-    Args:
-        folder: of the set; created when missing.
-        manifest: what the set is, as it comes out of JSON.
-
-    Raises:
-        ValueError: when the folder holds another set.
-
-    Example:
-        >>> import tempfile
-        >>> with tempfile.TemporaryDirectory() as home:
-        ...     claim_folder(Path(home), {"seed": 0})
-        ...     claim_folder(Path(home), {"seed": 1})
-        Traceback (most recent call last):
-        ...
-        ValueError: ... holds another set of samples, its manifest.json differs in seed: choose another folder.
-    """
-    path = folder / MANIFEST
-    if not path.exists():
-        with staged_files(folder) as stage:
-            (stage / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
-    found = json.loads(path.read_text(encoding="utf-8"))
-    other = sorted(key for key in {*found, *manifest} if found.get(key) != manifest.get(key))
-    if other:
-        raise ValueError(
-            f"{folder} holds another set of samples, its {MANIFEST} differs in {', '.join(other)}: "
-            f"choose another folder."
-        )

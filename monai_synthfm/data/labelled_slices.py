@@ -16,8 +16,8 @@ from monai.transforms import Transform
 
 from monai_synthfm.data.case_slices import CaseSlicer, SlicedCase
 from monai_synthfm.data.datasets.base import Case, LabelledDataset
-from monai_synthfm.data.datasets.faults import FaultError
 from monai_synthfm.data.seeded_dataset import SeededDataset
+from monai_synthfm.io.faults import FaultError
 
 __all__ = ["LabelledSlices", "LoadSlices", "split_by_patient"]
 

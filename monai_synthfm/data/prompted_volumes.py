@@ -15,10 +15,10 @@ import torch
 from monai.data import MetaTensor
 from torch.utils.data import Dataset
 
-from monai_synthfm.data.planes import is_reversed, slicing_axis, stored_axis
-from monai_synthfm.data.slice_prompts import prompts_by_slice, within_slices
-from monai_synthfm.data.volume_files import check_space, load_image, load_mask
-from monai_synthfm.data.volume_prompts import read_volume_prompts
+from monai_synthfm.io.volume_files import check_space, load_image, load_mask
+from monai_synthfm.prompts.slice_prompts import prompts_by_slice, within_slices
+from monai_synthfm.prompts.volume_prompts import read_volume_prompts
+from monai_synthfm.slices.planes import is_reversed, slicing_axis, stored_axis
 
 __all__ = ["PromptedVolumeDataset"]
 

@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset, Subset
 
-from monai_synthfm.data.thread_copies import ThreadCopies
 from monai_synthfm.data.transform_seeds import check_seedable
+from monai_synthfm.utils.thread_copies import ThreadCopies
 
 __all__ = ["SeededDataset"]
 

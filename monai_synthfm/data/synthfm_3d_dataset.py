@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from monai_synthfm.data.generated_dataset import GeneratedDataset
-from monai_synthfm.transforms.volumes import RandSynthFM3D
+from monai_synthfm.transforms.synthfm_3d import RandSynthFM3D
 
 __all__ = ["SynthFM3DDataset"]
 

@@ -6,10 +6,10 @@
 from __future__ import annotations
 
 from monai_synthfm.evaluation.aggregation import interaction_scores, summarise, volume_dice
+from monai_synthfm.evaluation.html_report import write_report
 from monai_synthfm.evaluation.metrics import MaskScores, score_mask
 from monai_synthfm.evaluation.provenance import Provenance
-from monai_synthfm.evaluation.report import write_report
-from monai_synthfm.evaluation.rows import make_rows, merge_shards, read_rows, write_shard
+from monai_synthfm.evaluation.results_table import make_rows, merge_shards, read_rows, write_shard
 from monai_synthfm.evaluation.statistics import compare_models
 from monai_synthfm.evaluation.tables import paper_table, score_table
 from monai_synthfm.evaluation.volume_metrics import VolumeScores, score_volume

@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 from scipy.integrate import trapezoid
 
-from monai_synthfm.evaluation.rows import IDENTITY, volume_rows
+from monai_synthfm.evaluation.results_table import IDENTITY, volume_rows
 
 __all__ = [
     "CELL",

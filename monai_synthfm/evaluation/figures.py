@@ -22,9 +22,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from monai_synthfm.engines.overlay import draw_outline, draw_prompts
 from monai_synthfm.evaluation.aggregation import patient_means, split_clicks
-from monai_synthfm.evaluation.rows import IDENTITY
+from monai_synthfm.evaluation.results_table import IDENTITY
+from monai_synthfm.pictures.overlay import draw_outline, draw_prompts
 from monai_synthfm.prompts import Prompts
 
 __all__ = [

@@ -12,10 +12,10 @@ import torch
 
 from monai_synthfm.evaluation.predictors import NetworkPredictor
 from monai_synthfm.networks import Promptable, Zoom, open_network
-from monai_synthfm.networks.known_models import MODELS, SHIPPED, KnownModel
 from monai_synthfm.networks.preprocessing import Preprocessing
 from monai_synthfm.networks.promptable import Multimask
-from monai_synthfm.switches import reads_switches
+from monai_synthfm.networks.weights.known_models import MODELS, SHIPPED, KnownModel
+from monai_synthfm.utils.switches import reads_switches
 
 __all__ = ["MODELS", "KnownModel", "build_network", "open_model"]
 

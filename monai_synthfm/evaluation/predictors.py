@@ -14,9 +14,9 @@ import numpy as np
 import torch
 
 from monai_synthfm.networks import ImageEmbedding, Promptable
-from monai_synthfm.networks.signature import describe_network
+from monai_synthfm.networks.weights.fingerprint import describe_network
 from monai_synthfm.prompts import Prompts
-from monai_synthfm.switches import reads_switches
+from monai_synthfm.utils.switches import reads_switches
 
 __all__ = ["Answer", "Model", "NetworkPredictor", "Predictor"]
 

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from monai_synthfm.prompts import PAPER_CLICK_PAIRS, BoxSimulator, ClickSimulator, Prompts
-from monai_synthfm.switches import reads_switches
+from monai_synthfm.utils.switches import reads_switches
 
 __all__ = ["PlannedPrompts", "PromptPlan", "prompt_rng"]
 
@@ -78,7 +78,7 @@ class PromptPlan:
         click_pairs: (positive, negative) counts; the default is the paper's four. Named ``1p2n``.
         box: whether to prompt with a box. Named ``box``.
         interactive_clicks: largest number of clicks on the errors of the running prediction (0 = none), see
-            :func:`~monai_synthfm.evaluation.interaction.interactive_masks`. Named ``interactive-01`` and so on.
+            :func:`~monai_synthfm.evaluation.simulated_user.interactive_masks`. Named ``interactive-01`` and so on.
         challenge_clicks: the same with a box first and the clicks of the CVPR 2025 challenge, which has 5. Named
             ``challenge-00`` (the box) and so on.
         feed_masks: give the interactive runs the logits of the answer before, as SAM was trained. False by default:

@@ -65,7 +65,7 @@ class EvaluationProtocol(ABC, Generic[ModelT, PreparedT]):
 
     @abstractmethod
     def rows(self, model: ModelT, prepared: PreparedT) -> list[dict[str, Any]]:
-        """Prompt and score all targets of a case; rows have :data:`~monai_synthfm.evaluation.rows.COLUMNS`."""
+        """Prompt and score all targets of a case; rows have :data:`~monai_synthfm.evaluation.results_table.COLUMNS`."""
 
     def score(self, model: ModelT, prepared: PreparedT) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
         """

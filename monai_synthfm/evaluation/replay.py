@@ -41,7 +41,7 @@ class RowReplay:
         Make a row again.
 
         Args:
-            row: its identity, see :data:`~monai_synthfm.evaluation.rows.IDENTITY`.
+            row: its identity, see :data:`~monai_synthfm.evaluation.results_table.IDENTITY`.
 
         Raises:
             ValueError: when the run has no such row.

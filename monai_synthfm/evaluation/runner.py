@@ -17,15 +17,15 @@ from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 from monai_synthfm.data.datasets import LabelledDataset
-from monai_synthfm.data.datasets.faults import Fault, FaultError
-from monai_synthfm.data.generation import parse_shard
-from monai_synthfm.data.staging import check_writable, staged_files
 from monai_synthfm.evaluation.predictors import Model
 from monai_synthfm.evaluation.protocol import EvaluationProtocol
-from monai_synthfm.evaluation.rows import finished_shards, merge_shards, write_shard
+from monai_synthfm.evaluation.results_table import finished_shards, merge_shards, write_shard
 from monai_synthfm.evaluation.slice_profiles import merge_slices, write_slices
 from monai_synthfm.evaluation.slice_protocol import SliceProtocol
-from monai_synthfm.switches import reads_switches
+from monai_synthfm.io.faults import Fault, FaultError
+from monai_synthfm.utils.atomic_files import check_writable, staged_files
+from monai_synthfm.utils.shards import parse_shard
+from monai_synthfm.utils.switches import reads_switches
 
 __all__ = ["EvaluationRunner", "PreparedCases"]
 
@@ -80,7 +80,7 @@ class EvaluationRunner:
     cases are never mixed: ``pinned`` in ``output_dir`` holds what the pieces there were made with.
 
     ``output_dir`` then has ``rows.parquet``, ``rows.csv``, ``timings.parquet`` (see
-    :mod:`monai_synthfm.evaluation.rows`), of whole volumes ``slices.parquet``
+    :mod:`monai_synthfm.evaluation.results_table`), of whole volumes ``slices.parquet``
     (:mod:`monai_synthfm.evaluation.slice_profiles`), ``skipped.json`` (what was left out and why) and what ``report``
     writes.
 
@@ -93,7 +93,7 @@ class EvaluationRunner:
         num_workers: processes that load cases ahead; 0 loads between.
         on_fault: ``raise`` stops at a case that cannot be read; ``skip`` reports it in ``skipped.json``.
         report: called with this runner and the rows after the merge, such as
-            :class:`~monai_synthfm.evaluation.run_report.RunReport`.
+            :class:`~monai_synthfm.evaluation.report_handler.RunReport`.
         progress: show a bar with the time left.
 
     Raises:

@@ -18,10 +18,10 @@ from urllib.parse import quote
 import numpy as np
 import pandas as pd
 
-from monai_synthfm.data.staging import staged_files
 from monai_synthfm.evaluation.intervals import mean_intervals
-from monai_synthfm.evaluation.rows import COLUMNS, IDENTITY, volume_rows
+from monai_synthfm.evaluation.results_table import COLUMNS, IDENTITY, volume_rows
 from monai_synthfm.evaluation.volume_metrics import slice_areas
+from monai_synthfm.utils.atomic_files import staged_files
 
 __all__ = [
     "SLICE_COLUMNS",
@@ -118,7 +118,7 @@ def write_slices(folder: str | Path, name: str, records: Iterable[Mapping[str, A
 
     Args:
         folder: of the run.
-        name: of the piece of work, as for :func:`~monai_synthfm.evaluation.rows.write_shard`.
+        name: of the piece of work, as for :func:`~monai_synthfm.evaluation.results_table.write_shard`.
         records: slices with ``SLICE_COLUMNS``, in any order.
 
     Raises:

@@ -17,11 +17,11 @@ import torch
 from monai_synthfm.data.case_slices import CaseSlicer, EvaluationSlice, SlicedCase, Target
 from monai_synthfm.data.datasets.base import Case
 from monai_synthfm.evaluation.figures import Example
-from monai_synthfm.evaluation.interaction import challenge_click, interactive_masks
 from monai_synthfm.evaluation.metrics import score_mask
 from monai_synthfm.evaluation.predictors import Predictor
 from monai_synthfm.evaluation.prompt_plan import PromptPlan
 from monai_synthfm.evaluation.protocol import Effort, EvaluationProtocol
+from monai_synthfm.evaluation.simulated_user import challenge_click, interactive_masks
 from monai_synthfm.prompts import Prompts, next_click
 
 __all__ = ["PromptedMask", "SliceProtocol", "evaluate_slice", "prompted_masks"]
@@ -164,7 +164,7 @@ def evaluate_slice(
         case: ``dataset``, ``case_id``, ``patient_id``, ``modality`` and ``split``.
 
     Returns:
-        Rows with the columns of :data:`~monai_synthfm.evaluation.rows.COLUMNS`.
+        Rows with the columns of :data:`~monai_synthfm.evaluation.results_table.COLUMNS`.
     """
     rows = []
     for answer in prompted_masks(predictor, item, plan, case["dataset"], case["case_id"]):

@@ -23,7 +23,7 @@ import pandas as pd
 from scipy.stats import bootstrap, ttest_rel, wilcoxon
 
 from monai_synthfm.evaluation.aggregation import CELL, PATIENT
-from monai_synthfm.evaluation.rows import IDENTITY
+from monai_synthfm.evaluation.results_table import IDENTITY
 
 __all__ = ["LOWER_IS_BETTER", "compare_models", "compare_scores", "holm"]
 

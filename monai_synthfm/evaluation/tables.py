@@ -17,7 +17,7 @@ from importlib.resources import files
 import pandas as pd
 
 from monai_synthfm.evaluation.aggregation import interaction_scores, mean_over_structures, patient_means, summarise
-from monai_synthfm.evaluation.rows import VOLUME_COLUMNS
+from monai_synthfm.evaluation.results_table import VOLUME_COLUMNS
 from monai_synthfm.prompts import PAPER_CLICK_PAIRS
 
 __all__ = [

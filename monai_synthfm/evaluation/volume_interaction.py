@@ -13,10 +13,10 @@ from time import perf_counter
 import numpy as np
 import torch
 
-from monai_synthfm.evaluation.interaction import largest_error
+from monai_synthfm.evaluation.simulated_user import largest_error
 from monai_synthfm.evaluation.volume_plan import SlicePrompt
 from monai_synthfm.evaluation.volume_predictors import prompts_in_volume
-from monai_synthfm.inferers.session import InteractiveSession
+from monai_synthfm.inferers.session.interactive_session import InteractiveSession
 from monai_synthfm.prompts import Prompts, tight_box
 
 __all__ = ["ChallengeStep", "challenge_box", "challenge_clicks_of", "challenge_steps"]

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from monai_synthfm.evaluation.prompt_plan import PromptPlan
-from monai_synthfm.inferers.propagation import DIRECTIONS
+from monai_synthfm.inferers.propagation.propagation import DIRECTIONS
 from monai_synthfm.prompts import Prompts
-from monai_synthfm.switches import reads_switches
+from monai_synthfm.utils.switches import reads_switches
 
 __all__ = ["PROMPT_SLICES", "SlicePrompt", "VolumePlan", "VolumeQuestion"]
 

@@ -17,16 +17,16 @@ import torch
 from monai.config import NdarrayOrTensor
 from monai.data import MetaTensor
 
+from monai_synthfm.embeddings.cache import EmbeddingCache
 from monai_synthfm.evaluation.predictors import Model, NetworkPredictor
 from monai_synthfm.evaluation.volume_plan import SlicePrompt
-from monai_synthfm.inferers.embedding_cache import EmbeddingCache
-from monai_synthfm.inferers.propagation import Progress, Propagation
-from monai_synthfm.inferers.session import InteractiveSession
-from monai_synthfm.inferers.session_volume import ChangedBox
+from monai_synthfm.inferers.propagation.propagation import Progress, Propagation
+from monai_synthfm.inferers.session.interactive_session import InteractiveSession
+from monai_synthfm.inferers.session.volume import ChangedBox
 from monai_synthfm.inferers.volume_inferer import VolumeInferer, default_propagation
 from monai_synthfm.networks import ImageEmbedding
-from monai_synthfm.switches import reads_switches
 from monai_synthfm.transforms.medsam import MedSAMIntensity
+from monai_synthfm.utils.switches import reads_switches
 
 __all__ = ["NetworkVolumePredictor", "OpenVolume", "PreparedSession", "VolumePredictor", "prompts_in_volume"]
 
@@ -59,7 +59,7 @@ class VolumePredictor(Model):
         Args:
             seen: from :meth:`look`.
             prompt: where it is on one slice.
-            direction: in which to follow it, see :data:`~monai_synthfm.inferers.propagation.DIRECTIONS`.
+            direction: in which to follow it, see :data:`~monai_synthfm.inferers.propagation.propagation.DIRECTIONS`.
 
         Returns:
             Booleans [X, Y, Z].

@@ -18,7 +18,7 @@ from monai_synthfm.data.case_volumes import CaseVolumes, EvaluationVolume, Volum
 from monai_synthfm.data.datasets.base import Case
 from monai_synthfm.evaluation.figures import Example
 from monai_synthfm.evaluation.protocol import Effort, EvaluationProtocol
-from monai_synthfm.evaluation.rows import IDENTITY
+from monai_synthfm.evaluation.results_table import IDENTITY
 from monai_synthfm.evaluation.slice_profiles import profile
 from monai_synthfm.evaluation.volume_figures import volume_example
 from monai_synthfm.evaluation.volume_interaction import challenge_box, challenge_clicks_of, challenge_steps

@@ -5,15 +5,15 @@
 
 from __future__ import annotations
 
+from monai_synthfm.embeddings.cache import EmbeddingCache, EmbeddingCacheOpener
+from monai_synthfm.embeddings.recent import RecentEmbeddings
 from monai_synthfm.inferers.autocast import AutocastInferer
-from monai_synthfm.inferers.embedding_cache import EmbeddingCache, EmbeddingCacheOpener
 from monai_synthfm.inferers.file_order import FileOrderInferer
-from monai_synthfm.inferers.mask_propagation import MaskPropagation
-from monai_synthfm.inferers.memory_propagation import MemoryPropagation
-from monai_synthfm.inferers.recent_embeddings import RecentEmbeddings
-from monai_synthfm.inferers.session import InteractiveSession
+from monai_synthfm.inferers.propagation.mask_propagation import MaskPropagation
+from monai_synthfm.inferers.propagation.memory_propagation import MemoryPropagation
+from monai_synthfm.inferers.session.interactive_session import InteractiveSession
 from monai_synthfm.inferers.volume_inferer import VolumeInferer
-from monai_synthfm.switches import exports_read_switches
+from monai_synthfm.utils.switches import exports_read_switches
 
 __all__ = [
     "AutocastInferer",

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from scipy import ndimage
 
-from monai_synthfm.inferers.propagation import SliceMasks
+from monai_synthfm.inferers.propagation.propagation import SliceMasks
 
 __all__ = ["LabelVolume", "LogitVolume", "MaskVolume", "label_map", "largest_components"]
 

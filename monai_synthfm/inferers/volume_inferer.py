@@ -12,19 +12,19 @@ from monai.inferers import Inferer
 from monai.utils import convert_to_dst_type, convert_to_tensor
 from tqdm import tqdm
 
-from monai_synthfm.data.coordinates import check_inside
-from monai_synthfm.data.slice_prompts import SlicePrompts, prompts_by_slice
-from monai_synthfm.inferers.free_memory import free_memory
-from monai_synthfm.inferers.mask_prompter import MaskPrompter
-from monai_synthfm.inferers.mask_propagation import MaskPropagation
+from monai_synthfm.embeddings.recent import RecentEmbeddings
 from monai_synthfm.inferers.mask_volumes import LabelVolume, LogitVolume, MaskVolume
-from monai_synthfm.inferers.memory_propagation import MemoryPropagation
-from monai_synthfm.inferers.propagation import DIRECTIONS, Propagation
-from monai_synthfm.inferers.recent_embeddings import RecentEmbeddings
-from monai_synthfm.inferers.stretches import carry_in_stretches
+from monai_synthfm.inferers.propagation.mask_prompter import MaskPrompter
+from monai_synthfm.inferers.propagation.mask_propagation import MaskPropagation
+from monai_synthfm.inferers.propagation.memory_propagation import MemoryPropagation
+from monai_synthfm.inferers.propagation.propagation import DIRECTIONS, Propagation
+from monai_synthfm.inferers.propagation.stretches import carry_in_stretches
 from monai_synthfm.inferers.volume_slices import VolumeSlices
 from monai_synthfm.networks import ImageEmbedding, Promptable, Sam2
 from monai_synthfm.prompts import Prompts
+from monai_synthfm.prompts.coordinates import check_inside
+from monai_synthfm.prompts.slice_prompts import SlicePrompts, prompts_by_slice
+from monai_synthfm.utils.free_memory import free_memory
 
 __all__ = ["EmbeddingStore", "VolumeInferer", "default_propagation"]
 
@@ -61,9 +61,10 @@ class VolumeInferer(Inferer):
 
     The volume is cut into slices; a ``propagation`` carries each object from the slices where it is prompted to the
     others. The network is shown slices with the first axis that is left as width and the second as height, which is the
-    radiologist's view when the volume is in the display frame (:mod:`monai_synthfm.data.planes`). It sees pixels:
+    radiologist's view when the volume is in the display frame (:mod:`monai_synthfm.slices.planes`). It sees pixels:
     anisotropic spacing within a slice is not corrected. Where objects overlap, the voxel goes to the one with the
-    larger logit. Objects end at slices of one value, see :func:`~monai_synthfm.inferers.stretches.carry_in_stretches`.
+    larger logit. Objects end at slices of one value, see
+    :func:`~monai_synthfm.inferers.propagation.stretches.carry_in_stretches`.
 
     Args:
         propagation: how objects are carried on; None = what suits the network, see :func:`default_propagation`.

@@ -42,7 +42,7 @@ class VolumeSlices:
     The slices of one volume across one axis, encoded when they are first asked for.
 
     The network is shown slices with the first axis that is left as width and the second as height, which is the
-    radiologist's view when the volume is in the display frame (:mod:`monai_synthfm.data.planes`).
+    radiologist's view when the volume is in the display frame (:mod:`monai_synthfm.slices.planes`).
 
     Args:
         volume: [C, X, Y, Z] in [0, 1] with C = 1 or 3.

@@ -5,23 +5,22 @@
 
 from __future__ import annotations
 
-from monai_synthfm.networks.attention_alignment import align_attention
-from monai_synthfm.networks.fetch import sha256_of
-from monai_synthfm.networks.mask_alternatives import start_alternatives
+from monai_synthfm.networks.decoder_starts import align_attention, start_alternatives
 from monai_synthfm.networks.memory_bank import MemoryBank, SliceMemory, TrackedMasks
 from monai_synthfm.networks.mobile_sam import MobileSam
 from monai_synthfm.networks.mobile_sam2 import MobileSam2
-from monai_synthfm.networks.onnx_encoder import OnnxImageEncoder, use_onnx_encoder
-from monai_synthfm.networks.onnx_export import export_onnx
+from monai_synthfm.networks.onnx.encoder import OnnxImageEncoder, use_onnx_encoder
+from monai_synthfm.networks.onnx.export import export_onnx
 from monai_synthfm.networks.open import open_network
 from monai_synthfm.networks.promptable import ImageEmbedding, NetworkSettings, Promptable
 from monai_synthfm.networks.sam import SAM_ENCODERS, Sam, ViTSize
 from monai_synthfm.networks.sam2 import Sam2
 from monai_synthfm.networks.sam2_parts import SAM2_SIZES, Sam2Size
-from monai_synthfm.networks.trained_decoder import export_decoder
-from monai_synthfm.networks.weights import find_weights, load_state
+from monai_synthfm.networks.weights.export_decoder import export_decoder
+from monai_synthfm.networks.weights.files import find_weights, load_state
 from monai_synthfm.networks.zoom import Zoom
-from monai_synthfm.switches import exports_read_switches
+from monai_synthfm.utils.hashes import sha256_of
+from monai_synthfm.utils.switches import exports_read_switches
 
 __all__ = [
     "SAM2_SIZES",

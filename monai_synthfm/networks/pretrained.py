@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from monai_synthfm.networks.promptable import Promptable
-from monai_synthfm.networks.weights import COMBINES_PROMPTS, find_weights, read_weights
+from monai_synthfm.networks.weights.files import COMBINES_PROMPTS, find_weights, read_weights
 
 __all__ = ["PretrainedPromptable"]
 

@@ -51,7 +51,8 @@ class Sam2(Sam2Image):
         model: ``"sam2.1_hiera_tiny"``, ``..._small``, ``..._base_plus`` or ``..._large``, the same with ``sam2_hiera``
             for SAM 2.0, or the sizes of another network.
         image_size: side of the square input in pixels, a multiple of 32. 1024 is SAM 2's.
-        pretrained: name in :data:`monai_synthfm.networks.weights.WEIGHTS` or path of weights of the whole network.
+        pretrained: name in :data:`monai_synthfm.networks.weights.files.WEIGHTS` or path of weights of the whole
+            network.
         reset_decoder: draw the mask decoder anew after loading ``pretrained``.
         seed: of ``reset_decoder``; None draws from torch's global generator.
         checkpoint: path of a state dict of this network or of parts of it.

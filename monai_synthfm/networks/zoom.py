@@ -16,8 +16,8 @@ from scipy import ndimage
 from monai_synthfm.networks.preprocessing import as_logits, checked_image
 from monai_synthfm.networks.promptable import ImageEmbedding, Multimask, NetworkSettings, Promptable, is_single_click
 from monai_synthfm.prompts.boxes import tight_box
+from monai_synthfm.prompts.masks import largest_component
 from monai_synthfm.prompts.prompts import Prompts
-from monai_synthfm.prompts.regions import largest_component
 from monai_synthfm.prompts.tracing import is_traced
 
 __all__ = ["Zoom"]

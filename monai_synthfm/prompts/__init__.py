@@ -9,7 +9,7 @@ from monai_synthfm.prompts.boxes import BoxSimulator, tight_box
 from monai_synthfm.prompts.clicks import PAPER_CLICK_PAIRS, ClickSimulator, clicks_fit
 from monai_synthfm.prompts.corrections import next_click
 from monai_synthfm.prompts.prompts import PROMPT_KEYS, Prompts
-from monai_synthfm.switches import exports_read_switches
+from monai_synthfm.utils.switches import exports_read_switches
 
 __all__ = [
     "PAPER_CLICK_PAIRS",

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from monai_synthfm.prompts.regions import Rng, as_object, bounding_window, size_scale
+from monai_synthfm.prompts.masks import Rng, as_object, bounding_window, size_scale
 
 __all__ = ["BoxSimulator", "tight_box"]
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from monai_synthfm.prompts.pixels import Snap, farthest_pixels, jittered_pixels, negative_region, positive_pixels
-from monai_synthfm.prompts.regions import Rng, as_object, bounding_window, centroid, largest_component, size_scale
+from monai_synthfm.prompts.click_rules import Snap, farthest_pixels, jittered_pixels, negative_region, positive_pixels
+from monai_synthfm.prompts.masks import Rng, as_object, bounding_window, centroid, largest_component, size_scale
 
 __all__ = ["PAPER_CLICK_PAIRS", "ClickSimulator", "clicks_fit"]
 
@@ -34,8 +34,8 @@ class ClickSimulator:
               R = \max(r_{out} \max(H, W) / 1024,\ f \sqrt{area(component)},\ r_{in} + 1),
 
     the first farthest from the centroid, each later one farthest from the negatives before it; see
-    :mod:`monai_synthfm.prompts.pixels` for each step and its fallback. Every click is checked to lie inside the target
-    (positive) or outside all of its parts (negative).
+    :mod:`monai_synthfm.prompts.click_rules` for each step and its fallback. Every click is checked to lie inside the
+    target (positive) or outside all of its parts (negative).
 
     The paper gives this rule in words. The radii, targets that do not contain their centroid, and the choice of a
     component are not given in the paper; our choice.

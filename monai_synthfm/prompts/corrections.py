@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from monai_synthfm.prompts.regions import bounding_window, depth
+from monai_synthfm.prompts.masks import bounding_window, depth
 
 __all__ = ["next_click"]
 

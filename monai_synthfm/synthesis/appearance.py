@@ -11,13 +11,13 @@ from dataclasses import dataclass
 import torch
 
 from monai_synthfm.synthesis.boundaries import CanvasParams, fill_canvas
-from monai_synthfm.synthesis.contrast import paint_regions
 from monai_synthfm.synthesis.draws import seeded_generator
+from monai_synthfm.synthesis.intensities import paint_regions
 from monai_synthfm.synthesis.noise import gaussian_noise, poisson_noise, rician_noise, speckle_noise
-from monai_synthfm.synthesis.one_thread import one_thread
 from monai_synthfm.synthesis.params import Params
 from monai_synthfm.synthesis.textures import correlated_noise, fractal_noise
 from monai_synthfm.synthesis.window import stretch_quantiles
+from monai_synthfm.utils.one_thread import one_thread
 
 __all__ = ["NOISES", "TEXTURES", "AppearanceParams", "NoiseParams", "TextureParams", "render_regions"]
 

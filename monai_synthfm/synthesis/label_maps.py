@@ -14,8 +14,8 @@ from neurite.nn.functional import fractal_noise
 from voxelmorph.nn.functional import spatial_transform
 
 from monai_synthfm.synthesis.draws import seeded_generator
-from monai_synthfm.synthesis.one_thread import one_thread
 from monai_synthfm.synthesis.params import Params
+from monai_synthfm.utils.one_thread import one_thread
 
 __all__ = ["LabelMapParams", "synthmorph_labels"]
 

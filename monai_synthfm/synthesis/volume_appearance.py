@@ -14,8 +14,8 @@ from monai.utils import convert_to_tensor
 
 from monai_synthfm.synthesis.acquisition import AcquisitionParams, FieldOfViewParams, acquire, field_of_view
 from monai_synthfm.synthesis.appearance import NOISES, NoiseParams
-from monai_synthfm.synthesis.contrast import paint_regions
 from monai_synthfm.synthesis.draws import seeded_generator
+from monai_synthfm.synthesis.intensities import paint_regions
 from monai_synthfm.synthesis.params import Params
 from monai_synthfm.synthesis.textures import correlated_noise
 from monai_synthfm.synthesis.window import stretch_quantiles

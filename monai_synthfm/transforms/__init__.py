@@ -6,7 +6,6 @@ names."""
 
 from __future__ import annotations
 
-from monai_synthfm.switches import exports_read_switches
 from monai_synthfm.transforms.acquisition import (
     RandAcquisition,
     RandAcquisitionD,
@@ -14,23 +13,26 @@ from monai_synthfm.transforms.acquisition import (
     RandAcquisitionDict,
 )
 from monai_synthfm.transforms.anatomy import RandAnatomy, RandAnatomyD, RandAnatomyd, RandAnatomyDict
+from monai_synthfm.transforms.appearance import (
+    RandSynthFMIntensity,
+    RandSynthFMIntensityD,
+    RandSynthFMIntensityd,
+    RandSynthFMIntensityDict,
+)
+from monai_synthfm.transforms.bezier import RandBezierShapes, RandBezierShapesD, RandBezierShapesd, RandBezierShapesDict
+from monai_synthfm.transforms.boundaries import (
+    RandBoundaryMask,
+    RandBoundaryMaskD,
+    RandBoundaryMaskd,
+    RandBoundaryMaskDict,
+)
 from monai_synthfm.transforms.clip_prompts import (
     RandClipPrompts,
     RandClipPromptsD,
     RandClipPromptsd,
     RandClipPromptsDict,
 )
-from monai_synthfm.transforms.intensity import (
-    RandSynthFMIntensity,
-    RandSynthFMIntensityD,
-    RandSynthFMIntensityd,
-    RandSynthFMIntensityDict,
-)
 from monai_synthfm.transforms.label_maps import (
-    RandBoundaryMask,
-    RandBoundaryMaskD,
-    RandBoundaryMaskd,
-    RandBoundaryMaskDict,
     RandSynthMorphLabels,
     RandSynthMorphLabelsD,
     RandSynthMorphLabelsd,
@@ -52,8 +54,8 @@ from monai_synthfm.transforms.noise import (
     RandSpeckleNoiseDict,
 )
 from monai_synthfm.transforms.prompts import RandPrompts, RandPromptsD, RandPromptsd, RandPromptsDict
-from monai_synthfm.transforms.shapes import RandBezierShapes, RandBezierShapesD, RandBezierShapesd, RandBezierShapesDict
 from monai_synthfm.transforms.synthfm import RandSynthFM, RandSynthFMD, RandSynthFMd, RandSynthFMDict
+from monai_synthfm.transforms.synthfm_3d import RandSynthFM3D, RandSynthFM3DD, RandSynthFM3Dd, RandSynthFM3DDict
 from monai_synthfm.transforms.volume_anatomy import (
     RandVolumeAnatomy,
     RandVolumeAnatomyD,
@@ -66,7 +68,7 @@ from monai_synthfm.transforms.volume_structures import (
     RandVolumeStructured,
     RandVolumeStructureDict,
 )
-from monai_synthfm.transforms.volumes import RandSynthFM3D, RandSynthFM3DD, RandSynthFM3Dd, RandSynthFM3DDict
+from monai_synthfm.utils.switches import exports_read_switches
 
 __all__ = [
     "MedSAMIntensity",

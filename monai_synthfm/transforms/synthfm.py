@@ -12,9 +12,12 @@ import torch
 from monai.data import MetaTensor
 
 from monai_synthfm.synthesis.params import Params
-from monai_synthfm.synthesis.sample import SampleParams, synthesize
+from monai_synthfm.synthesis.synthfm import SampleParams, synthesize
 from monai_synthfm.transforms.acquisition import RandAcquisition
 from monai_synthfm.transforms.anatomy import RandAnatomy
+from monai_synthfm.transforms.appearance import RandSynthFMIntensity
+from monai_synthfm.transforms.bezier import RandBezierShapes
+from monai_synthfm.transforms.boundaries import RandBoundaryMask
 from monai_synthfm.transforms.generator import (
     RandGenerator,
     RandGeneratord,
@@ -22,9 +25,6 @@ from monai_synthfm.transforms.generator import (
     check_range,
     draw_log_uniform,
 )
-from monai_synthfm.transforms.intensity import RandSynthFMIntensity
-from monai_synthfm.transforms.label_maps import RandBoundaryMask
-from monai_synthfm.transforms.shapes import RandBezierShapes
 
 __all__ = ["MODULES", "RandSynthFM", "RandSynthFMD", "RandSynthFMDict", "RandSynthFMd"]
 

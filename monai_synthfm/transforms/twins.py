@@ -14,8 +14,8 @@ from monai.config import KeysCollection
 from monai.transforms import MapTransform, RandomizableTransform
 from monai.utils import TransformBackends
 
-from monai_synthfm.switches import reads_switches
 from monai_synthfm.transforms.random_state import SharedRandomizable
+from monai_synthfm.utils.switches import reads_switches
 
 __all__ = ["RandTwin", "with_options"]
 

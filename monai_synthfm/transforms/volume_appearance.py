@@ -20,8 +20,8 @@ from monai_synthfm.synthesis.volume_appearance import (
 )
 from monai_synthfm.synthesis.volume_structures import VolumeStructureParams, region_layout
 from monai_synthfm.transforms.acquisition import RandAcquisition
+from monai_synthfm.transforms.appearance import RandSynthFMIntensity
 from monai_synthfm.transforms.generator import check_probability, check_range, draw_log_uniform, draw_seed
-from monai_synthfm.transforms.intensity import RandSynthFMIntensity
 from monai_synthfm.transforms.random_state import SharedRandomizable
 from monai_synthfm.transforms.volume_presets import TissueRange, VolumePreset
 

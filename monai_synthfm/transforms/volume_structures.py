@@ -23,6 +23,8 @@ from monai_synthfm.synthesis.volume_structures import (
     paint_structure,
     region_layout,
 )
+from monai_synthfm.transforms.bezier import RandBezierShapes
+from monai_synthfm.transforms.boundaries import RandBoundaryMask
 from monai_synthfm.transforms.generator import (
     RandGenerator,
     RandLabelGeneratord,
@@ -31,8 +33,7 @@ from monai_synthfm.transforms.generator import (
     draw_log_uniform,
     draw_seed,
 )
-from monai_synthfm.transforms.label_maps import RandBoundaryMask, RandSynthMorphLabels
-from monai_synthfm.transforms.shapes import RandBezierShapes
+from monai_synthfm.transforms.label_maps import RandSynthMorphLabels
 from monai_synthfm.transforms.volume_presets import VOLUME_PRESETS, TissueRange, VolumePreset
 
 __all__ = ["RandVolumeStructure", "RandVolumeStructureD", "RandVolumeStructureDict", "RandVolumeStructured"]

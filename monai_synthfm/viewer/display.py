@@ -12,7 +12,7 @@ from functools import cached_property
 import nibabel as nib
 import numpy as np
 
-from monai_synthfm.inferers.session_volume import ChangedBox
+from monai_synthfm.inferers.session.volume import ChangedBox
 
 __all__ = ["MOST_VOXELS", "DisplayGrid", "display_nifti"]
 

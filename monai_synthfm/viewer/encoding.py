@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from monai_synthfm.inferers.session_volume import ChangedBox
+from monai_synthfm.inferers.session.volume import ChangedBox
 
 __all__ = ["Changes", "pack", "union"]
 

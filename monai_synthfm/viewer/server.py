@@ -19,7 +19,7 @@ from fastapi import FastAPI, HTTPException, Query, Request, Response
 from fastapi.responses import HTMLResponse, JSONResponse
 
 from monai_synthfm import __version__
-from monai_synthfm.data.planes import PLANES, stored_axis
+from monai_synthfm.slices.planes import PLANES, stored_axis
 from monai_synthfm.viewer import requests as ask
 from monai_synthfm.viewer.api_page import api_page
 from monai_synthfm.viewer.display import DisplayGrid, display_nifti

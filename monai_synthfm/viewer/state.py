@@ -15,16 +15,16 @@ from typing import Any
 
 import numpy as np
 
-from monai_synthfm.data.coordinates import apply_affine
-from monai_synthfm.data.staging import staged_files
-from monai_synthfm.data.volume_files import source_name
+from monai_synthfm.embeddings.cache import volume_sha256
 from monai_synthfm.inferers import InteractiveSession
-from monai_synthfm.inferers.embedding_cache import volume_sha256
-from monai_synthfm.inferers.interactions import Interaction
-from monai_synthfm.inferers.propagation import PropagationStopped
-from monai_synthfm.inferers.session_volume import ChangedBox
+from monai_synthfm.inferers.propagation.propagation import PropagationStopped
+from monai_synthfm.inferers.session.interactions import Interaction
+from monai_synthfm.inferers.session.volume import ChangedBox
+from monai_synthfm.io.volume_files import source_name
+from monai_synthfm.prompts.coordinates import apply_affine
 from monai_synthfm.prompts.strokes import clicks_of_stroke
 from monai_synthfm.transforms.medsam import MedSAMIntensity
+from monai_synthfm.utils.atomic_files import staged_files
 from monai_synthfm.viewer.display import DisplayGrid
 from monai_synthfm.viewer.encoding import Changes, pack
 from monai_synthfm.viewer.objects import ObjectTable

@@ -16,7 +16,7 @@ import pytest
 import torch
 from monai.bundle import ConfigWorkflow
 
-from monai_synthfm.engines.batch_segmentation import UnfinishedBatchError
+from monai_synthfm.batch.segmentation import UnfinishedBatchError
 from monai_synthfm.networks.promptable import ImageEmbedding
 from monai_synthfm.prompts import Prompts
 from tests.bundles.stored_volumes import OBLIQUE, ORIENTATIONS, STRAIGHT, root_of, store

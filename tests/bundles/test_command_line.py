@@ -17,7 +17,7 @@ import pytest
 import torch
 
 from monai_synthfm.networks import MobileSam
-from monai_synthfm.networks.signature import file_settings
+from monai_synthfm.networks.weights.fingerprint import file_settings
 from tests.bundles.stored_volumes import ORIENTATIONS, STRAIGHT, store
 
 pytestmark = pytest.mark.slow

@@ -17,7 +17,7 @@ from monai.bundle import ConfigParser, ConfigWorkflow
 
 from monai_synthfm.data.datasets import LabelledDataset
 from monai_synthfm.data.datasets.registry import DATASETS
-from monai_synthfm.evaluation.rows import read_rows
+from monai_synthfm.evaluation.results_table import read_rows
 from tests.bundles.test_train import TINY_SAM
 from tests.bundles.two_processes import run_in_two_processes
 from tests.evaluation.stand_ins import tiny_sam

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from monai.bundle import ConfigParser, ConfigWorkflow
 
-from monai_synthfm.evaluation.rows import read_rows, volume_rows
+from monai_synthfm.evaluation.results_table import read_rows, volume_rows
 from tests.bundles.test_evaluate import EXPERIMENTS, network, workflow
 from tests.replicas.every import REPLICAS
 from tests.replicas.indexed import write_indexed

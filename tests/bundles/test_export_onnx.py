@@ -17,7 +17,7 @@ import torch
 from monai.bundle import ConfigWorkflow
 
 from monai_synthfm.networks import MobileSam, OnnxImageEncoder
-from monai_synthfm.networks.signature import file_settings
+from monai_synthfm.networks.weights.fingerprint import file_settings
 
 onnxruntime = pytest.importorskip("onnxruntime", reason="exported files are run by onnxruntime")
 pytest.importorskip("onnxscript", reason="torch exports to ONNX with onnxscript")

@@ -15,7 +15,7 @@ import torch
 from monai.bundle import ConfigParser, ConfigWorkflow
 
 from monai_synthfm.networks import Sam2, Sam2Size
-from monai_synthfm.networks.signature import file_settings
+from monai_synthfm.networks.weights.fingerprint import file_settings
 
 TINY = Sam2Size(8, 1, (1, 1, 2, 1), (3,), (4, 4), hidden_dim=32, memory_dim=8, memory_layers=1, mlp_dim=32)
 

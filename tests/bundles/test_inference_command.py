@@ -18,8 +18,8 @@ import torch
 from monai.bundle import ConfigParser, ConfigWorkflow
 
 from monai_synthfm.networks import MobileSam, Zoom, export_decoder, find_weights
-from monai_synthfm.networks.signature import file_settings
-from monai_synthfm.networks.weights import read_weights
+from monai_synthfm.networks.weights.files import read_weights
+from monai_synthfm.networks.weights.fingerprint import file_settings
 from tests.bundles.stored_volumes import OBLIQUE, ORIENTATIONS, store
 
 

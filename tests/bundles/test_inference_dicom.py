@@ -22,7 +22,7 @@ from monai.bundle import ConfigWorkflow
 from PIL import Image
 from pydicom.uid import EnhancedCTImageStorage, UltrasoundMultiFrameImageStorage
 
-from monai_synthfm.engines import segmentation_writer
+from monai_synthfm.handlers import segmentation_writer
 from monai_synthfm.inferers import InteractiveSession
 from tests.bundles.stored_volumes import OBLIQUE, ORIENTATIONS, STRAIGHT, root_of
 from tests.data.datasets.dicom_files import enhanced, plain, save, write_series

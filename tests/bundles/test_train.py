@@ -18,7 +18,7 @@ from monai.bundle.utils import DEPRECATED_ID_MAPPING
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from monai_synthfm.networks import open_network
-from monai_synthfm.networks.weights import read_weights
+from monai_synthfm.networks.weights.files import read_weights
 from tests.bundles.two_processes import run_in_two_processes
 
 TINY_SAM = {

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from monai_synthfm.commands import exit_with_message
-from monai_synthfm.engines.segmentation_writer import EmptySegmentationError
+from monai_synthfm.handlers.segmentation_writer import EmptySegmentationError
 
 
 def message_of(error: Exception, cause: Exception | None, capsys: pytest.CaptureFixture[str]) -> str:

@@ -11,7 +11,7 @@ import torch
 
 from monai_synthfm import __version__, bundle_path
 from monai_synthfm.commands.info import describe_installation
-from monai_synthfm.networks.weights import HOME_VARIABLE
+from monai_synthfm.networks.weights.files import HOME_VARIABLE
 
 
 def test_it_says_what_a_report_of_an_error_needs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,7 @@ from monai.data import MetaTensor
 
 from monai_synthfm.data.case_preprocessing import MedSAMPreprocessing
 from monai_synthfm.data.case_slices import CaseSlicer
-from monai_synthfm.data.datasets.faults import FaultError
+from monai_synthfm.io.faults import FaultError
 
 KEEP_ALL = MedSAMPreprocessing(min_voxels=0, min_pixels=0)
 

@@ -22,8 +22,9 @@ from PIL import Image
 import monai_synthfm.data.generation as generation
 from monai_synthfm import __version__
 from monai_synthfm.data import SynthFMDataset
-from monai_synthfm.data.generation import parse_shard, write_samples
+from monai_synthfm.data.generation import write_samples
 from monai_synthfm.transforms import RandSynthFM
+from monai_synthfm.utils.shards import parse_shard
 
 NUMBER = 5
 SIZE = (24, 40)

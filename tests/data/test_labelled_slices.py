@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from monai.transforms import RandFlip, Randomizable
 
 from monai_synthfm.data.case_slices import CaseSlicer, EvaluationSlice, SlicedCase, Target
-from monai_synthfm.data.datasets.faults import FaultError
 from monai_synthfm.data.labelled_slices import LabelledSlices, LoadSlices, split_by_patient
+from monai_synthfm.io.faults import FaultError
 from tests.evaluation.stand_ins import Pictures
 
 

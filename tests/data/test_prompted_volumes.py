@@ -11,7 +11,7 @@ import pytest
 from monai.data import DataLoader
 
 from monai_synthfm.data.prompted_volumes import PromptedVolumeDataset
-from monai_synthfm.data.slice_prompts import slice_index
+from monai_synthfm.prompts.slice_prompts import slice_index
 
 PROMPTS = {"points": [[[3, 4, 2]]], "point_labels": [[1]]}
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from monai_synthfm.evaluation.rows import make_rows
+from monai_synthfm.evaluation.results_table import make_rows
 
 
 def row(**changes: Any) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from monai_synthfm.evaluation.aggregation import (
     summarise,
     volume_dice,
 )
-from monai_synthfm.evaluation.rows import make_rows
+from monai_synthfm.evaluation.results_table import make_rows
 from tests.evaluation.made_rows import random_rows, row
 
 

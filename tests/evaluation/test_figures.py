@@ -25,7 +25,7 @@ from monai_synthfm.evaluation.figures import (
     draw_examples,
     pick_examples,
 )
-from monai_synthfm.evaluation.rows import make_rows
+from monai_synthfm.evaluation.results_table import make_rows
 from monai_synthfm.prompts import Prompts
 from tests.evaluation.made_rows import random_rows, row
 

@@ -12,8 +12,8 @@ import torch
 
 from monai_synthfm.evaluation.models import MODELS, KnownModel, build_network, open_model
 from monai_synthfm.networks import Sam, ViTSize, Zoom, export_decoder
-from monai_synthfm.networks.signature import file_settings, state_sha256
-from monai_synthfm.networks.weights import WEIGHTS
+from monai_synthfm.networks.weights.files import WEIGHTS
+from monai_synthfm.networks.weights.fingerprint import file_settings, state_sha256
 from monai_synthfm.prompts import Prompts
 from tests.evaluation.stand_ins import tiny_sam
 

@@ -16,7 +16,7 @@ from monai_synthfm.evaluation.external import ExternalPredictor, prompt_records
 from monai_synthfm.evaluation.models import MODELS, build_network, open_model
 from monai_synthfm.evaluation.predictors import NetworkPredictor
 from monai_synthfm.networks import MobileSam
-from monai_synthfm.networks.signature import state_sha256
+from monai_synthfm.networks.weights.fingerprint import state_sha256
 from monai_synthfm.prompts import Prompts
 from tests.evaluation.stand_ins import discs, tiny_sam
 

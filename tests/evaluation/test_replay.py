@@ -16,11 +16,11 @@ import pytest
 
 from monai_synthfm.data.case_slices import SlicedCase
 from monai_synthfm.data.datasets.base import Case
-from monai_synthfm.data.datasets.faults import FaultError
 from monai_synthfm.evaluation.figures import Example
 from monai_synthfm.evaluation.predictors import Model
 from monai_synthfm.evaluation.replay import RowReplay
 from monai_synthfm.evaluation.slice_protocol import SliceProtocol
+from monai_synthfm.io.faults import FaultError
 from monai_synthfm.prompts import Prompts
 from tests.evaluation.stand_ins import Counting, Pictures
 

@@ -21,8 +21,8 @@ from monai_synthfm.data.case_slices import CaseSlicer
 from monai_synthfm.evaluation.forecast import forecast
 from monai_synthfm.evaluation.predictors import NetworkPredictor
 from monai_synthfm.evaluation.prompt_plan import PromptPlan
-from monai_synthfm.evaluation.rows import finished_shards, read_rows
-from monai_synthfm.evaluation.run_report import RunReport
+from monai_synthfm.evaluation.report_handler import RunReport
+from monai_synthfm.evaluation.results_table import finished_shards, read_rows
 from monai_synthfm.evaluation.runner import EvaluationRunner
 from monai_synthfm.evaluation.slice_protocol import SliceProtocol
 from tests.evaluation.stand_ins import Counting, Pictures, tiny_sam

@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from monai_synthfm.evaluation.rows import IDENTITY, VOLUME_COLUMNS, make_rows
+from monai_synthfm.evaluation.results_table import IDENTITY, VOLUME_COLUMNS, make_rows
 from monai_synthfm.evaluation.slice_profiles import (
     SLICE_COLUMNS,
     distance_curve,

@@ -15,7 +15,7 @@ from monai_synthfm.evaluation.external import prompt_records
 from monai_synthfm.evaluation.predictors import NetworkPredictor
 from monai_synthfm.evaluation.prompt_plan import PromptPlan
 from monai_synthfm.evaluation.replay import RowReplay
-from monai_synthfm.evaluation.rows import make_rows
+from monai_synthfm.evaluation.results_table import make_rows
 from monai_synthfm.evaluation.slice_protocol import SliceProtocol, evaluate_slice, prompted_masks
 from tests.evaluation.stand_ins import Counting, Pictures, discs, tiny_sam
 

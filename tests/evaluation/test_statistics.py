@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from monai_synthfm.evaluation.rows import make_rows
+from monai_synthfm.evaluation.results_table import make_rows
 from monai_synthfm.evaluation.statistics import compare_models, holm
 from tests.evaluation.made_rows import random_rows, row
 

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 from monai_synthfm.data.datasets import AmosDataset, CamusDataset
-from monai_synthfm.evaluation.rows import make_rows
+from monai_synthfm.evaluation.results_table import make_rows
 from monai_synthfm.evaluation.statistics import compare_models
 from monai_synthfm.evaluation.tables import (
     PAPER_PROMPTS,

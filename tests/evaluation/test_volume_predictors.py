@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 import torch
 
-from monai_synthfm.data.slice_prompts import prompts_by_slice
 from monai_synthfm.evaluation.predictors import NetworkPredictor
 from monai_synthfm.evaluation.volume_plan import SlicePrompt
 from monai_synthfm.evaluation.volume_predictors import NetworkVolumePredictor, prompts_in_volume
 from monai_synthfm.inferers.volume_inferer import VolumeInferer
 from monai_synthfm.networks import ImageEmbedding, Sam, Sam2, Sam2Size
 from monai_synthfm.prompts import Prompts
+from monai_synthfm.prompts.slice_prompts import prompts_by_slice
 from tests.evaluation.stand_ins import tiny_sam
 
 CLICKS = Prompts(torch.tensor([[[5.0, 3.0], [7.0, 8.0], [0.0, 0.0]]]), torch.tensor([[1, 0, -1]]))

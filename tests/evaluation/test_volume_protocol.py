@@ -19,8 +19,8 @@ from monai_synthfm.evaluation.forecast import forecast
 from monai_synthfm.evaluation.predictors import NetworkPredictor
 from monai_synthfm.evaluation.prompt_plan import PromptPlan
 from monai_synthfm.evaluation.replay import RowReplay
-from monai_synthfm.evaluation.rows import make_rows, read_rows, volume_rows
-from monai_synthfm.evaluation.run_report import RunReport
+from monai_synthfm.evaluation.report_handler import RunReport
+from monai_synthfm.evaluation.results_table import make_rows, read_rows, volume_rows
 from monai_synthfm.evaluation.runner import EvaluationRunner
 from monai_synthfm.evaluation.slice_profiles import read_slices
 from monai_synthfm.evaluation.volume_metrics import score_volume

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from monai_synthfm.evaluation.rows import VOLUME_COLUMNS, make_rows
+from monai_synthfm.evaluation.results_table import VOLUME_COLUMNS, make_rows
 from monai_synthfm.evaluation.statistics import holm
 from monai_synthfm.evaluation.volume_tables import FAILURES, volume_tables
 from tests.evaluation.made_rows import row

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from skimage.measure import label as label_parts
 
 from monai_synthfm.inferers.mask_volumes import LabelVolume, LogitVolume, label_map, largest_components
-from monai_synthfm.inferers.propagation import SliceMasks
+from monai_synthfm.inferers.propagation.propagation import SliceMasks
 
 SHAPE = (5, 4, 3)
 CPU = torch.device("cpu")

@@ -15,10 +15,10 @@ import torch
 from monai.data import MetaTensor
 from monai.transforms import Compose, Invertd, Orientationd
 
-from monai_synthfm.data.map_prompts import MapPromptsToImaged
-from monai_synthfm.data.planes import DISPLAY_AXCODES, PLANES, display_axis
-from monai_synthfm.data.volume_prompts import read_volume_prompts
 from monai_synthfm.inferers import VolumeInferer
+from monai_synthfm.prompts.map_prompts import MapPromptsToImaged
+from monai_synthfm.prompts.volume_prompts import read_volume_prompts
+from monai_synthfm.slices.planes import DISPLAY_AXCODES, PLANES, display_axis
 from monai_synthfm.transforms.medsam import MedSAMIntensityd
 
 from .region_grower import RegionGrower

@@ -13,7 +13,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from monai_synthfm.inferers.recent_embeddings import RecentEmbeddings
+from monai_synthfm.embeddings.recent import RecentEmbeddings
 from monai_synthfm.inferers.volume_slices import VolumeSlices
 from monai_synthfm.networks import ImageEmbedding
 

@@ -9,13 +9,13 @@ import pytest
 import torch
 from monai.data import MetaTensor
 
-from monai_synthfm.data.slice_prompts import SlicePrompts
-from monai_synthfm.inferers.memory_propagation import MemoryPropagation
+from monai_synthfm.inferers.propagation.memory_propagation import MemoryPropagation
 from monai_synthfm.inferers.volume_slices import VolumeSlices
 from monai_synthfm.networks.clip_tracker import ClipMasks, ClipTracker
 from monai_synthfm.networks.sam2 import Sam2
 from monai_synthfm.networks.sam2_parts import Sam2Size
 from monai_synthfm.prompts import Prompts
+from monai_synthfm.prompts.slice_prompts import SlicePrompts
 
 TINY = Sam2Size(8, 1, (1, 1, 2, 1), (3,), (4, 4), hidden_dim=32, memory_dim=8, memory_layers=1, mlp_dim=32)
 SHAPE = (20, 28, 5)  # width, height, slices

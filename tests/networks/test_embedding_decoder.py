@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from monai_synthfm.networks import ImageEmbedding, Sam
-from monai_synthfm.networks.earlier_masks import disturbed_masks
 from monai_synthfm.networks.embedding_decoder import EmbeddingDecoder
+from monai_synthfm.networks.mask_augmentation import disturbed_masks
 from monai_synthfm.prompts import Prompts
 
 PROMPTS = {

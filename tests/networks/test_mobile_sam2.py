@@ -10,14 +10,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from monai_synthfm.data.slice_prompts import SlicePrompts
-from monai_synthfm.inferers.memory_propagation import MemoryPropagation
+from monai_synthfm.inferers.propagation.memory_propagation import MemoryPropagation
 from monai_synthfm.inferers.volume_slices import VolumeSlices
 from monai_synthfm.networks import MobileSam, MobileSam2, export_decoder
 from monai_synthfm.networks.clip_tracker import ClipTracker
 from monai_synthfm.networks.memory_bank import MemoryBank
 from monai_synthfm.networks.sam2 import _no_tokens
 from monai_synthfm.prompts import Prompts
+from monai_synthfm.prompts.slice_prompts import SlicePrompts
 
 SIZE = (40, 56)
 CLICK = Prompts(torch.tensor([[[20.0, 30.0]], [[50.0, 4.0]]]), torch.tensor([[1], [1]]))

@@ -15,9 +15,9 @@ import torch
 
 from monai_synthfm import __version__, bundle_path
 from monai_synthfm.networks import MobileSam, MobileSam2, Promptable, Sam, Sam2, ViTSize, export_decoder, open_network
-from monai_synthfm.networks.known_models import MODELS, KnownModel
-from monai_synthfm.networks.signature import VERSION, describe_network, file_settings, state_sha256
-from monai_synthfm.networks.weights import find_weights, read_weights
+from monai_synthfm.networks.weights.files import find_weights, read_weights
+from monai_synthfm.networks.weights.fingerprint import VERSION, describe_network, file_settings, state_sha256
+from monai_synthfm.networks.weights.known_models import MODELS, KnownModel
 from tests.networks.upstream_sam2 import SMALL
 
 TINY = ViTSize(embed_dim=32, depth=2, num_heads=2, global_attn_indexes=(1,))

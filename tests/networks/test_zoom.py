@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from monai_synthfm.inferers import EmbeddingCache, InteractiveSession, VolumeInferer
 from monai_synthfm.networks import ImageEmbedding, MobileSam, NetworkSettings, Promptable, Sam2, Zoom
 from monai_synthfm.networks.preprocessing import as_logits
-from monai_synthfm.networks.signature import describe_network
+from monai_synthfm.networks.weights.fingerprint import describe_network
 from monai_synthfm.prompts.prompts import Prompts
 
 

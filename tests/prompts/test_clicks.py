@@ -11,7 +11,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from monai_synthfm.prompts import PAPER_CLICK_PAIRS, ClickSimulator, clicks_fit, regions
+from monai_synthfm.prompts import PAPER_CLICK_PAIRS, ClickSimulator, clicks_fit
+from monai_synthfm.prompts import masks as regions
 
 from .shapes import disc, distance_to, masks
 

@@ -10,8 +10,8 @@ import torch
 
 from monai_synthfm.synthesis.appearance import NOISES
 from monai_synthfm.synthesis.noise import poisson_noise
-from monai_synthfm.synthesis.sample import synthesize
-from monai_synthfm.synthesis.volumes import synthesize_volume
+from monai_synthfm.synthesis.synthfm import synthesize
+from monai_synthfm.synthesis.synthfm_3d import synthesize_volume
 from monai_synthfm.transforms import RandSynthFM, RandSynthFM3D
 from tests.second_device import SECOND, SecondDevice
 

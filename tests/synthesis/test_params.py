@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 from monai_synthfm.synthesis.anatomy import AnatomyParams, PartParams
 from monai_synthfm.synthesis.appearance import AppearanceParams, NoiseParams, TextureParams
 from monai_synthfm.synthesis.bezier import BezierShapesParams, EllipseParams
-from monai_synthfm.synthesis.boundaries import CanvasParams
+from monai_synthfm.synthesis.boundaries import BoundaryParams, CanvasParams
 from monai_synthfm.synthesis.label_maps import LabelMapParams
 from monai_synthfm.synthesis.outlines import OutlineParams
-from monai_synthfm.synthesis.sample import BoundaryParams, SampleParams
+from monai_synthfm.synthesis.synthfm import SampleParams
 
 numbers = st.floats(allow_nan=False, allow_infinity=False)
 integers = st.integers(0, 2**31)

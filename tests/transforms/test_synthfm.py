@@ -16,7 +16,7 @@ from monai.transforms import Compose, RandFlipd, ResizeD
 
 from monai_synthfm.synthesis.anatomy import AnatomyParams
 from monai_synthfm.synthesis.bezier import BezierShapesParams
-from monai_synthfm.synthesis.sample import BoundaryParams
+from monai_synthfm.synthesis.boundaries import BoundaryParams
 from monai_synthfm.transforms import (
     RandBezierShapes,
     RandBoundaryMask,

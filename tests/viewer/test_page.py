@@ -18,9 +18,9 @@ from monai_synthfm.networks import MobileSam
 from monai_synthfm.viewer import server as server_module
 from monai_synthfm.viewer.display import DisplayGrid
 from tests.bundles.stored_volumes import OBLIQUE
-from tests.data.test_dicom_seg import places_in, write_series
 from tests.inferers.level_segmenter import LevelSegmenter
-from tests.inferers.test_session_record import replayed
+from tests.inferers.session.test_record import replayed
+from tests.io.dicom.test_segmentation import places_in, write_series
 
 from .served import CENTRE, SECOND, SECOND_RADII, SHAPE, Viewer, ellipsoid, in_file, world
 

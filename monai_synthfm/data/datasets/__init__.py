@@ -16,7 +16,7 @@ from monai_synthfm.data.datasets.hc18 import Hc18Dataset
 from monai_synthfm.data.datasets.indexed import IndexedDataset
 from monai_synthfm.data.datasets.registry import open_dataset
 from monai_synthfm.data.datasets.totalsegmentator import TotalSegmentatorDataset
-from monai_synthfm.switches import exports_read_switches
+from monai_synthfm.utils.switches import exports_read_switches
 
 __all__ = [
     "AlfiDataset",

@@ -15,9 +15,9 @@ from monai.data import MetaTensor
 from scipy import ndimage
 
 from monai_synthfm.data.datasets.base import Case, LabelledDataset
-from monai_synthfm.data.datasets.faults import Fault, FaultError, Finding
-from monai_synthfm.data.datasets.files import files_by_stem, find_root, subfolders
-from monai_synthfm.data.datasets.pictures import grey_picture, picture_tensor, read_png
+from monai_synthfm.io.faults import Fault, FaultError, Finding
+from monai_synthfm.io.folders import files_by_stem, find_root, subfolders
+from monai_synthfm.io.pictures import grey_picture, picture_tensor, read_png
 
 __all__ = ["AlfiDataset", "label_objects"]
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 
 from monai_synthfm.data.datasets.base import Case, structure_mask
-from monai_synthfm.data.datasets.faults import Finding
+from monai_synthfm.io.faults import Finding
 
 __all__ = ["sides_of_the_body", "structure_position"]
 

@@ -33,7 +33,7 @@ from typing import Any, ClassVar
 import numpy as np
 from monai.data import Dataset, MetaTensor
 
-from monai_synthfm.data.datasets.faults import Fault, FaultError, Finding
+from monai_synthfm.io.faults import Fault, FaultError, Finding
 
 __all__ = ["Case", "LabelledDataset", "structure_mask"]
 

@@ -16,11 +16,11 @@ import torch
 from monai.data import MetaTensor
 
 from monai_synthfm.data.datasets.base import Case, LabelledDataset, structure_mask
-from monai_synthfm.data.datasets.faults import Fault, FaultError, Finding
-from monai_synthfm.data.datasets.files import entries, file_of_stem, find_root, subfolders
-from monai_synthfm.data.datasets.pictures import grey_picture, read_itk_picture
-from monai_synthfm.data.datasets.volumes import nifti_spacing, read_nifti_array, whole_labels
-from monai_synthfm.data.nifti import NIFTI
+from monai_synthfm.io.canonical_volumes import nifti_spacing, read_nifti_array, whole_labels
+from monai_synthfm.io.faults import Fault, FaultError, Finding
+from monai_synthfm.io.folders import entries, file_of_stem, find_root, subfolders
+from monai_synthfm.io.nifti import NIFTI
+from monai_synthfm.io.pictures import grey_picture, read_itk_picture
 
 __all__ = ["CamusDataset"]
 

@@ -14,12 +14,12 @@ from monai.data import MetaTensor
 
 from monai_synthfm.data.datasets.anatomy import sides_of_the_body
 from monai_synthfm.data.datasets.base import Case, LabelledDataset, structure_mask
-from monai_synthfm.data.datasets.dicom import dicom_number, dicom_spacing, read_dicom_stack
-from monai_synthfm.data.datasets.faults import Fault, FaultError, Finding
-from monai_synthfm.data.datasets.files import files_by_stem, find_root, subfolders
 from monai_synthfm.data.datasets.mirrored import mirrored_labels
-from monai_synthfm.data.datasets.pictures import read_png
-from monai_synthfm.data.datasets.volumes import canonical_volume
+from monai_synthfm.io.canonical_volumes import canonical_volume
+from monai_synthfm.io.dicom.volume import dicom_number, dicom_spacing, read_dicom_stack
+from monai_synthfm.io.faults import Fault, FaultError, Finding
+from monai_synthfm.io.folders import files_by_stem, find_root, subfolders
+from monai_synthfm.io.pictures import read_png
 
 __all__ = ["SEQUENCES", "ChaosDataset"]
 

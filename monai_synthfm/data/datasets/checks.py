@@ -15,10 +15,10 @@ import numpy as np
 from tqdm import tqdm
 
 from monai_synthfm.data.datasets.base import LabelledDataset
-from monai_synthfm.data.datasets.faults import Fault, FaultError, Finding, check_compressed
 from monai_synthfm.data.datasets.registry import open_dataset
-from monai_synthfm.data.staging import check_writable, staged_files
-from monai_synthfm.switches import reads_switches
+from monai_synthfm.io.faults import Fault, FaultError, Finding, check_compressed
+from monai_synthfm.utils.atomic_files import check_writable, staged_files
+from monai_synthfm.utils.switches import reads_switches
 
 __all__ = ["check_data", "describe_report", "examine"]
 

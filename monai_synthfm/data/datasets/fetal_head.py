@@ -14,10 +14,10 @@ import numpy as np
 from monai.data import MetaTensor
 
 from monai_synthfm.data.datasets.base import Case, LabelledDataset, structure_mask
-from monai_synthfm.data.datasets.faults import Fault, FaultError, Finding
-from monai_synthfm.data.datasets.files import files_by_stem, find_root, read_rows, subfolders
-from monai_synthfm.data.datasets.pictures import grey_picture, picture_tensor, read_itk_picture, read_png
-from monai_synthfm.data.datasets.volumes import whole_labels
+from monai_synthfm.io.canonical_volumes import whole_labels
+from monai_synthfm.io.faults import Fault, FaultError, Finding
+from monai_synthfm.io.folders import files_by_stem, find_root, read_rows, subfolders
+from monai_synthfm.io.pictures import grey_picture, picture_tensor, read_itk_picture, read_png
 
 __all__ = ["FetalHeadDataset", "JnuIfmDataset"]
 

@@ -15,11 +15,11 @@ from monai.data import MetaTensor
 
 from monai_synthfm.data.datasets.anatomy import sides_of_the_body
 from monai_synthfm.data.datasets.base import Case, LabelledDataset
-from monai_synthfm.data.datasets.faults import Fault, FaultError, Finding
-from monai_synthfm.data.datasets.files import contents, entries
 from monai_synthfm.data.datasets.layout import Layout, pair_up
 from monai_synthfm.data.datasets.mirrored import mirrored_labels
-from monai_synthfm.data.datasets.pairs import (
+from monai_synthfm.io.faults import Fault, FaultError, Finding
+from monai_synthfm.io.folders import contents, entries
+from monai_synthfm.io.formats import (
     FORMATS,
     file_format,
     picture_spacing,

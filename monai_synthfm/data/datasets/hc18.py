@@ -16,9 +16,9 @@ from scipy import ndimage
 
 from monai_synthfm.data.datasets.base import Case, LabelledDataset, structure_mask
 from monai_synthfm.data.datasets.ellipses import Ellipse, fit_ellipse, outline_points
-from monai_synthfm.data.datasets.faults import Fault, FaultError, Finding
-from monai_synthfm.data.datasets.files import entries, files_by_stem, find_root, read_rows
-from monai_synthfm.data.datasets.pictures import grey_picture, picture_tensor, read_png
+from monai_synthfm.io.faults import Fault, FaultError, Finding
+from monai_synthfm.io.folders import entries, files_by_stem, find_root, read_rows
+from monai_synthfm.io.pictures import grey_picture, picture_tensor, read_png
 
 __all__ = ["Hc18Dataset"]
 

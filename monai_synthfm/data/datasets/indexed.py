@@ -12,9 +12,9 @@ from typing import Any
 from monai.data import MetaTensor
 
 from monai_synthfm.data.datasets.base import Case, LabelledDataset
-from monai_synthfm.data.datasets.faults import Fault, FaultError
-from monai_synthfm.data.datasets.files import find_root, read_rows
-from monai_synthfm.data.datasets.pairs import read_labels_like, read_picture, read_volume, volume_spacing
+from monai_synthfm.io.faults import Fault, FaultError
+from monai_synthfm.io.folders import find_root, read_rows
+from monai_synthfm.io.formats import read_labels_like, read_picture, read_volume, volume_spacing
 
 __all__ = ["IndexedDataset"]
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 import re
 from pathlib import Path, PurePath
 
-from monai_synthfm.data.datasets.faults import FaultError
-from monai_synthfm.data.datasets.files import contents, entries, subfolders
+from monai_synthfm.io.faults import FaultError
+from monai_synthfm.io.folders import contents, entries, subfolders
 
 __all__ = ["Layout", "case_id", "pair_up"]
 

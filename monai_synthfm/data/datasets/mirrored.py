@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 from scipy import ndimage
 
-from monai_synthfm.data.datasets.faults import Finding
+from monai_synthfm.io.faults import Finding
 
 __all__ = ["border_contrast", "mirrored_labels"]
 

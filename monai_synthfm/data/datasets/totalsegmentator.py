@@ -15,10 +15,10 @@ from monai.data import MetaTensor
 
 from monai_synthfm.data.datasets.anatomy import sides_of_the_body
 from monai_synthfm.data.datasets.base import Case, LabelledDataset, structure_mask
-from monai_synthfm.data.datasets.faults import Fault, FaultError, Finding
-from monai_synthfm.data.datasets.files import file_of_stem, files_by_stem, find_root, natural_key, read_rows, subfolders
-from monai_synthfm.data.datasets.volumes import nifti_spacing, read_nifti, read_nifti_labels
-from monai_synthfm.data.nifti import NIFTI
+from monai_synthfm.io.canonical_volumes import nifti_spacing, read_nifti, read_nifti_labels
+from monai_synthfm.io.faults import Fault, FaultError, Finding
+from monai_synthfm.io.folders import file_of_stem, files_by_stem, find_root, natural_key, read_rows, subfolders
+from monai_synthfm.io.nifti import NIFTI
 
 __all__ = ["TotalSegmentatorDataset"]
 

@@ -168,7 +168,7 @@ def test_missing_folder_and_indistinct_names_are_refused(root: Path) -> None:
 @pytest.mark.parametrize("flat", [True, False])
 def test_radiographs_are_pictures_as_files_or_in_folders_of_their_own(tmp_path: Path, flat: bool) -> None:
     pytest.importorskip("pydicom", reason="pydicom writes the radiographs")
-    from tests.data.datasets.test_dicom_pictures import GREY, write_image
+    from tests.io.dicom.test_pictures import GREY, write_image
 
     for part in ("images", "labels"):
         (tmp_path / part).mkdir()
@@ -184,7 +184,7 @@ def test_radiographs_are_pictures_as_files_or_in_folders_of_their_own(tmp_path: 
 
 def test_slices_of_dicom_masks_are_a_label_map(tmp_path: Path) -> None:
     pytest.importorskip("pydicom", reason="pydicom writes the slices")
-    from tests.data.datasets.test_dicom import VOXELS, write_stack
+    from tests.io.dicom.test_volume import VOXELS, write_stack
     from tests.replicas.chaos import write_slice
 
     for part in ("images", "labels"):

@@ -1,0 +1,113 @@
+# Copyright (c) monai_synthfm contributors
+# Licensed under the Apache License, Version 2.0 (http://www.apache.org/licenses/LICENSE-2.0).
+# SPDX-License-Identifier: Apache-2.0
+"""The machine-readable account of one segmentation: what was asked, what did it, what came out."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import monai
+import nibabel as nib
+import numpy as np
+import torch
+from scipy import ndimage
+
+from monai_synthfm import __version__
+from monai_synthfm.networks.weights.files import find_weights
+from monai_synthfm.prompts import Prompts
+from monai_synthfm.prompts.coordinates import apply_affine, map_boxes
+from monai_synthfm.utils.hashes import sha256_of
+
+__all__ = ["describe_objects", "describe_weights", "package_versions", "plain"]
+
+_DECIMALS = 3
+
+
+def describe_objects(
+    prompts: Prompts,
+    to_voxel: np.ndarray,
+    affine: np.ndarray,
+    labels: np.ndarray,
+    axis: int,
+    in_mm: bool = True,
+    blank: Collection[int] = (),
+) -> list[dict]:
+    """
+    List the objects of one volume with their prompts, in voxels of the file and in RAS+ mm, their size and extent.
+
+    Boxes lie along the axes of the file; in mm their two opposite corners are given.
+
+    Args:
+        prompts: ``points`` [N, K, 3], ``point_labels`` [N, K] and ``boxes`` [N, 6] in any voxel frame.
+        to_voxel: from that frame to voxels of the file [4, 4].
+        affine: from voxels of the file to RAS+ mm [4, 4].
+        labels: label map [X, Y, Z] of the file, 0 background, n the n-th object.
+        axis: the axis of the file across which it was cut.
+        in_mm: whether the file says where it lies; otherwise what would be in mm is None.
+        blank: slices of the file across that axis which show nothing; an object that ends at some lists them as
+            ``ends_at_blank``.
+    """
+    counts = np.bincount(labels[labels > 0], minlength=prompts.num_objects + 1)
+    voxel_mm3 = abs(np.linalg.det(affine[:3, :3]))
+    extents = ndimage.find_objects(labels, max_label=prompts.num_objects)
+    objects = []
+    for n in range(prompts.num_objects):
+        found: dict[str, Any] = {"label": n + 1, "voxels": int(counts[n + 1])}
+        found["mm3"] = round(found["voxels"] * voxel_mm3, _DECIMALS) if in_mm else None
+        if (extent := extents[n]) is not None:
+            first, last = extent[axis].start, extent[axis].stop - 1
+            found["slices"] = [first, last]
+            if ends := [index for index in (first - 1, last + 1) if index in blank]:
+                found["ends_at_blank"] = ends
+        if prompts.points is not None and prompts.point_labels is not None:
+            given = prompts.point_labels[n] >= 0
+            voxels = apply_affine(to_voxel, np.asarray(prompts.points[n][given].cpu(), dtype=np.float64))
+            world = apply_affine(affine, voxels)
+            found["points"] = [
+                {"label": label, "voxel": _rounded(v), "world": _rounded(w) if in_mm else None}
+                for label, v, w in zip(prompts.point_labels[n][given].tolist(), voxels, world, strict=True)
+            ]
+        if prompts.boxes is not None and bool(prompts.boxes[n].isfinite().all()):
+            box = map_boxes(to_voxel, np.asarray(prompts.boxes[n].cpu(), dtype=np.float64))
+            corners = apply_affine(affine, box.reshape(2, 3)).ravel()
+            found["box"] = {"voxel": _rounded(box), "world": _rounded(corners) if in_mm else None}
+        objects.append(found)
+    return objects
+
+
+def describe_weights(weights: Sequence[str | Path | None]) -> list[dict[str, str]]:
+    """Name the files of weights that were loaded, with their SHA-256; None stands for "no file" and is left out."""
+    paths = [find_weights(given) for given in weights if given is not None]
+    return [{"file": str(path), "sha256": sha256_of(path)} for path in paths]
+
+
+def package_versions() -> dict[str, str]:
+    """Return the versions of Python and of the packages that decide what comes out."""
+    packages = {module.__name__: str(module.__version__) for module in (monai, torch, np, nib)}
+    return {"monai_synthfm": __version__, **packages, "python": platform.python_version()}
+
+
+def plain(value: Any) -> Any:
+    """
+    Turn tensors and arrays within nested dictionaries and lists into what JSON knows.
+
+    Example:
+        >>> plain({"window": torch.tensor([-160.0, 240.0]), "modality": "ct"})
+        {'window': [-160.0, 240.0], 'modality': 'ct'}
+    """
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    if isinstance(value, (torch.Tensor, np.ndarray, np.generic)):
+        return value.tolist()
+    return value
+
+
+def _rounded(values: np.ndarray) -> list[float]:
+    # Adding 0 turns -0.0 into 0.0.
+    return [float(value) for value in np.round(values, _DECIMALS) + 0.0]

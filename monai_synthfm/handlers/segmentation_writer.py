@@ -1,0 +1,235 @@
+# Copyright (c) monai_synthfm contributors
+# Licensed under the Apache License, Version 2.0 (http://www.apache.org/licenses/LICENSE-2.0).
+# SPDX-License-Identifier: Apache-2.0
+"""Handler that writes what an evaluator has segmented: label map, probabilities, overlay and report."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import torch
+from ignite.engine import Engine, Events
+from monai.data import MetaTensor, decollate_batch
+
+from monai_synthfm.handlers.segmentation_record import describe_objects, describe_weights, package_versions, plain
+from monai_synthfm.inferers import EmbeddingCacheOpener
+from monai_synthfm.inferers.mask_volumes import label_map
+from monai_synthfm.inferers.volume_slices import blank_slices
+from monai_synthfm.io.nifti import label_image, probability_image
+from monai_synthfm.io.volume_files import geometry_of, source_name
+from monai_synthfm.networks.weights.fingerprint import network_name
+from monai_synthfm.pictures.overlay import draw_overlay
+from monai_synthfm.pictures.volume_panels import volume_panels
+from monai_synthfm.prompts import Prompts
+from monai_synthfm.prompts.slice_prompts import prompts_by_slice
+from monai_synthfm.slices.planes import PLANES, comes_back, stored_axis, stored_slice
+from monai_synthfm.utils.atomic_files import check_writable, staged_files
+
+__all__ = ["EmptySegmentationError", "SegmentationWriter"]
+
+logger = logging.getLogger(__name__)
+
+_ON_EMPTY = ("warn", "fail")
+
+
+class EmptySegmentationError(ValueError):
+    """An object came out empty, and somebody wants to know; a command ends with this exit status."""
+
+    exit_status = 3
+
+
+class SegmentationWriter:
+    """
+    Write the files of each volume that a MONAI evaluator has segmented, all of them or none.
+
+    ``<name>_segmentation.nii.gz`` has the input's shape, affine, qform and sform with their codes, and units (for
+    inputs that are not NIfTI see :func:`~monai_synthfm.io.volume_files.geometry_of`), with labels 0 (background) and
+    1..N as uint8, or uint16 for more than 255 objects. When the inferer gave logits, ``<name>_probabilities.nii.gz``
+    holds their probabilities (see :func:`~monai_synthfm.io.nifti.probability_image`), and the labels are the same as
+    without.
+    ``<name>_overlay.png`` shows three planes through the largest object and the prompted slices.
+    ``<name>_report.json`` says which network, weights, intensity policy and prompts made it, how large each object came
+    out, and which of them are ``empty``; what would be in mm is null for images that do not say where they lie.
+
+    An image's ``meta["place"]`` is a folder below ``output_dir`` for its files, and ``meta["request_sha256"]`` goes
+    into its report; both are what :class:`~monai_synthfm.batch.segmentation.BatchSegmentation` sets.
+
+    The batch must come from :class:`monai_synthfm.data.prompted_volumes.PromptedVolumeDataset`, reoriented to the
+    display frame, the evaluator's inferer must be a :class:`~monai_synthfm.inferers.VolumeInferer`, and postprocessing
+    must have brought ``pred`` back to the orientation of the file, as
+    :class:`~monai_synthfm.io.file_frame.ToFileFramed` does.
+
+    Args:
+        output_dir: folder of the files, created when missing.
+        weights: files or names of weights that the network was made with, for the report; None entries are left out.
+        cache: what the inferer opens its embedding cache with, for the report.
+        on_empty: ``warn`` logs a warning when an object came out empty; ``fail`` raises besides, when all volumes are
+            segmented and written.
+
+    Raises:
+        ValueError: when ``on_empty`` is another word; before a volume is segmented, when ``output_dir`` has results of
+            another one of the same name, or when its orientation cannot be brought back; on writing, when ``pred`` is
+            not in the orientation of the file.
+        OSError: when ``output_dir`` cannot be written to.
+        EmptySegmentationError: see ``on_empty``.
+    """
+
+    def __init__(
+        self,
+        output_dir: str | Path,
+        weights: Sequence[str | Path | None] = (),
+        cache: EmbeddingCacheOpener | None = None,
+        on_empty: str = "warn",
+    ) -> None:
+        if on_empty not in _ON_EMPTY:
+            raise ValueError(f"on_empty must be one of {', '.join(_ON_EMPTY)}, got {on_empty!r}.")
+        check_writable(output_dir)
+        self.output_dir = Path(output_dir)
+        self.weights = weights
+        self.cache = cache
+        self.on_empty = on_empty
+        self._empty: list[str] = []
+        self._started = 0.0
+
+    def attach(self, engine: Engine) -> None:
+        """Register with the engine: time from the reading of a batch, write when its segmentation is there."""
+        if all(given is None for given in self.weights):
+            logger.warning("No weights were given: the network is random and its segmentations mean nothing.")
+        engine.add_event_handler(Events.GET_BATCH_STARTED, self._start)
+        engine.add_event_handler(Events.GET_BATCH_COMPLETED, self._check)
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self)
+        engine.add_event_handler(Events.COMPLETED, self._finish)
+
+    def _start(self) -> None:
+        self._started = time.perf_counter()
+
+    def _check(self, engine: Engine) -> None:
+        """Refuse what could not be written, before it is segmented."""
+        for image in decollate_batch(engine.state.batch["image"]):
+            source = Path(image.meta["filename_or_obj"])
+            self._check_name(source, self._folder(image))
+            if not comes_back(np.asarray(image.affine), np.asarray(image.meta["original_affine"]), image.shape[1:]):
+                raise ValueError(
+                    f"image {source}: it lies at exactly 45 degrees between two directions of the body, so that its "
+                    "orientation has no name and cannot be brought back; turn it by a small angle."
+                )
+
+    def _finish(self) -> None:
+        empty, self._empty = self._empty, []
+        if empty and self.on_empty == "fail":
+            raise EmptySegmentationError(f"nothing was found for {'; '.join(empty)}.")
+
+    def _folder(self, image: MetaTensor) -> Path:
+        return self.output_dir / image.meta.get("place", "")
+
+    def _check_name(self, source: Path, folder: Path) -> None:
+        """Refuse to replace the results of another volume; those of the same one are replaced."""
+        report = folder / _file(source, "report.json")
+        earlier = json.loads(report.read_text(encoding="utf-8"))["image"] if report.is_file() else str(source)
+        if _given(Path(earlier)) != _given(source):
+            raise ValueError(
+                f"output_dir {folder} has the results of {earlier}, which is named like {source}: "
+                f"give each a folder of its own, or remove {report.name}."
+            )
+
+    def __call__(self, engine: Engine) -> None:
+        """Write the files of each volume in the batch."""
+        for given, output in zip(engine.state.batch, engine.state.output, strict=True):
+            self._write({**given, **output}, network_name(engine.network), engine.inferer.direction)
+
+    def _write(self, item: Mapping[str, Any], network: str, direction: str) -> None:
+        image, axis = item["image"].cpu(), int(item["axis"])
+        source, folder = Path(image.meta["filename_or_obj"]), self._folder(image)
+        self._check_name(source, folder)
+        prompts = Prompts.from_mapping({**item, "masks": None}).to("cpu")
+        affine = np.asarray(image.meta["original_affine"])
+        to_voxel = np.linalg.inv(affine) @ np.asarray(image.affine)
+        pred = item["pred"].cpu()
+        if not isinstance(pred, MetaTensor) or not np.allclose(pred.affine, affine):
+            raise ValueError(
+                f"pred is not in the orientation of {source}: postprocessing must invert the preprocessing."
+            )
+        found = np.asarray(pred)
+        labels = _labels(found)
+        by_slice = prompts_by_slice(prompts, axis, item["masks"][0].cpu())
+        stored = stored_axis(affine, axis)
+        in_mm = bool(image.meta.get("has_position", True))
+        blank = [
+            stored_slice(k, axis, to_voxel, affine) for k, is_blank in enumerate(blank_slices(image, axis)) if is_blank
+        ]
+        files = {"segmentation": _file(source, "segmentation.nii.gz")}
+        if found.dtype.kind == "f":
+            files["probabilities"] = _file(source, "probabilities.nii.gz")
+        objects = describe_objects(prompts, to_voxel, affine, labels, stored, in_mm, blank)
+        empty = [found["label"] for found in objects if not found["voxels"]]
+        report = {
+            "image": str(source),
+            **files,
+            "network": network,
+            "weights": describe_weights(self.weights),
+            "intensity": plain(image.meta.get("medsam_intensity")),
+            "plane": PLANES[axis] if in_mm else None,
+            "direction": direction,
+            "slices": {
+                "axis": stored,
+                "prompted": sorted(stored_slice(index, axis, to_voxel, affine) for index in by_slice),
+                **({"blank": sorted(blank)} if blank else {}),
+                "segmented": int(labels.any(axis=tuple(a for a in range(3) if a != stored)).sum()),
+            },
+            "objects": objects,
+            "empty": empty,
+            "embeddings": _describe_cache(self.cache),
+            "seconds": round(time.perf_counter() - self._started, 3),
+            "versions": package_versions(),
+        }
+        if "request_sha256" in image.meta:
+            report["request_sha256"] = image.meta["request_sha256"]
+        figure = draw_overlay(volume_panels(image, MetaTensor(labels[None], affine=pred.affine), by_slice, axis))
+        template = geometry_of(image)
+        with staged_files(folder) as stage:
+            nib.save(label_image(labels, template), stage / files["segmentation"])
+            if "probabilities" in files:
+                nib.save(probability_image(found, template), stage / files["probabilities"])
+            figure.savefig(stage / _file(source, "overlay.png"), dpi=150)
+            text = json.dumps(report, indent=2) + "\n"
+            (stage / _file(source, "report.json")).write_text(text, encoding="utf-8")
+        if empty:
+            self._empty.append(f"object {', '.join(map(str, empty))} of {source}")
+            logger.warning("Nothing was found for %s: it is empty in %s.", self._empty[-1], files["segmentation"])
+
+
+def _file(source: Path, ending: str) -> str:
+    return f"{source_name(source)}_{ending}"
+
+
+def _given(source: Path) -> Path:
+    """The place of a file by its own name, whatever a symbolic link of that name points to."""
+    place = Path(os.path.abspath(source))
+    return place.parent.resolve() / place.name
+
+
+def _labels(found: np.ndarray) -> np.ndarray:
+    """Return the label map of labels [1, X, Y, Z] or of logits [N, X, Y, Z]."""
+    if found.dtype.kind != "f":
+        return found[0].astype(np.uint8 if found.dtype == np.uint8 else np.uint16)
+    return label_map(torch.from_numpy(found)).numpy().astype(np.uint8 if len(found) <= 255 else np.uint16)
+
+
+def _describe_cache(cache: EmbeddingCacheOpener | None) -> dict[str, Any] | None:
+    if cache is None or cache.opened is None:
+        return None
+    opened = cache.opened
+    return {
+        "folder": str(opened.folder),
+        "encoded": len(opened.written),
+        "reused": len(opened.read),
+        "bytes": opened.bytes_on_disk,
+    }

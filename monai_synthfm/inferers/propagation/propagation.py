@@ -1,0 +1,65 @@
+# Copyright (c) monai_synthfm contributors
+# Licensed under the Apache License, Version 2.0 (http://www.apache.org/licenses/LICENSE-2.0).
+# SPDX-License-Identifier: Apache-2.0
+"""The interface of every way to carry objects from prompted slices through a volume."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+import torch
+
+from monai_synthfm.inferers.volume_slices import VolumeSlices
+from monai_synthfm.prompts.slice_prompts import SlicePrompts
+
+__all__ = ["DIRECTIONS", "Progress", "Propagation", "PropagationStopped", "SliceMasks"]
+
+DIRECTIONS = ("both", "forward", "backward", "none")
+
+Progress = Callable[[int, int], bool]
+"""Is told how many slices are done, and how many there are at most; says whether to go on."""
+
+
+class PropagationStopped(Exception):  # noqa: N818
+    """A :data:`Progress` said that the propagation should not go on."""
+
+
+@dataclass(frozen=True)
+class SliceMasks:
+    """
+    Masks found on one slice.
+
+    Args:
+        index: of the slice.
+        objects: indexes (0..N-1) of the n objects that the masks belong to.
+        logits: [n, H, W] float32 in the size of the slice; above 0 is inside.
+    """
+
+    index: int
+    objects: list[int]
+    logits: torch.Tensor
+
+
+class Propagation(ABC):
+    """A way to carry objects from the slices where they are prompted to the others."""
+
+    @abstractmethod
+    def __call__(
+        self, slices: VolumeSlices, prompts: Mapping[int, SlicePrompts], direction: str, slice_range: range
+    ) -> Iterator[SliceMasks]:
+        """
+        Segment the objects, slice after slice.
+
+        Args:
+            slices: of the volume.
+            prompts: by slice, each within ``slice_range``.
+            direction: ``forward`` goes to higher slice indexes from the first prompted slice of an object, ``backward``
+                to lower ones from the last, ``both`` both ways; ``none`` stays on the prompted slices.
+            slice_range: consecutive slices not to be left.
+
+        Yields:
+            Masks as soon as they are final: no object twice on one slice, in whatever order suits, an object left out
+            where it was not found. At no time more than a constant number of slices is held, apart from the store.
+        """

@@ -1,0 +1,100 @@
+# Copyright (c) monai_synthfm contributors
+# Licensed under the Apache License, Version 2.0 (http://www.apache.org/licenses/LICENSE-2.0).
+# SPDX-License-Identifier: Apache-2.0
+"""Objects end where the picture does: propagation that does not pass slices which show nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
+
+from monai_synthfm.inferers.propagation.propagation import Propagation, SliceMasks
+from monai_synthfm.inferers.volume_slices import VolumeSlices
+from monai_synthfm.networks.preprocessing import as_logits
+from monai_synthfm.prompts.slice_prompts import SlicePrompts
+
+__all__ = ["carry_in_stretches", "check_shown"]
+
+
+def carry_in_stretches(
+    propagation: Propagation,
+    slices: VolumeSlices,
+    prompts: Mapping[int, SlicePrompts],
+    direction: str,
+    slice_range: range,
+) -> Iterator[SliceMasks]:
+    """
+    Let a propagation work on each stretch of slices between blank ones as if there were no more of the volume.
+
+    Padding, cropping and defacing leave slices of one value (:attr:`VolumeSlices.blank`), on which networks answer all
+    the same. So nothing is carried through them, and what lies behind is segmented by its own prompts. On a blank slice
+    only a known mask is kept; clicks and boxes find nothing there.
+
+    Args:
+        propagation: carries objects on.
+        slices: of the volume.
+        prompts: by slice, each within ``slice_range``.
+        direction: see :class:`Propagation`.
+        slice_range: consecutive slices not to be left.
+
+    Yields:
+        Masks as :class:`Propagation` does.
+
+    Raises:
+        ValueError: before anything is segmented, when clicks or boxes of an object are on blank slices alone.
+
+    Example:
+        >>> import torch
+        >>> from monai_synthfm.inferers import MaskPropagation
+        >>> from monai_synthfm.networks import MobileSam
+        >>> from monai_synthfm.prompts import Prompts
+        >>> slices = VolumeSlices(torch.zeros(1, 20, 24, 5), 2, MobileSam(image_size=64).eval())
+        >>> known = SlicePrompts([0], Prompts(), torch.ones(1, 24, 20, dtype=torch.bool))
+        >>> [masks.index for masks in carry_in_stretches(MaskPropagation(), slices, {2: known}, "both", range(5))]
+        [2]
+    """
+    check_shown(slices.blank, prompts)
+    for is_blank, stretch in groupby(slice_range, slices.blank.__getitem__):
+        indexes = list(stretch)
+        given = {index: prompts[index] for index in indexes if index in prompts}
+        if is_blank:
+            for index, here in given.items():
+                if rows := _masked(here):
+                    assert here.masks is not None
+                    logits = as_logits(here.masks[rows].to(slices.volume.device))
+                    yield SliceMasks(index, [here.objects[row] for row in rows], logits)
+        elif given:
+            yield from propagation(slices, given, direction, range(indexes[0], indexes[-1] + 1))
+
+
+def _masked(here: SlicePrompts) -> list[int]:
+    """Return the rows of the objects of which a mask is known."""
+    if here.masks is None:
+        return []
+    rows: list[int] = here.masks.flatten(1).any(dim=1).nonzero().flatten().tolist()
+    return rows
+
+
+def check_shown(blank: Sequence[bool], prompts: Mapping[int, SlicePrompts]) -> None:
+    """
+    Check that every object is prompted where the picture shows something, or by a mask.
+
+    Args:
+        blank: whether each slice is of one value.
+        prompts: by slice.
+
+    Raises:
+        ValueError: when clicks or boxes of an object are on blank slices alone.
+    """
+    shown: set[int] = set()
+    unseen: dict[int, list[int]] = {}
+    for index, here in sorted(prompts.items()):
+        found = {here.objects[row] for row in _masked(here)} if blank[index] else set(here.objects)
+        shown |= found
+        for n in set(here.objects) - found:
+            unseen.setdefault(n, []).append(index)
+    for n in sorted(unseen.keys() - shown):
+        raise ValueError(
+            f"object {n + 1} is prompted on slices {unseen[n]} alone, which are blank, with pixels of one value: "
+            "prompt it where the picture shows it."
+        )

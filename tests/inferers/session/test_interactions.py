@@ -1,0 +1,118 @@
+# Copyright (c) monai_synthfm contributors
+# Licensed under the Apache License, Version 2.0 (http://www.apache.org/licenses/LICENSE-2.0).
+# SPDX-License-Identifier: Apache-2.0
+"""What several interactions amount to, and which negative clicks have to wait."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from monai_synthfm.inferers.session.interactions import Interaction, ObjectPrompts, combine, split_negatives
+from monai_synthfm.prompts import Prompts
+from monai_synthfm.prompts.slice_prompts import prompts_by_slice
+
+DEPTH = 6
+"""Size of the volumes of these tests along every axis."""
+
+
+def prompts(clicks: Sequence[Sequence[float]] = (), box: Sequence[float] | None = None) -> Prompts:
+    """Prompts of one object; clicks are [x, y, z, label]."""
+    rows = torch.tensor(clicks, dtype=torch.float32).reshape(1, -1, 4)
+    boxes = torch.full((1, 6), torch.nan) if box is None else torch.tensor([box])
+    return Prompts(rows[..., :3], rows[..., 3].long(), boxes)
+
+
+def said(serial: int, given: Prompts, masks: Mapping[int, torch.Tensor] | None = None) -> Interaction:
+    return Interaction(serial, 1, given, dict(masks or {}))
+
+
+def test_clicks_stay_in_the_order_in_which_they_were_given() -> None:
+    first, second = [[1.0, 2, 3, 1], [4, 5, 0, 0]], [[2.0, 2, 2, 1]]
+    found = combine([said(0, prompts(first)), said(1, prompts()), said(2, prompts(second))]).prompts
+    assert torch.cat([found.points[0], found.point_labels[0, :, None]], dim=1).tolist() == first + second
+
+
+@pytest.mark.parametrize("order", [("old", "new"), ("old", "new", "none"), ("none", "old", "none", "new", "none")])
+def test_the_latest_box_counts_even_when_other_prompts_follow(order: tuple[str, ...]) -> None:
+    boxes = {"old": [0.0, 0, 0, 1, 1, 1], "new": [2.0, 2, 2, 3, 3, 3], "none": None}
+    found = combine([said(k, prompts(box=boxes[name])) for k, name in enumerate(order)]).prompts
+    assert found.boxes.tolist() == [boxes["new"]]
+
+
+def test_without_a_box_there_is_none() -> None:
+    assert combine([said(0, prompts([[1, 1, 1, 1]])), said(1, prompts())]).prompts.boxes.isnan().all()
+
+
+def test_a_later_mask_replaces_that_of_its_slice_alone() -> None:
+    old, kept, new = (torch.rand(3, 4) > 0.5 for _ in range(3))
+    found = combine([said(0, prompts(), {1: old, 4: kept}), said(1, prompts(), {1: new})])
+    assert found.masks.keys() == {1, 4}
+    assert found.masks[1] is new
+    assert found.masks[4] is kept
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_a_negative_click_alone_on_its_slice_waits(axis: int) -> None:
+    clicks = torch.full((4, 4), 5.0)
+    # on slice 1, on 2 as half-way belongs to the lower one, and two on 4
+    clicks[:, axis] = torch.tensor([1.0, 2.5, 3.6, 4.2])
+    clicks[:, 3] = torch.tensor([1.0, 0, 0, 1])
+    first, waiting = split_negatives(ObjectPrompts(prompts(clicks.tolist()), {}), axis)
+    assert first.prompts.point_labels.tolist() == [[1, -1, 0, 1]]
+    assert waiting == {2}
+
+
+def test_a_box_shows_its_object_from_its_first_slice_to_its_last() -> None:
+    clicks = [[9.0, 9, z, 0] for z in range(DEPTH)]
+    first, waiting = split_negatives(ObjectPrompts(prompts(clicks, [0, 0, 1.5, 1, 1, 3.6]), {}), 2)
+    assert first.prompts.point_labels.tolist() == [[-1, 0, 0, 0, 0, -1]]
+    assert waiting == {0, 5}
+
+
+def test_a_mask_shows_its_object_on_its_slice() -> None:
+    clicks = [[9.0, 9, z, 0] for z in range(DEPTH)]
+    first, waiting = split_negatives(ObjectPrompts(prompts(clicks), {2: torch.ones(3, 4, dtype=torch.bool)}), 2)
+    assert first.prompts.point_labels.tolist() == [[-1, -1, 0, -1, -1, -1]]
+    assert waiting == {0, 1, 3, 4, 5}
+
+
+@pytest.mark.parametrize("filler", [0.0, torch.nan])
+def test_padding_is_no_click(filler: float) -> None:
+    clicks = [[filler, filler, filler, -1], [2.0, 2, 3, 1]]
+    first, waiting = split_negatives(ObjectPrompts(prompts(clicks), {}), 2)
+    assert first.prompts.point_labels.tolist() == [[-1, 1]]
+    assert waiting == set()
+
+
+QUARTERS = st.integers(0, 4 * DEPTH - 4).map(lambda n: n / 4)
+CLICKS = st.lists(st.tuples(QUARTERS, QUARTERS, QUARTERS, st.integers(0, 1)), max_size=6)
+BOXES = st.none() | st.tuples(*[QUARTERS] * 6).map(lambda c: [*map(min, c[:3], c[3:]), *map(max, c[:3], c[3:])])
+
+
+@settings(max_examples=80, deadline=None)
+@given(CLICKS, BOXES, st.sets(st.integers(0, DEPTH - 1), max_size=2), st.integers(0, 2))
+def test_what_is_left_can_be_sorted_by_slice_and_lacks_nothing_else(
+    clicks: list, box: list[float] | None, masked: set[int], axis: int
+) -> None:
+    plane = torch.zeros(DEPTH, DEPTH, dtype=torch.bool)
+    plane[1, 2] = True
+    whole = ObjectPrompts(prompts(clicks, box), dict.fromkeys(masked, plane))
+    first, waiting = split_negatives(whole, axis)
+    known = torch.zeros(DEPTH, DEPTH, DEPTH, dtype=torch.int16)
+    for index in masked:
+        known.select(axis, index)[2, 1] = 1
+    sorted_out = prompts_by_slice(first.prompts, axis, known)  # refuses negative clicks that stand alone
+    assert not waiting & sorted_out.keys()
+    assert first.masks is whole.masks
+    assert torch.equal(first.prompts.points, whole.prompts.points)
+    for before, after, click in zip(
+        whole.prompts.point_labels[0].tolist(), first.prompts.point_labels[0].tolist(), clicks, strict=True
+    ):
+        slice_of_click = min(range(DEPTH), key=lambda index: abs(index - click[axis]))
+        assert after == (-1 if slice_of_click in waiting else before)
+        assert before == 0 or after == 1

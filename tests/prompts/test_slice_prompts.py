@@ -1,0 +1,111 @@
+# Copyright (c) monai_synthfm contributors
+# Licensed under the Apache License, Version 2.0 (http://www.apache.org/licenses/LICENSE-2.0).
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from monai_synthfm.prompts import Prompts
+from monai_synthfm.prompts.slice_prompts import prompts_by_slice, slice_index, within_slices
+
+
+def test_prompts_are_sorted_by_slice_and_object() -> None:
+    prompts = Prompts(
+        points=torch.tensor([[[1.0, 2, 3], [4, 5, 3.4]], [[6, 7, 5], [0, 0, 0]], [[0, 0, 0], [0, 0, 0]]]),
+        point_labels=torch.tensor([[1, 0], [1, -1], [-1, -1]]),
+        boxes=torch.tensor([[torch.nan] * 6, [torch.nan] * 6, [1.0, 2, 4.6, 8, 9, 6.2]]),
+    )
+    found = prompts_by_slice(prompts, axis=2)
+    assert list(found) == [3, 5, 6]
+    assert found[3].objects == [0]
+    assert found[3].prompts.points.tolist() == [[[1, 2], [4, 5]]]
+    assert found[3].prompts.point_labels.tolist() == [[1, 0]]
+    assert found[3].prompts.boxes is None
+    assert found[5].objects == [1, 2]
+    assert found[5].prompts.points[0].tolist() == [[6, 7]]
+    assert found[5].prompts.point_labels.tolist() == [[1], [-1]]
+    assert torch.isnan(found[5].prompts.boxes[0]).all()
+    assert found[5].prompts.boxes[1].tolist() == [1, 2, 8, 9]
+    assert found[6].objects == [2]
+
+
+@pytest.mark.parametrize(("axis", "slices", "pixel"), [(0, [3], [4, 5]), (1, [4], [3, 5]), (2, [5], [3, 4])])
+def test_remaining_axes_keep_their_order(axis: int, slices: list[int], pixel: list[float]) -> None:
+    prompts = Prompts(points=torch.tensor([[[3.0, 4, 5]]]), point_labels=torch.tensor([[1]]))
+    found = prompts_by_slice(prompts, axis)
+    assert list(found) == slices
+    assert found[slices[0]].prompts.points.tolist() == [[pixel]]
+
+
+def test_negative_clicks_need_a_positive_click_or_a_box_on_their_slice() -> None:
+    clicks = {"points": torch.tensor([[[1.0, 1, 1], [2, 2, 4]]]), "point_labels": torch.tensor([[1, 0]])}
+    with pytest.raises(ValueError, match="object 1 has only negative clicks on slice 4 of axis 2"):
+        prompts_by_slice(Prompts(**clicks), axis=2)
+    boxes = torch.tensor([[0.0, 0, 3, 5, 5, 4]])
+    assert list(prompts_by_slice(Prompts(**clicks, boxes=boxes), axis=2)) == [1, 3, 4]
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_masks_belong_to_every_slice_on_which_they_have_voxels(axis: int) -> None:
+    masks = torch.zeros(5, 6, 7, dtype=torch.int16)
+    masks[1, 2, 3] = 2
+    masks[4, 5, 6] = 1
+    masks[1, 2, 4] = 2
+    found = prompts_by_slice(Prompts(), axis, masks)
+    expected: dict[int, set[int]] = {}
+    for voxel in masks.nonzero():
+        expected.setdefault(int(voxel[axis]), set()).add(int(masks[tuple(voxel)]) - 1)
+    assert {index: set(here.objects) for index, here in found.items()} == expected
+    for index, here in found.items():
+        for n, drawn in zip(here.objects, here.masks, strict=True):
+            torch.testing.assert_close(drawn.T, masks.select(axis, index) == n + 1)
+        assert (here.prompts.point_labels == -1).all()
+
+
+def test_an_object_of_which_no_mask_is_known_has_an_empty_one() -> None:
+    masks = torch.zeros(5, 6, 7, dtype=torch.uint8)
+    masks[1, 2, 3] = 1
+    clicks = {"points": torch.tensor([[[0.0, 0, 0]], [[4, 5, 3]]]), "point_labels": torch.tensor([[-1], [1]])}
+    here = prompts_by_slice(Prompts(**clicks), 2, masks)[3]
+    assert here.objects == [0, 1]
+    assert here.masks.flatten(1).sum(dim=1).tolist() == [1, 0]
+    assert prompts_by_slice(Prompts(**clicks), 2, 0 * masks)[3].masks is None
+
+
+def test_negative_clicks_may_correct_a_mask() -> None:
+    masks = torch.zeros(5, 6, 7, dtype=torch.uint8)
+    masks[1, 2, 3] = 1
+    clicks = {"points": torch.tensor([[[4.0, 5, 3]]]), "point_labels": torch.tensor([[0]])}
+    assert prompts_by_slice(Prompts(**clicks), 2, masks)[3].prompts.point_labels.tolist() == [[0]]
+
+
+@given(
+    st.one_of(
+        st.integers(0, 8).map(lambda k: k + 0.5),
+        st.integers(0, 8).map(lambda k: k + 0.5 + 1e-9),
+        st.floats(-0.499, 9.499),
+    ),
+    st.integers(0, 2),
+)
+def test_within_slices_a_click_is_on_the_same_slice_from_either_end(coordinate: float, axis: int) -> None:
+    point = torch.tensor([5.0, 6.0, 7.0], dtype=torch.float64)
+    point[axis] = coordinate
+    box = torch.cat([point, point + torch.eye(3)[axis]])
+    prompts = Prompts(point[None, None], torch.ones(1, 1), box[None])
+    moved = within_slices(prompts, axis)
+    (index,) = prompts_by_slice(Prompts(moved.points, moved.point_labels), axis)
+    # what preprocessing makes of it when the display frame runs the other way
+    other_end = np.float32(np.round(9 - moved.points[0, 0, axis].item(), 3))
+    assert 9 - slice_index(float(other_end)) == index == slice_index(round(coordinate, 3))
+    assert list(prompts_by_slice(Prompts(boxes=moved.boxes), axis)) == [index, index + 1]
+    assert (moved.points - prompts.points).abs().max() < 2e-3
+    others = [a for a in range(3) if a != axis]
+    assert torch.equal(moved.points[..., others], prompts.points[..., others])
+
+
+def test_within_slices_leaves_missing_boxes_missing() -> None:
+    assert within_slices(Prompts(boxes=torch.full((2, 6), torch.nan)), 1).boxes.isnan().all()
