@@ -17,6 +17,7 @@ from monai_synthfm.bundles import bundle_path
 from monai_synthfm.networks.known_models import MODELS, SHIPPED, KnownModel, NetworkClass
 from monai_synthfm.networks.mobile_sam import MobileSam
 from monai_synthfm.networks.mobile_sam2 import MobileSam2
+from monai_synthfm.networks.prepare import prepare
 from monai_synthfm.networks.preprocessing import Preprocessing
 from monai_synthfm.networks.pretrained import PretrainedPromptable
 from monai_synthfm.networks.promptable import Multimask
@@ -112,7 +113,7 @@ def _open_known(
         raise ValueError(f"model {name} has an encoder of its own, encoder is for a file, got {str(encoder)!r}.")
     chosen = {**known.options, **options}
     _check_options(f"model {name}", known.network, chosen)
-    return known.network(**chosen, pretrained=known.weights)
+    return prepare(known.network(**chosen), pretrained=known.weights)
 
 
 def _open_file(path: Path, options: Mapping[str, Any], encoder: str | Path | None) -> PretrainedPromptable:
@@ -134,7 +135,7 @@ def _open_file(path: Path, options: Mapping[str, Any], encoder: str | Path | Non
     expected = settings.get(ENCODER_SHA256)
     if whole and expected is None:  # whatever encoder was named, the file's own is the one of its decoder
         base = None
-    network = network_class(**chosen, pretrained=path if base is None else base)
+    network = prepare(network_class(**chosen), pretrained=path if base is None else base)
     if expected is not None and encoder_sha256(network.image_encoder) != expected:
         raise ValueError(
             f"{path}: trained on another image encoder than that of {path if base is None else base}; "

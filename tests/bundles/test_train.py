@@ -31,9 +31,6 @@ TINY_SAM = {
         "global_attn_indexes": [1],
     },
     "image_size": "@image_size",
-    "reset_decoder": True,
-    "seed": "@seed",
-    "frozen": "@frozen",
 }
 SMALL: dict[str, Any] = {
     "image_size": 64,
@@ -47,7 +44,8 @@ SMALL: dict[str, Any] = {
     "warmup_steps": 2,
     "amp": False,
     "device": "cpu",
-    "network_def": TINY_SAM,
+    "architecture": TINY_SAM,
+    "pretrained": "$None",
     "seed": 3,
 }
 # the keys that the published schema of bundle metadata requires
@@ -186,7 +184,7 @@ def test_the_network_takes_an_image_alone_as_the_metadata_says(bundle_dir: Path)
         device="cpu",
         n=1,
         any=64,
-        network_def={**TINY_SAM, "image_size": 64, "seed": 0, "frozen": []},
+        network_def={**TINY_SAM, "image_size": 64},
     )
 
 
@@ -218,8 +216,7 @@ def test_a_resumed_training_equals_one_that_was_never_interrupted(bundle_dir: Pa
     start = workflow(bundle_dir, tmp_path)
     start.initialize()
     torch.save(start.parser.get_parsed_content("network_def").state_dict(), encoder)
-    network = {**TINY_SAM, "pretrained": str(encoder)}
-    schedule = {"network_def": network, "lr_scheduler#t_total": 9}
+    schedule = {"pretrained": str(encoder), "lr_scheduler#t_total": 9}
     train(bundle_dir, tmp_path / "whole", max_epochs=3, **schedule)
     train(bundle_dir, tmp_path / "halves", max_epochs=2, **schedule)
     train(bundle_dir, tmp_path / "halves", max_epochs=3, resume=True, **schedule)

