@@ -27,7 +27,7 @@ from monai_synthfm.networks.sam2_parts import SAM2_SIZES, Sam2Size
 from monai_synthfm.networks.signature import ENCODER_SHA256, VERSION, encoder_sha256
 from monai_synthfm.networks.weights import COMBINES_PROMPTS, read_weights
 
-__all__ = ["open_network"]
+__all__ = ["file_of", "open_network"]
 
 _CLASSES: Mapping[str, NetworkClass] = {network.__name__: network for network in (Sam, MobileSam, Sam2, MobileSam2)}
 _SIZES: Mapping[str, type[ViTSize] | type[Sam2Size]] = {"Sam": ViTSize, "Sam2": Sam2Size}
@@ -84,11 +84,16 @@ def open_network(
     if name in MODELS:
         network = _open_known(name, MODELS[name], {**options, "multimask": multimask}, encoder)
     else:
-        network = _open_file(_file_of(name_or_file), {**options, "multimask": multimask}, encoder)
+        network = _open_file(file_of(name_or_file), {**options, "multimask": multimask}, encoder)
     return network.to(device).eval()
 
 
-def _file_of(name_or_file: str | Path) -> Path:
+def file_of(name_or_file: str | Path) -> Path:
+    """Return the file of a shipped network or of the path given.
+
+    Raises:
+        FileNotFoundError: when there is none.
+    """
     bundle = SHIPPED.get(str(name_or_file))
     if bundle is None:
         path = Path(name_or_file).expanduser()
