@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -130,6 +131,16 @@ def test_training_is_tracked_as_monai_tracks_it(bundle_dir: Path, tmp_path: Path
     shown = EventAccumulator(str(tmp_path / "run")).Reload().Scalars("train_loss")
     assert losses == pytest.approx([entry.value for entry in shown])
     assert 0 <= run.data.metrics["val_mean_dice"] <= 1
+
+
+def test_a_training_without_tensorboard_says_that_it_writes_no_curves(
+    bundle_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    train(bundle_dir, tmp_path)
+    assert capsys.readouterr().out.count("TensorBoard is not installed: no curves") == 1
+    assert (tmp_path / "model.pt").is_file()
+    assert not list(tmp_path.glob("events.out.tfevents.*"))
 
 
 def test_metadata_is_valid_and_its_version_is_in_the_changelog(bundle_dir: Path) -> None:

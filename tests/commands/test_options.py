@@ -55,6 +55,12 @@ def test_switches_that_the_config_leaves_out_are_known_by_the_annotation_of_the_
     }
 
 
+def test_what_a_function_answers_with_yes_or_no_is_a_switch() -> None:
+    curves = {"_target_": "monai_synthfm.engines.tensorboard_curves.curves_are_written"}
+    config = {"curves": curves, "network": {"_target_": "dict"}, "run": ["@curves", "@network"]}
+    assert BundleOptions(config).read({"curves": "no", "network": "[1]"}) == {"curves": False, "network": [1]}
+
+
 def test_an_option_is_what_it_refers_to() -> None:
     assert read(slice_size="128", output_dir="1e5", checkpoint="0x10") == {
         "slice_size": 128,
