@@ -142,18 +142,23 @@ class BundleOptions:
             if key in (parameters := self._parameters(component))
         )
 
-    @staticmethod
-    def _parameters(component: Any) -> Mapping[str, inspect.Parameter]:
+    @classmethod
+    def _parameters(cls, component: Any) -> Mapping[str, inspect.Parameter]:
         """The arguments of the class or function of a component; none where it cannot be told."""
+        return cls._signature(component).parameters
+
+    @staticmethod
+    def _signature(component: Any) -> inspect.Signature:
+        """What the class or function of a component takes and gives; an empty one where it cannot be told."""
         if not ConfigComponent.is_instantiable(component) or str(component["_target_"])[:1] in ("$", "@"):
-            return {}
+            return inspect.Signature()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of names that MONAI has twice
             target = locate(str(ConfigComponent(component).resolve_module_name()))
         try:
-            return inspect.signature(target).parameters  # type: ignore[arg-type]
+            return inspect.signature(target)  # type: ignore[arg-type]
         except (TypeError, ValueError):
-            return {}
+            return inspect.Signature()
 
     def _kind_of(self, value: Any, seen: frozenset[str] = frozenset()) -> Kind | None:
         """What a value of the config is; None where it does not tell."""
@@ -164,7 +169,7 @@ class BundleOptions:
         if isinstance(value, (int, float)):
             return Kind.NUMBER
         if not isinstance(value, str):
-            return Kind.OTHER
+            return Kind.SWITCH if self._signature(value).return_annotation in (bool, "bool") else Kind.OTHER
         if not value.startswith(("$", "@")):
             return Kind.TEXT
         names = list(ReferenceResolver.match_refs_pattern(value))

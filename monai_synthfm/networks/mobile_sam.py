@@ -5,9 +5,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
-
 from monai_synthfm.networks.preprocessing import Preprocessing
 from monai_synthfm.networks.promptable import Multimask
 from monai_synthfm.networks.sam_family import EMBED_DIM, SamFamily, checked_image_size
@@ -19,25 +16,16 @@ __all__ = ["MobileSam"]
 class MobileSam(SamFamily):
     """MobileSAM behind the :class:`Promptable` interface, with MobileSAM's state dict keys.
 
-    The same weights serve every ``image_size``. They are set in this order: ``pretrained``, ``reset_decoder``,
-    ``checkpoint``; without any of them they are random.
+    Its weights are random, see :class:`~monai_synthfm.networks.Sam`. The same ones serve every ``image_size``.
 
     Args:
         image_size: side of the square input in pixels, a multiple of 16. 1024 is MobileSAM's.
         preprocessing: ``"sam"``, ``"contrast"`` or ``"medsam"``, see :class:`SamFamily`.
-        pretrained: name in :data:`monai_synthfm.networks.weights.files.WEIGHTS` or path of weights of the whole
-            network.
-        reset_decoder: draw the mask decoder anew after loading ``pretrained`` (SynthFM trains it from scratch, paper
-            section 3).
-        seed: of ``reset_decoder``; None draws from torch's global generator.
-        checkpoint: path of a state dict of this network or of parts of it, for example a trained mask decoder.
-        frozen: sub-modules not to train, for example ``("image_encoder", "prompt_encoder")``.
         multimask: ``"never"``, ``"single_click"`` or ``"always"``, see :class:`Promptable`.
         objects_per_pass: how many objects go through the mask decoder at once, see :class:`SamFamily`.
 
     Raises:
-        ValueError: when an argument or the weights are not as above.
-        FileNotFoundError: when weights are neither a file nor a known name.
+        ValueError: when an argument is not as above.
 
     Example:
         >>> import torch
@@ -49,13 +37,7 @@ class MobileSam(SamFamily):
         self,
         image_size: int = 1024,
         preprocessing: Preprocessing = "sam",
-        pretrained: str | Path | None = None,
-        reset_decoder: bool = False,
-        seed: int | None = None,
-        checkpoint: str | Path | None = None,
-        frozen: Sequence[str] = (),
         multimask: Multimask = "never",
         objects_per_pass: int = 8,
     ) -> None:
         super().__init__(TinyViT(EMBED_DIM), checked_image_size(image_size), preprocessing, multimask, objects_per_pass)
-        self._initialise(pretrained, reset_decoder, seed, checkpoint, frozen)

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -46,19 +46,12 @@ class MobileSam2(PaddedSquare, Sam2):
     features of the encoder, at strides 4 and 8, join the decoder's upscaling. What a MobileSAM decoder does not have
     starts so that a prompted slice is segmented nearly as by that decoder.
 
-    Weights are set in this order: ``pretrained``, ``reset_decoder``, ``checkpoint``; without any of them they are
-    random.
-    Files of MobileSAM and of its mask decoder are understood; they leave the memory as it is.
+    Its weights are random, see :class:`~monai_synthfm.networks.Sam`. Files of MobileSAM and of its mask decoder are
+    understood, too; they leave the memory as it is.
 
     Args:
         image_size: side of the square input in pixels, a multiple of 32.
         preprocessing: ``"sam"``, ``"contrast"`` or ``"medsam"``, see :class:`SamFamily`.
-        pretrained: name in :data:`monai_synthfm.networks.weights.files.WEIGHTS` or path of weights of MobileSAM or
-            of all of this network.
-        reset_decoder: draw the mask decoder anew after loading ``pretrained``.
-        seed: of ``reset_decoder``; None draws from torch's global generator.
-        checkpoint: path of a state dict of this network or of parts of it, or of a trained mask decoder of MobileSAM.
-        frozen: sub-modules not to train, for example ``("image_encoder", "sam_prompt_encoder")``.
         multimask: for images, see :class:`Promptable`.
         tracking_multimask: for volumes, see :class:`Sam2`.
         max_conditioning: see :class:`Sam2`.
@@ -67,8 +60,7 @@ class MobileSam2(PaddedSquare, Sam2):
         carry_mask: whether the mask of the slice before is a prompt.
 
     Raises:
-        ValueError: when an argument or the weights are not as above.
-        FileNotFoundError: when weights are neither a file nor a known name.
+        ValueError: when an argument is not as above.
 
     Source: SAM 2 (arXiv 2408.00714) with a small encoder, as EdgeTAM (arXiv 2501.07256) and EfficientTAM (arXiv
     2411.18933) have it; the mask of the slice before as a prompt is our choice.
@@ -93,11 +85,6 @@ class MobileSam2(PaddedSquare, Sam2):
         self,
         image_size: int = 512,
         preprocessing: Preprocessing = "contrast",
-        pretrained: str | Path | None = None,
-        reset_decoder: bool = False,
-        seed: int | None = None,
-        checkpoint: str | Path | None = None,
-        frozen: Sequence[str] = (),
         multimask: Multimask = "never",
         tracking_multimask: Multimask = "never",
         max_conditioning: int | None = None,
@@ -118,7 +105,6 @@ class MobileSam2(PaddedSquare, Sam2):
         self.carry_mask = carry_mask
         nn.init.zeros_(self.no_mem_embed)
         del self.mask_downsample, self.no_mem_pos_enc  # here known masks are prompts like others
-        self._initialise(pretrained, reset_decoder, seed, checkpoint, frozen)
 
     def describe(self) -> NetworkSettings:
         """Tell the settings; see :class:`Promptable`."""

@@ -16,6 +16,7 @@ import torch
 from monai_synthfm.bundles import bundle_path
 from monai_synthfm.networks.mobile_sam import MobileSam
 from monai_synthfm.networks.mobile_sam2 import MobileSam2
+from monai_synthfm.networks.prepare import prepare
 from monai_synthfm.networks.preprocessing import Preprocessing
 from monai_synthfm.networks.pretrained import PretrainedPromptable
 from monai_synthfm.networks.promptable import Multimask
@@ -26,7 +27,7 @@ from monai_synthfm.networks.weights.files import COMBINES_PROMPTS, read_weights
 from monai_synthfm.networks.weights.fingerprint import ENCODER_SHA256, VERSION, encoder_sha256
 from monai_synthfm.networks.weights.known_models import MODELS, SHIPPED, KnownModel, NetworkClass
 
-__all__ = ["open_network"]
+__all__ = ["file_of", "open_network"]
 
 _CLASSES: Mapping[str, NetworkClass] = {network.__name__: network for network in (Sam, MobileSam, Sam2, MobileSam2)}
 _SIZES: Mapping[str, type[ViTSize] | type[Sam2Size]] = {"Sam": ViTSize, "Sam2": Sam2Size}
@@ -83,11 +84,16 @@ def open_network(
     if name in MODELS:
         network = _open_known(name, MODELS[name], {**options, "multimask": multimask}, encoder)
     else:
-        network = _open_file(_file_of(name_or_file), {**options, "multimask": multimask}, encoder)
+        network = _open_file(file_of(name_or_file), {**options, "multimask": multimask}, encoder)
     return network.to(device).eval()
 
 
-def _file_of(name_or_file: str | Path) -> Path:
+def file_of(name_or_file: str | Path) -> Path:
+    """Return the file of a shipped network or of the path given.
+
+    Raises:
+        FileNotFoundError: when there is none.
+    """
     bundle = SHIPPED.get(str(name_or_file))
     if bundle is None:
         path = Path(name_or_file).expanduser()
@@ -112,7 +118,7 @@ def _open_known(
         raise ValueError(f"model {name} has an encoder of its own, encoder is for a file, got {str(encoder)!r}.")
     chosen = {**known.options, **options}
     _check_options(f"model {name}", known.network, chosen)
-    return known.network(**chosen, pretrained=known.weights)
+    return prepare(known.network(**chosen), pretrained=known.weights)
 
 
 def _open_file(path: Path, options: Mapping[str, Any], encoder: str | Path | None) -> PretrainedPromptable:
@@ -134,7 +140,7 @@ def _open_file(path: Path, options: Mapping[str, Any], encoder: str | Path | Non
     expected = settings.get(ENCODER_SHA256)
     if whole and expected is None:  # whatever encoder was named, the file's own is the one of its decoder
         base = None
-    network = network_class(**chosen, pretrained=path if base is None else base)
+    network = prepare(network_class(**chosen), pretrained=path if base is None else base)
     if expected is not None and encoder_sha256(network.image_encoder) != expected:
         raise ValueError(
             f"{path}: trained on another image encoder than that of {path if base is None else base}; "

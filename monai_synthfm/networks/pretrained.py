@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -39,29 +39,6 @@ class PretrainedPromptable(Promptable):
     def _new_decoder(self) -> nn.Module:
         """Build another mask decoder with weights from torch's global generator."""
 
-    def _initialise(
-        self,
-        pretrained: str | Path | None,
-        reset_decoder: bool,
-        seed: int | None,
-        checkpoint: str | Path | None,
-        frozen: Sequence[str],
-    ) -> None:
-        """Load weights in the order of the constructors' documentation, then freeze."""
-        if pretrained is not None:
-            path = find_weights(pretrained)
-            state, settings = read_weights(path)
-            self._check_preprocessing(settings, path)
-            self._load_whole(self.own_keys(state), path)
-            self.weight_files += (path,)
-            # published weights have no settings, and read whatever prompts there are
-            self.combines_prompts = _word(settings) if settings else True
-        if reset_decoder:
-            self.reset_decoder(seed)
-        if checkpoint is not None:
-            self.load_checkpoint(checkpoint)
-        self.freeze(*frozen)
-
     def reset_decoder(self, seed: int | None = None) -> None:
         """Draw the mask decoder's weights anew, as its publisher's constructor would.
 
@@ -78,6 +55,24 @@ class PretrainedPromptable(Promptable):
                 fresh = self._new_decoder()
         self.decoder.load_state_dict(fresh.state_dict())
         self.combines_prompts = False
+
+    def load_pretrained(self, name_or_file: str | Path) -> None:
+        """Load weights of the whole network strictly.
+
+        Args:
+            name_or_file: name in :data:`monai_synthfm.networks.weights.files.WEIGHTS` or path of the weights.
+
+        Raises:
+            ValueError: when they do not fit, or are for another ``preprocessing``.
+            FileNotFoundError: when they are neither a file nor a known name.
+        """
+        path = find_weights(name_or_file)
+        state, settings = read_weights(path)
+        self._check_preprocessing(settings, path)
+        self._load_whole(self.own_keys(state), path)
+        self.weight_files += (path,)
+        # published weights have no settings, and read whatever prompts there are
+        self.combines_prompts = _word(settings) if settings else True
 
     def load_checkpoint(self, path: str | Path, any_preprocessing: bool = False) -> None:
         """Load a state dict of this network or of some of its parts (say the mask decoder), each part strictly.

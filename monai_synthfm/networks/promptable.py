@@ -141,10 +141,6 @@ class Promptable(nn.Module, ABC):
             low-resolution logits ``[N, 1, h, w]`` as :class:`Prompts` takes them.
         """
 
-    @abstractmethod
-    def reset_decoder(self, seed: int | None = None) -> None:
-        """Draw the mask decoder's weights anew, from ``seed`` or (None) from torch's global generator."""
-
     def decode(self, embedding: ImageEmbedding, prompts: Prompts, multimask: Multimask | None = None) -> torch.Tensor:
         """Predict one mask per object.
 

@@ -5,10 +5,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -72,31 +71,23 @@ class ResizableImageEncoder(ImageEncoderViT):
 class Sam(SamFamily):
     """SAM with a ViT image encoder behind the :class:`Promptable` interface.
 
-    Upstream's 1024-pixel checkpoints load strictly at any ``image_size``. Weights are set in this order:
-    ``pretrained``, ``reset_decoder``, ``checkpoint``; without any of them they are random.
+    Its weights are random; :func:`~monai_synthfm.networks.open_network` gives a network with published or trained ones,
+    :func:`~monai_synthfm.networks.prepare` one to train. Upstream's 1024-pixel checkpoints load strictly at any
+    ``image_size``.
 
     Args:
         model: ``"vit_b"``, ``"vit_l"``, ``"vit_h"`` or the sizes of another transformer.
         image_size: side of the square input in pixels, a multiple of 16. 1024 is SAM's.
         preprocessing: ``"sam"``, ``"contrast"`` or ``"medsam"``, see :class:`SamFamily`.
-        pretrained: name in :data:`monai_synthfm.networks.weights.files.WEIGHTS` or path of weights of the whole
-            network.
-        reset_decoder: draw the mask decoder anew after loading ``pretrained`` (SynthFM trains it from scratch, paper
-            section 3).
-        seed: of ``reset_decoder``; None draws from torch's global generator.
-        checkpoint: path of a state dict of this network or of parts of it, for example a trained mask decoder.
-        frozen: sub-modules not to train, for example ``("image_encoder", "prompt_encoder")``.
         multimask: ``"never"``, ``"single_click"`` or ``"always"``, see :class:`Promptable`.
         objects_per_pass: how many objects go through the mask decoder at once, see :class:`SamFamily`.
 
     Raises:
-        ValueError: when an argument or the weights are not as above.
-        FileNotFoundError: when weights are neither a file nor a known name.
+        ValueError: when an argument is not as above.
 
     Example:
         >>> tiny = ViTSize(embed_dim=32, depth=2, num_heads=2, global_attn_indexes=(1,))
-        >>> net = Sam(tiny, image_size=64, frozen=["image_encoder"])
-        >>> net(torch.rand(1, 1, 40, 50)).shape
+        >>> Sam(tiny, image_size=64)(torch.rand(1, 1, 40, 50)).shape
         torch.Size([1, 1, 40, 50])
     """
 
@@ -105,11 +96,6 @@ class Sam(SamFamily):
         model: str | ViTSize = "vit_b",
         image_size: int = 1024,
         preprocessing: Preprocessing = "sam",
-        pretrained: str | Path | None = None,
-        reset_decoder: bool = False,
-        seed: int | None = None,
-        checkpoint: str | Path | None = None,
-        frozen: Sequence[str] = (),
         multimask: Multimask = "never",
         objects_per_pass: int = 8,
     ) -> None:
@@ -130,7 +116,6 @@ class Sam(SamFamily):
         )
         super().__init__(encoder, image_size, preprocessing, multimask, objects_per_pass)
         self.size = size
-        self._initialise(pretrained, reset_decoder, seed, checkpoint, frozen)
 
     def describe(self) -> NetworkSettings:
         """Tell the settings, sizes of the transformer that shapes of weights do not tell among them."""

@@ -5,9 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -44,19 +42,12 @@ class Sam2(Sam2Image):
     their prompts or by the :class:`MemoryBank` of the slices before; :meth:`memorize` makes the memory of it. All
     three are differentiable and keep no state.
 
-    The same weights serve every ``image_size``. They are set in this order: ``pretrained``, ``reset_decoder``,
-    ``checkpoint``; without any of them they are random.
+    Its weights are random, see :class:`~monai_synthfm.networks.Sam`. The same ones serve every ``image_size``.
 
     Args:
         model: ``"sam2.1_hiera_tiny"``, ``..._small``, ``..._base_plus`` or ``..._large``, the same with ``sam2_hiera``
             for SAM 2.0, or the sizes of another network.
         image_size: side of the square input in pixels, a multiple of 32. 1024 is SAM 2's.
-        pretrained: name in :data:`monai_synthfm.networks.weights.files.WEIGHTS` or path of weights of the whole
-            network.
-        reset_decoder: draw the mask decoder anew after loading ``pretrained``.
-        seed: of ``reset_decoder``; None draws from torch's global generator.
-        checkpoint: path of a state dict of this network or of parts of it.
-        frozen: sub-modules not to train, for example ``("image_encoder", "sam_prompt_encoder")``.
         multimask: for images: ``"never"``, ``"single_click"`` or ``"always"``, see :class:`Promptable`.
         tracking_multimask: the same for volumes, where a slice without prompts counts as ambiguous like a single
             click, and in evaluation an unambiguous mask that is not stable gives way to the best alternative. The
@@ -66,8 +57,7 @@ class Sam2(Sam2Image):
         objects_per_pass: how many objects go through the mask decoder at once.
 
     Raises:
-        ValueError: when an argument or the weights are not as above.
-        FileNotFoundError: when weights are neither a file nor a known name.
+        ValueError: when an argument is not as above.
 
     Example:
         >>> from monai_synthfm.networks.sam2_parts import Sam2Size
@@ -90,11 +80,6 @@ class Sam2(Sam2Image):
         self,
         model: str | MemorySize = "sam2.1_hiera_tiny",
         image_size: int = 1024,
-        pretrained: str | Path | None = None,
-        reset_decoder: bool = False,
-        seed: int | None = None,
-        checkpoint: str | Path | None = None,
-        frozen: Sequence[str] = (),
         multimask: Multimask = "never",
         tracking_multimask: Multimask = "single_click",
         max_conditioning: int | None = None,
@@ -117,7 +102,6 @@ class Sam2(Sam2Image):
         if size.version == "2.1":
             self.obj_ptr_tpos_proj = nn.Linear(size.hidden_dim, size.memory_dim)
             self.no_obj_embed_spatial = _random_parameter(1, size.memory_dim)
-        self._initialise(pretrained, reset_decoder, seed, checkpoint, frozen)
 
     def _new_memory_attention(self) -> nn.Module:
         return new_memory_attention(self.size, self.image_size)

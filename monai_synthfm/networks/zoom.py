@@ -134,10 +134,6 @@ class Zoom(Promptable):
         """Return masks ``[N, H, W]`` as logits ``[N, 1, H, W]``, which prompt in the image's own pixels."""
         return as_logits(masks)[:, None]
 
-    def reset_decoder(self, seed: int | None = None) -> None:
-        """Draw the weights of the network's mask decoder anew."""
-        self.network.reset_decoder(seed)
-
     def _in_frame(self, prompts: Prompts, embedding: ImageEmbedding) -> Prompts:
         """Bring masks ``[B, N, 1, H, W]`` in pixels of the image to the frame of the network."""
         if prompts.masks is None:

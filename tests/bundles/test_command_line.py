@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import torch
 
-from monai_synthfm.networks import MobileSam
+from monai_synthfm.networks import MobileSam, prepare
 from monai_synthfm.networks.weights.fingerprint import file_settings
 from tests.bundles.stored_volumes import ORIENTATIONS, STRAIGHT, store
 
@@ -30,7 +30,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     voxels = np.random.default_rng(0).integers(0, 100, (24, 22, 9)).astype(np.int16)
     store(folder / "blob.nii.gz", voxels, STRAIGHT, ORIENTATIONS[0])
     (folder / "sub#1.nii.gz").symlink_to(folder / "blob.nii.gz")
-    network = MobileSam(image_size=64, reset_decoder=True, seed=3)
+    network = prepare(MobileSam(image_size=64), reset_decoder=True, seed=3)
     for hypernetwork in network.mask_decoder.output_hypernetworks_mlps:
         torch.nn.init.zeros_(hypernetwork.layers[-1].weight)
         torch.nn.init.zeros_(hypernetwork.layers[-1].bias)
@@ -82,7 +82,7 @@ def test_what_is_wrong_is_told_in_one_line_and_nothing_is_made(
 
 
 def write_network(path: Path) -> None:
-    network = MobileSam(image_size=64, reset_decoder=True, seed=3)
+    network = prepare(MobileSam(image_size=64), reset_decoder=True, seed=3)
     torch.save({"model": network.state_dict(), "settings": file_settings(network)}, path)
 
 

@@ -52,8 +52,12 @@ EXPERIMENTS = Path(__file__).parents[2] / "configs"
 def network(tmp_path: Path) -> dict[str, Any]:
     """Override that puts a tiny network with fixed weights in the place of the model."""
     torch.save(tiny_sam().state_dict(), tmp_path / "tiny.pt")
-    fixed = {"image_size": 64, "pretrained": str(tmp_path / "tiny.pt"), "reset_decoder": False, "frozen": []}
-    return {"network_def": {**TINY_SAM, **fixed, "seed": 0}, "device": "cpu", "label": "tiny"}
+    network = {
+        "_target_": "monai_synthfm.networks.prepare",
+        "network": {**TINY_SAM, "image_size": 64},
+        "pretrained": str(tmp_path / "tiny.pt"),
+    }
+    return {"network_def": network, "device": "cpu", "label": "tiny"}
 
 
 def workflow(
@@ -205,7 +209,6 @@ def test_experiments_of_the_paper_end_with_its_tables(
 @pytest.mark.slow
 def test_an_experiment_compares_models_on_datasets(tmp_path: Path, network: dict[str, Any]) -> None:
     parser = ConfigParser(ConfigParser.load_config_file(EXPERIMENTS / "dev_shared.yaml"))
-    del network["network_def"]["seed"]
     model = {"_target_": "monai_synthfm.evaluation.predictors.NetworkPredictor", "network": network["network_def"]}
     parser.update(
         {

@@ -99,7 +99,6 @@ def test_the_development_evaluation_takes_the_volumes_and_prints_its_tables(
     tmp_path: Path, network: dict[str, Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
     parser = development()
-    network["network_def"].pop("seed")
     single = {"_target_": "monai_synthfm.evaluation.predictors.NetworkPredictor", "name": "tiny"}
     parser.update(
         {

@@ -23,7 +23,8 @@ from tests.evaluation.stand_ins import tiny_sam
 def workflow(bundle_dir: Path, name: str, root: Path, output_dir: Path, **overrides: Any) -> ConfigWorkflow:
     names = ("image_size", "batch_size", "num_objects", "num_workers", "max_epochs", "warmup_steps", "amp", "device")
     small = {key: SMALL[key] for key in names}
-    settings = {"network_def": {**TINY_SAM, "reset_decoder": False}, "seed": 3, "val_fraction": 0.3}
+    start = {"architecture": TINY_SAM, "pretrained": "$None", "reset_decoder": False}
+    settings = {**start, "seed": 3, "val_fraction": 0.3}
     slices = {"samples_per_case": 6, "val_samples_per_case": 1, "min_voxels": 8, "min_pixels": 2, "section": None}
     config = ConfigWorkflow(
         workflow_type="train",
@@ -66,7 +67,8 @@ def test_a_resumed_training_equals_one_that_was_never_interrupted(bundle_dir: Pa
     start = workflow(bundle_dir, "hc18", root, tmp_path)
     steps = len(start.parser.get_parsed_content("train#dataloader"))
     assert steps > 0
-    fixed = {"network_def": {**TINY_SAM, "pretrained": str(tmp_path / "tiny.pt")}, "lr_scheduler#t_total": 3 * steps}
+    start = {"pretrained": str(tmp_path / "tiny.pt"), "reset_decoder": True}
+    fixed = {**start, "lr_scheduler#t_total": 3 * steps}
     for folder, epochs, resume in (("whole", 3, False), ("halves", 2, False), ("halves", 3, True)):
         options = {"max_epochs": epochs, "resume": resume, **fixed}
         workflow(bundle_dir, "hc18", root, tmp_path / folder, **options).run()

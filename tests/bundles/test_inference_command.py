@@ -17,7 +17,7 @@ import pytest
 import torch
 from monai.bundle import ConfigParser, ConfigWorkflow
 
-from monai_synthfm.networks import MobileSam, Zoom, export_decoder, find_weights
+from monai_synthfm.networks import MobileSam, Zoom, export_decoder, find_weights, prepare
 from monai_synthfm.networks.weights.files import read_weights
 from monai_synthfm.networks.weights.fingerprint import file_settings
 from tests.bundles.stored_volumes import OBLIQUE, ORIENTATIONS, store
@@ -26,7 +26,7 @@ from tests.bundles.stored_volumes import OBLIQUE, ORIENTATIONS, store
 @pytest.fixture
 def trained(tmp_path: Path) -> Path:
     """A file of a whole network as a training writes it."""
-    network = MobileSam(image_size=64, reset_decoder=True, seed=3)
+    network = prepare(MobileSam(image_size=64), reset_decoder=True, seed=3)
     torch.save({"model": network.state_dict(), "settings": file_settings(network)}, tmp_path / "trained.pt")
     return tmp_path / "trained.pt"
 
@@ -60,7 +60,7 @@ def test_the_decoder_of_the_bundle_is_used_unless_told_otherwise(bundle_dir: Pat
     assert all(key.startswith("mask_decoder.") and value.dtype == torch.float16 for key, value in shipped.items())
     loaded = workflow.network_def.state_dict()
     assert all(torch.equal(loaded[key], value.float()) for key, value in shipped.items())
-    training = ConfigParser.load_config_file(bundle_dir / "configs" / "train.yaml")["network_def"]["preprocessing"]
+    training = ConfigParser.load_config_file(bundle_dir / "configs" / "train.yaml")["architecture"]["preprocessing"]
     assert workflow.network_def.preprocessing == settings["preprocessing"] == training == "contrast"
     assert workflow.network_def.image_size == settings["image_size"] == 512
 

@@ -35,10 +35,10 @@ def settings_of(bundle_dir: Path, **options: Any) -> tuple[list[Path], dict[str,
 
 def stage_that_stands_still(bundle_dir: Path, folder: Path, name: str) -> tuple[list[Path], dict[str, Any]]:
     """Settings of a stage that learns nothing, and in ``folder`` the ``decoder.pt`` of the stage before it."""
-    still = {"max_epochs": 1, "learning_rate": 0.0, "pretrained": None}
+    still = {"max_epochs": 1, "learning_rate": 0.0}
     configs, options = settings_of(bundle_dir, output_dir=folder / name, **still)
-    del options["network_def"]
-    network = networks.MobileSam(image_size=options["image_size"], seed=3)
+    del options["architecture"]
+    network = networks.MobileSam(image_size=options["image_size"])
     torch.save(network.state_dict(), folder / "model.pt")
     networks.export_decoder(folder / "model.pt", folder / "decoder.pt")
     return configs, options
@@ -98,7 +98,7 @@ def test_the_fourth_stage_begins_with_the_decoder_of_the_third_and_its_alternati
     third, fourth = (networks.load_state(folder / "decoder.pt") for folder in (tmp_path, tmp_path / "fourth"))
     assert all(torch.equal(value, third[key]) for key, value in fourth.items())
     with pytest.raises(ValueError, match="preprocessing='contrast'"):
-        networks.MobileSam(image_size=64, checkpoint=tmp_path / "fourth" / "decoder.pt")
+        networks.prepare(networks.MobileSam(image_size=64), checkpoint=tmp_path / "fourth" / "decoder.pt")
 
 
 def test_only_the_fourth_stage_sees_contrast_and_trains_with_pieces_and_masks(bundle_dir: Path) -> None:
@@ -107,9 +107,9 @@ def test_only_the_fourth_stage_sees_contrast_and_trains_with_pieces_and_masks(bu
         ConfigParser(ConfigParser.load_config_files([str(path) for path in [*configs, *stages]]))
         for stages in ((SECOND_STAGE, THIRD_STAGE), (SECOND_STAGE, THIRD_STAGE, FOURTH_STAGE))
     )
-    assert third["network_def#preprocessing"] == "sam"
+    assert third["architecture#preprocessing"] == "sam"
     assert "refine_prob" not in third["forward_def"]
-    assert fourth["network_def#preprocessing"] == "contrast"
+    assert fourth["architecture#preprocessing"] == "contrast"
     assert fourth["forward_def#refine_prob"] == 0.25
     assert fourth["generator#anatomy#joint_prob"] == 0.25
     assert fourth["prompting#click_target"] == "piece"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -31,9 +32,6 @@ TINY_SAM = {
         "global_attn_indexes": [1],
     },
     "image_size": "@image_size",
-    "reset_decoder": True,
-    "seed": "@seed",
-    "frozen": "@frozen",
 }
 SMALL: dict[str, Any] = {
     "image_size": 64,
@@ -47,7 +45,8 @@ SMALL: dict[str, Any] = {
     "warmup_steps": 2,
     "amp": False,
     "device": "cpu",
-    "network_def": TINY_SAM,
+    "architecture": TINY_SAM,
+    "pretrained": "$None",
     "seed": 3,
 }
 # the keys that the published schema of bundle metadata requires
@@ -134,6 +133,16 @@ def test_training_is_tracked_as_monai_tracks_it(bundle_dir: Path, tmp_path: Path
     assert 0 <= run.data.metrics["val_mean_dice"] <= 1
 
 
+def test_a_training_without_tensorboard_says_that_it_writes_no_curves(
+    bundle_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    train(bundle_dir, tmp_path)
+    assert capsys.readouterr().out.count("TensorBoard is not installed: no curves") == 1
+    assert (tmp_path / "model.pt").is_file()
+    assert not list(tmp_path.glob("events.out.tfevents.*"))
+
+
 def test_metadata_is_valid_and_its_version_is_in_the_changelog(bundle_dir: Path) -> None:
     metadata = json.loads((bundle_dir / "configs" / "metadata.json").read_text())
     jsonschema.validate(metadata, METADATA_SCHEMA)
@@ -186,7 +195,7 @@ def test_the_network_takes_an_image_alone_as_the_metadata_says(bundle_dir: Path)
         device="cpu",
         n=1,
         any=64,
-        network_def={**TINY_SAM, "image_size": 64, "seed": 0, "frozen": []},
+        network_def={**TINY_SAM, "image_size": 64},
     )
 
 
@@ -218,8 +227,7 @@ def test_a_resumed_training_equals_one_that_was_never_interrupted(bundle_dir: Pa
     start = workflow(bundle_dir, tmp_path)
     start.initialize()
     torch.save(start.parser.get_parsed_content("network_def").state_dict(), encoder)
-    network = {**TINY_SAM, "pretrained": str(encoder)}
-    schedule = {"network_def": network, "lr_scheduler#t_total": 9}
+    schedule = {"pretrained": str(encoder), "lr_scheduler#t_total": 9}
     train(bundle_dir, tmp_path / "whole", max_epochs=3, **schedule)
     train(bundle_dir, tmp_path / "halves", max_epochs=2, **schedule)
     train(bundle_dir, tmp_path / "halves", max_epochs=3, resume=True, **schedule)

@@ -17,7 +17,7 @@ from monai.bundle import ConfigWorkflow, verify_net_in_out
 from monai.bundle.utils import DEPRECATED_ID_MAPPING
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from monai_synthfm.networks import Sam2
+from monai_synthfm.networks import Sam2, prepare
 from tests.bundles.test_train import METADATA_SCHEMA
 from tests.bundles.two_processes import run_in_two_processes
 
@@ -140,7 +140,7 @@ def test_memory_and_decoder_are_trained_and_the_frozen_encoders_are_not(tmp_path
     assert {"memory_attention", "memory_encoder", "sam_mask_decoder", "obj_ptr_proj", "maskmem_tpos_enc"} <= changed
     assert not changed & {"image_encoder", "sam_prompt_encoder"}
     best = tmp_path / "model.pt"
-    Sam2(before.parser.get_parsed_content("model"), image_size=32, pretrained=best)  # loads strictly
+    prepare(Sam2(before.parser.get_parsed_content("model"), image_size=32), pretrained=best)  # loads strictly
     curves: dict[str, int] = {}
     for path in tmp_path.glob("events.out.tfevents.*"):
         events = EventAccumulator(str(path)).Reload()

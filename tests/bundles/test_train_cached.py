@@ -27,7 +27,7 @@ def encoder(bundle_dir: Path, tmp_path: Path) -> dict[str, Any]:
     start.initialize()
     path = tmp_path / "start.pt"
     torch.save(start.parser.get_parsed_content("network_def").state_dict(), path)
-    return {"network_def": {**SMALL["network_def"], "pretrained": str(path)}}
+    return {"pretrained": str(path)}
 
 
 def run(config: ConfigWorkflow) -> None:
@@ -80,7 +80,7 @@ def test_a_training_killed_within_an_epoch_goes_on_as_if_it_had_not_been(
 
     one, other = weights(tmp_path / "whole"), weights(tmp_path / "parts")
     assert all(torch.equal(one[name], other[name]) for name in one)
-    start = torch.load(encoder["network_def"]["pretrained"], weights_only=True)
+    start = torch.load(encoder["pretrained"], weights_only=True)
     assert {name.split(".")[0] for name in one if not torch.equal(one[name], start[name])} == {"mask_decoder"}
 
 

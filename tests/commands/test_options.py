@@ -26,10 +26,11 @@ CONFIG: dict[str, Any] = {
     "train": {
         "dataset": {"_target_": "monai_synthfm.data.SynthFMDataset", "length": 4, "spatial_size": ["@slice_size"] * 2},
         "loader": {"_target_": "DataLoader", "dataset": "@train#dataset", "shuffle": False},
-        "network": {"_target_": "monai_synthfm.networks.MobileSam", "image_size": "@size", "reset_decoder": "@reset"},
+        "network": {"_target_": "monai_synthfm.networks.MobileSam", "image_size": "@size"},
+        "start": {"_target_": "monai_synthfm.networks.prepare", "network": "@train#network", "reset_decoder": "@reset"},
     },
     "run": [
-        "$print(@train::loader, @train::network, @modality, @output_dir, @amp, @resume)",
+        "$print(@train::loader, @train::start, @modality, @output_dir, @amp, @resume)",
         {"_target_": "dict", "options": "@options"},
     ],
 }
@@ -39,18 +40,25 @@ def read(**given: Any) -> dict[str, Any]:
     return BundleOptions(CONFIG).read(given)
 
 
-@pytest.mark.parametrize("name", ["amp", "reset", "resume", "train#network#reset_decoder", "train::loader::shuffle"])
+@pytest.mark.parametrize("name", ["amp", "reset", "resume", "train#start#reset_decoder", "train::loader::shuffle"])
 def test_switches_are_known_by_their_value_or_by_the_question_they_ask(name: str) -> None:
     assert read(**{name: "no"}) == {name: False}
 
 
 def test_switches_that_the_config_leaves_out_are_known_by_the_annotation_of_the_argument() -> None:
     assert read(**{"run#1#_disabled_": "false"}) == {"run#1#_disabled_": False}
-    config = {"run": [{"_target_": "monai_synthfm.networks.Sam", "model": "vit_b"}]}
-    assert BundleOptions(config).read({"run#0#reset_decoder": "off", "run#0#image_size": "64"}) == {
+    network = {"_target_": "monai_synthfm.networks.Sam", "model": "vit_b"}
+    config = {"run": [{"_target_": "monai_synthfm.networks.prepare", "network": network}]}
+    assert BundleOptions(config).read({"run#0#reset_decoder": "off", "run#0#network#image_size": "64"}) == {
         "run#0#reset_decoder": False,
-        "run#0#image_size": 64,
+        "run#0#network#image_size": 64,
     }
+
+
+def test_what_a_function_answers_with_yes_or_no_is_a_switch() -> None:
+    curves = {"_target_": "monai_synthfm.handlers.tensorboard_curves.curves_are_written"}
+    config = {"curves": curves, "network": {"_target_": "dict"}, "run": ["@curves", "@network"]}
+    assert BundleOptions(config).read({"curves": "no", "network": "[1]"}) == {"curves": False, "network": [1]}
 
 
 def test_an_option_is_what_it_refers_to() -> None:

@@ -18,7 +18,7 @@ from monai_synthfm.embeddings.producer import EmbeddingProducer
 from monai_synthfm.embeddings.ring import EmbeddingRing
 from monai_synthfm.embeddings.ring_dataset import EmbeddingRingDataset
 from monai_synthfm.handlers.epoch_setter import EpochSetter
-from monai_synthfm.networks import Sam, ViTSize
+from monai_synthfm.networks import Sam, ViTSize, prepare
 from monai_synthfm.transforms import RandSynthFM
 
 TINY = ViTSize(embed_dim=32, depth=2, num_heads=2, global_attn_indexes=(1,))
@@ -27,7 +27,7 @@ TINY = ViTSize(embed_dim=32, depth=2, num_heads=2, global_attn_indexes=(1,))
 @pytest.fixture(scope="module")
 def network() -> Sam:
     torch.manual_seed(0)
-    return Sam(TINY, image_size=64, frozen=["image_encoder"])
+    return prepare(Sam(TINY, image_size=64), frozen=["image_encoder"])
 
 
 def source(seed: int = 3, size: int = 64) -> SynthFMDataset:
@@ -110,7 +110,7 @@ def test_a_ring_of_other_images_or_another_encoder_is_refused(tmp_path: Path, ne
         run(EmbeddingProducer(visits(tmp_path), source(seed=4), network), 1)
     torch.manual_seed(1)
     with pytest.raises(ValueError, match="differs in image_encoder_sha256"):
-        run(EmbeddingProducer(visits(tmp_path), source(), Sam(TINY, 64, frozen=["image_encoder"])), 1)
+        run(EmbeddingProducer(visits(tmp_path), source(), prepare(Sam(TINY, 64), frozen=["image_encoder"])), 1)
 
 
 def test_embeddings_that_would_go_stale_are_refused(tmp_path: Path) -> None:

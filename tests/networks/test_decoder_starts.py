@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from monai_synthfm.networks import MobileSam, Sam2, Sam2Size, align_attention
+from monai_synthfm.networks import MobileSam, Sam2, Sam2Size, align_attention, prepare
 
 
 def attention_of_clicks(network: MobileSam) -> torch.Tensor:
@@ -27,7 +27,7 @@ def share_at_own_place(logits: torch.Tensor) -> float:
 
 
 def test_a_click_attends_most_to_its_own_place():
-    network = MobileSam(image_size=256, reset_decoder=True, seed=0)
+    network = prepare(MobileSam(image_size=256), reset_decoder=True, seed=0)
     with torch.no_grad():
         before = share_at_own_place(attention_of_clicks(network))
         align_attention(network.mask_decoder)
@@ -37,7 +37,7 @@ def test_a_click_attends_most_to_its_own_place():
 
 
 def test_the_gain_scales_the_queries_drawn_before():
-    network = MobileSam(image_size=64, reset_decoder=True, seed=1)
+    network = prepare(MobileSam(image_size=64), reset_decoder=True, seed=1)
     attention = network.mask_decoder.transformer.layers[0].cross_attn_image_to_token
     drawn = attention.q_proj.weight.clone()
     align_attention(network.mask_decoder, gain=3.0)
@@ -45,7 +45,7 @@ def test_the_gain_scales_the_queries_drawn_before():
 
 
 def test_self_attention_is_left_alone():
-    network = MobileSam(image_size=64, reset_decoder=True, seed=1)
+    network = prepare(MobileSam(image_size=64), reset_decoder=True, seed=1)
     before = [layer.self_attn.k_proj.weight.clone() for layer in network.mask_decoder.transformer.layers]
     align_attention(network.mask_decoder)
     after = [layer.self_attn.k_proj.weight for layer in network.mask_decoder.transformer.layers]

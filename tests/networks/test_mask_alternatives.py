@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import torch
 
-from monai_synthfm.networks import MobileSam, start_alternatives
+from monai_synthfm.networks import MobileSam, prepare, start_alternatives
 from monai_synthfm.networks.promptable import ImageEmbedding
 from monai_synthfm.prompts import Prompts
 
@@ -22,7 +22,7 @@ def masks_of(network: MobileSam) -> torch.Tensor:
 
 
 def test_without_scatter_all_masks_are_the_same() -> None:
-    network = MobileSam(image_size=64, reset_decoder=True, seed=0)
+    network = prepare(MobileSam(image_size=64), reset_decoder=True, seed=0)
     before = masks_of(network)
     start_alternatives(network.mask_decoder, scatter=0.0)
     first, *others = masks_of(network)
@@ -32,7 +32,7 @@ def test_without_scatter_all_masks_are_the_same() -> None:
 
 
 def test_with_scatter_they_differ_a_little() -> None:
-    network = MobileSam(image_size=64, reset_decoder=True, seed=0)
+    network = prepare(MobileSam(image_size=64), reset_decoder=True, seed=0)
     strange = (masks_of(network)[1:] - masks_of(network)[0]).abs().mean()
     torch.manual_seed(1)
     start_alternatives(network.mask_decoder, scatter=0.3)
@@ -43,7 +43,7 @@ def test_with_scatter_they_differ_a_little() -> None:
 
 
 def test_the_token_and_hypernetwork_of_the_unambiguous_mask_stay() -> None:
-    decoder = MobileSam(image_size=64, reset_decoder=True, seed=0).mask_decoder
+    decoder = prepare(MobileSam(image_size=64), reset_decoder=True, seed=0).mask_decoder
     token = decoder.mask_tokens.weight[0].clone()
     hypernetwork = {key: value.clone() for key, value in decoder.output_hypernetworks_mlps[0].state_dict().items()}
     start_alternatives(decoder)

@@ -12,7 +12,7 @@ import torch
 
 from monai_synthfm.inferers.propagation.memory_propagation import MemoryPropagation
 from monai_synthfm.inferers.volume_slices import VolumeSlices
-from monai_synthfm.networks import MobileSam, MobileSam2, export_decoder
+from monai_synthfm.networks import MobileSam, MobileSam2, export_decoder, prepare
 from monai_synthfm.networks.clip_tracker import ClipTracker
 from monai_synthfm.networks.memory_bank import MemoryBank
 from monai_synthfm.networks.sam2 import _no_tokens
@@ -35,7 +35,7 @@ def mobile_sam(tmp_path_factory: pytest.TempPathFactory) -> tuple[MobileSam, Pat
 @pytest.fixture
 def network(mobile_sam: tuple[MobileSam, Path]) -> MobileSam2:
     torch.manual_seed(3)
-    return MobileSam2(image_size=64, pretrained=mobile_sam[1]).eval()
+    return prepare(MobileSam2(image_size=64), pretrained=mobile_sam[1]).eval()
 
 
 def image(seed: int = 0) -> torch.Tensor:
@@ -81,7 +81,9 @@ def test_its_decoder_starts_with_every_weight_of_mobile_sams(
 def test_a_decoder_of_2d_training_is_taken_over_into_the_memory_network(
     network: MobileSam2, mobile_sam: tuple[MobileSam, Path], tmp_path: Path
 ) -> None:
-    other = MobileSam(image_size=64, preprocessing="contrast", pretrained=mobile_sam[1], reset_decoder=True, seed=5)
+    other = prepare(
+        MobileSam(image_size=64, preprocessing="contrast"), pretrained=mobile_sam[1], reset_decoder=True, seed=5
+    )
     other.combines_prompts = True
     torch.save(other.state_dict(), tmp_path / "trained.pt")
     export_decoder(tmp_path / "trained.pt", tmp_path / "decoder.pt", other)
@@ -156,7 +158,7 @@ def test_what_was_trained_is_passed_on_without_the_encoder(
     export_decoder(tmp_path / "model.pt", tmp_path / "network.pt", network)
     written = torch.load(tmp_path / "network.pt", weights_only=True)["model"]
     assert not any("image_encoder" in key or "prompt_encoder" in key for key in written)
-    again = MobileSam2(image_size=64, pretrained=mobile_sam[1], checkpoint=tmp_path / "network.pt").eval()
+    again = prepare(MobileSam2(image_size=64), pretrained=mobile_sam[1], checkpoint=tmp_path / "network.pt").eval()
     for key, value in network.state_dict().items():
         torch.testing.assert_close(again.state_dict()[key], value, rtol=1e-3, atol=1e-4)
 

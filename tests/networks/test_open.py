@@ -14,7 +14,17 @@ import pytest
 import torch
 
 from monai_synthfm import __version__, bundle_path
-from monai_synthfm.networks import MobileSam, MobileSam2, Promptable, Sam, Sam2, ViTSize, export_decoder, open_network
+from monai_synthfm.networks import (
+    MobileSam,
+    MobileSam2,
+    Promptable,
+    Sam,
+    Sam2,
+    ViTSize,
+    export_decoder,
+    open_network,
+    prepare,
+)
 from monai_synthfm.networks.weights.files import find_weights, read_weights
 from monai_synthfm.networks.weights.fingerprint import VERSION, describe_network, file_settings, state_sha256
 from monai_synthfm.networks.weights.known_models import MODELS, KnownModel
@@ -46,7 +56,7 @@ def encoders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MobileSam:
 @pytest.fixture
 def decoder(tmp_path: Path, encoders: MobileSam) -> Path:
     """A decoder trained on these weights."""
-    trained = MobileSam(64, "contrast", str(tmp_path / "published.pt"), reset_decoder=True, seed=1)
+    trained = prepare(MobileSam(64, "contrast"), pretrained=str(tmp_path / "published.pt"), reset_decoder=True, seed=1)
     export_decoder(written(trained, tmp_path / "model.pt"), tmp_path / "decoder.pt")
     return tmp_path / "decoder.pt"
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -17,7 +16,7 @@ from monai.networks.utils import copy_model_state
 from torch import nn
 
 from monai_synthfm.inferers.volume_inferer import default_propagation
-from monai_synthfm.networks import ImageEmbedding, MobileSam, NetworkSettings
+from monai_synthfm.networks import ImageEmbedding, MobileSam, NetworkSettings, prepare
 from monai_synthfm.networks.pretrained import PretrainedPromptable
 from monai_synthfm.prompts import Prompts
 
@@ -25,13 +24,11 @@ from monai_synthfm.prompts import Prompts
 class Small(PretrainedPromptable):
     """An encoder, a decoder, and a parameter of its own; it segments nothing."""
 
-    def __init__(self, **arguments: Any) -> None:
+    def __init__(self) -> None:
         super().__init__()
         self.encoder = nn.Linear(2, 2)
         self.head = self._new_decoder()
         self.token = nn.Parameter(torch.zeros(3))
-        defaults = {"pretrained": None, "reset_decoder": False, "seed": None, "checkpoint": None, "frozen": ()}
-        self._initialise(**{**defaults, **arguments})
 
     @property
     def decoder(self) -> nn.Module:
@@ -75,18 +72,22 @@ def test_weights_are_set_from_the_whole_to_the_part(tmp_path: Path) -> None:
     torch.save(filled(1.0), tmp_path / "whole.pt")
     torch.save(filled(2.0, "token"), tmp_path / "token.pt")
     torch.save(filled(3.0, "head"), tmp_path / "head.pt")
-    net = Small(pretrained=tmp_path / "whole.pt", reset_decoder=True, seed=4, checkpoint=tmp_path / "token.pt")
+    net = prepare(
+        Small(), pretrained=tmp_path / "whole.pt", reset_decoder=True, seed=4, checkpoint=tmp_path / "token.pt"
+    )
     assert (net.encoder.weight == 1).all()
     assert torch.equal(net.head.weight, drawn(4).weight)
     assert (net.token == 2).all()
-    net = Small(pretrained=tmp_path / "whole.pt", reset_decoder=True, seed=4, checkpoint=tmp_path / "head.pt")
+    net = prepare(
+        Small(), pretrained=tmp_path / "whole.pt", reset_decoder=True, seed=4, checkpoint=tmp_path / "head.pt"
+    )
     assert (net.head.weight == 3).all()
     assert (net.token == 1).all()
 
 
 def test_a_frozen_part_has_the_weights_that_were_loaded(tmp_path: Path) -> None:
     torch.save(filled(1.0, "encoder", "head"), tmp_path / "parts.pt")
-    net = Small(checkpoint=tmp_path / "parts.pt", frozen=["head"]).train()
+    net = prepare(Small(), checkpoint=tmp_path / "parts.pt", frozen=["head"]).train()
     assert (net.head.weight == 1).all()
     assert [parameter.requires_grad for parameter in (net.head.weight, net.encoder.weight, net.token)] == [
         False,
@@ -98,7 +99,7 @@ def test_a_frozen_part_has_the_weights_that_were_loaded(tmp_path: Path) -> None:
 
 def test_an_optimiser_made_before_goes_on_with_the_new_decoder(tmp_path: Path) -> None:
     torch.save(filled(5.0, "token", "head"), tmp_path / "parts.pt")
-    net = Small(frozen=["head"])
+    net = prepare(Small(), frozen=["head"])
     before = dict(net.named_parameters())
     net.reset_decoder(seed=1)
     net.load_checkpoint(tmp_path / "parts.pt")
@@ -138,7 +139,7 @@ def test_checkpoints_that_do_not_fit_name_file_and_keys(tmp_path: Path, state: d
 def test_pretrained_weights_are_those_of_the_whole_network(tmp_path: Path) -> None:
     torch.save(filled(1.0, "encoder", "head"), tmp_path / "parts.pt")
     with pytest.raises(ValueError, match=r"parts\.pt: these weights do not fit Small: 1 keys are missing \['token'\]"):
-        Small(pretrained=tmp_path / "parts.pt")
+        Small().load_pretrained(tmp_path / "parts.pt")
 
 
 def saved(network: nn.Module, path: Path) -> Path:
@@ -176,11 +177,11 @@ def test_whether_the_decoder_combines_prompts_travels_with_its_weights(
 
 @pytest.mark.parametrize("combines", [True, False])
 @pytest.mark.parametrize("argument", ["pretrained", "checkpoint"])
-def test_constructors_follow_what_a_state_dict_says(tmp_path: Path, argument: str, combines: bool) -> None:
+def test_a_network_follows_what_a_state_dict_says(tmp_path: Path, argument: str, combines: bool) -> None:
     source = MobileSam(image_size=64)
     source.combines_prompts = combines
     path = saved(source, tmp_path / "net.pt")
-    assert MobileSam(image_size=64, **{argument: path}).combines_prompts is combines
+    assert prepare(MobileSam(image_size=64), **{argument: path}).combines_prompts is combines
 
 
 def test_another_decoder_without_a_word_is_asked_about_before_a_volume_is_segmented() -> None:
@@ -194,7 +195,7 @@ def test_another_decoder_without_a_word_is_asked_about_before_a_volume_is_segmen
 
 
 def test_the_same_decoder_without_a_word_or_another_encoder_changes_nothing() -> None:
-    network = MobileSam(image_size=64, reset_decoder=True)
+    network = prepare(MobileSam(image_size=64), reset_decoder=True)
     state = dict(network.state_dict())
     network.load_state_dict({**state, "image_encoder.neck.1.bias": state["image_encoder.neck.1.bias"] + 1})
     assert network.combines_prompts is False

@@ -9,7 +9,7 @@ import pytest
 import torch
 from monai.data import MetaTensor, decollate_batch
 
-from monai_synthfm.networks import ImageEmbedding, MobileSam, Promptable, Sam, Sam2, Zoom
+from monai_synthfm.networks import ImageEmbedding, MobileSam, Promptable, Sam, Sam2, Zoom, prepare
 from monai_synthfm.prompts.prompts import Prompts
 
 from .upstream_sam2 import SMALL
@@ -194,7 +194,7 @@ def test_wrong_constructor_arguments_are_named() -> None:
     with pytest.raises(ValueError, match="multimask must be one of"):
         MobileSam(image_size=64, multimask="sometimes")
     with pytest.raises(ValueError, match="cannot freeze 'encoder'"):
-        MobileSam(image_size=64, frozen=["encoder"])
+        prepare(MobileSam(image_size=64), frozen=["encoder"])
     with pytest.raises(ValueError, match="multiple of 16"):
         MobileSam(image_size=100)
     with pytest.raises(ValueError, match="preprocessing must be one of"):

@@ -14,7 +14,7 @@ from segment_anything.modeling import MaskDecoder, TwoWayTransformer
 from segment_anything.modeling.image_encoder import get_rel_pos
 from torch.nn import functional as F
 
-from monai_synthfm.networks import SAM_ENCODERS, Sam
+from monai_synthfm.networks import SAM_ENCODERS, Sam, prepare
 
 from .conftest import TINY, build_upstream
 
@@ -30,14 +30,14 @@ def test_checkpoint_of_the_whole_network_makes_a_round_trip(tmp_path: Path, tiny
     torch.save({"model": tiny_sam.state_dict()}, tmp_path / "net.pt")
     torch.manual_seed(1)
     for arguments in ({"pretrained": tmp_path / "net.pt"}, {"checkpoint": str(tmp_path / "net.pt")}):
-        copy = Sam(TINY, image_size=64, **arguments).state_dict()
+        copy = prepare(Sam(TINY, image_size=64), **arguments).state_dict()
         assert all(torch.equal(value, copy[key]) for key, value in tiny_sam.state_dict().items())
 
 
 def test_checkpoint_of_another_image_size_loads_with_resized_positions(tmp_path: Path) -> None:
     large = build_upstream(256).state_dict()
     torch.save(large, tmp_path / "large.pt")
-    small = Sam(TINY, image_size=64, pretrained=tmp_path / "large.pt").state_dict()
+    small = prepare(Sam(TINY, image_size=64), pretrained=tmp_path / "large.pt").state_dict()
     changed = {key for key, value in large.items() if not torch.equal(value, small[key].expand_as(small[key]))}
     blocks = {f"image_encoder.blocks.1.attn.rel_pos_{axis}" for axis in "hw"}
     assert changed == {"image_encoder.pos_embed"} | blocks
@@ -63,7 +63,7 @@ def test_part_of_a_network_is_a_checkpoint(tmp_path: Path, tiny_sam: Sam) -> Non
     decoder = {key: value for key, value in tiny_sam.state_dict().items() if key.startswith("mask_decoder.")}
     torch.save(decoder, tmp_path / "decoder.pt")
     torch.manual_seed(1)
-    other = Sam(TINY, image_size=64, reset_decoder=True, checkpoint=tmp_path / "decoder.pt").state_dict()
+    other = prepare(Sam(TINY, image_size=64), reset_decoder=True, checkpoint=tmp_path / "decoder.pt").state_dict()
     assert all(torch.equal(other[key], value) for key, value in decoder.items())
     key = "image_encoder.neck.0.weight"
     assert not torch.equal(other[key], tiny_sam.state_dict()[key])
@@ -82,7 +82,7 @@ def test_checkpoints_that_do_not_fit_are_refused(tmp_path: Path, tiny_sam: Sam) 
     decoder = {key: value for key, value in state.items() if key.startswith("mask_decoder.")}
     torch.save(decoder, tmp_path / "decoder.pt")
     with pytest.raises(ValueError, match=r"decoder.pt: these weights do not fit Sam: \d+ keys are missing"):
-        Sam(TINY, image_size=64, pretrained=tmp_path / "decoder.pt")
+        prepare(Sam(TINY, image_size=64), pretrained=tmp_path / "decoder.pt")
     state["mask_decoder.iou_token.weight"] = torch.zeros(1, 8)
     torch.save(state, tmp_path / "narrow.pt")
     with pytest.raises(ValueError, match=r"(?s)narrow.pt: .*size mismatch for iou_token.weight"):
@@ -114,9 +114,11 @@ def test_reset_decoder_draws_what_upstreams_constructor_draws(tiny_sam: Sam) -> 
     assert all(torch.equal(value, found[key]) for key, value in expected.items())
 
 
-def test_constructor_resets_the_decoder_of_pretrained_weights(tmp_path: Path, tiny_sam: Sam) -> None:
+def test_the_decoder_of_pretrained_weights_is_drawn_anew(tmp_path: Path, tiny_sam: Sam) -> None:
     torch.save(tiny_sam.state_dict(), tmp_path / "net.pt")
-    nets = [Sam(TINY, image_size=64, pretrained=tmp_path / "net.pt", reset_decoder=True, seed=3) for _ in range(2)]
+    nets = [
+        prepare(Sam(TINY, image_size=64), pretrained=tmp_path / "net.pt", reset_decoder=True, seed=3) for _ in range(2)
+    ]
     states = [net.state_dict() for net in nets]
     assert all(torch.equal(value, states[1][key]) for key, value in states[0].items())
     assert not torch.equal(states[0]["mask_decoder.iou_token.weight"], tiny_sam.mask_decoder.iou_token.weight)

@@ -14,7 +14,7 @@ import torch
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
-from monai_synthfm.networks import SAM2_SIZES, Sam2, Sam2Size
+from monai_synthfm.networks import SAM2_SIZES, Sam2, Sam2Size, prepare
 from tests.networks.upstream_sam2 import CONFIGS, IMAGE_SIZE, SMALL, build_upstream, same_weights
 
 YAML_LETTERS = {"tiny": "t", "small": "s", "base_plus": "b+", "large": "l"}
@@ -43,7 +43,7 @@ def test_a_published_checkpoint_loads_strictly(tmp_path: Path, version: str) -> 
     state = build_upstream(version).state_dict()
     torch.save({"model": state}, tmp_path / "sam2.pt")
     for arguments in ({"pretrained": tmp_path / "sam2.pt"}, {"checkpoint": str(tmp_path / "sam2.pt")}):
-        loaded = Sam2(SMALL[version], image_size=IMAGE_SIZE, **arguments).state_dict()
+        loaded = prepare(Sam2(SMALL[version], image_size=IMAGE_SIZE), **arguments).state_dict()
         assert loaded.keys() == state.keys()
         assert all(torch.equal(value, loaded[key]) for key, value in state.items())
 
@@ -51,12 +51,12 @@ def test_a_published_checkpoint_loads_strictly(tmp_path: Path, version: str) -> 
 def test_the_versions_do_not_fit_each_other(tmp_path: Path) -> None:
     torch.save(build_upstream("2.0").state_dict(), tmp_path / "old.pt")
     with pytest.raises(ValueError, match=r"old.pt: these weights do not fit Sam2: 3 keys are missing"):
-        Sam2(SMALL["2.1"], image_size=IMAGE_SIZE, pretrained=tmp_path / "old.pt")
+        prepare(Sam2(SMALL["2.1"], image_size=IMAGE_SIZE), pretrained=tmp_path / "old.pt")
 
 
 def test_the_same_weights_serve_another_image_size(tmp_path: Path, small: Sam2) -> None:
     torch.save(small.state_dict(), tmp_path / "small.pt")
-    large = Sam2(SMALL["2.1"], image_size=128, pretrained=tmp_path / "small.pt").eval()
+    large = prepare(Sam2(SMALL["2.1"], image_size=128), pretrained=tmp_path / "small.pt").eval()
     assert all(torch.equal(value, small.state_dict()[key]) for key, value in large.state_dict().items())
     assert large(torch.rand(1, 1, 50, 60)).shape == (1, 1, 50, 60)
 
@@ -68,7 +68,7 @@ def test_parts_and_single_parameters_are_checkpoints(tmp_path: Path, small: Sam2
         if key.startswith(("memory_attention.", "maskmem_tpos_enc"))
     }
     torch.save(part, tmp_path / "memory.pt")
-    other = Sam2(SMALL["2.1"], image_size=IMAGE_SIZE, checkpoint=tmp_path / "memory.pt").state_dict()
+    other = prepare(Sam2(SMALL["2.1"], image_size=IMAGE_SIZE), checkpoint=tmp_path / "memory.pt").state_dict()
     same = {key for key, value in small.state_dict().items() if torch.equal(value, other[key])}
     assert part.keys() <= same
     assert "no_mem_embed" not in same
@@ -95,7 +95,7 @@ def test_reset_decoder_draws_the_decoder_alone_and_is_reproducible(small: Sam2) 
 
 
 def test_a_frozen_encoder_leaves_the_decoders_own_convolutions_trainable() -> None:
-    network = Sam2(SMALL["2.1"], image_size=IMAGE_SIZE, frozen=["image_encoder"])
+    network = prepare(Sam2(SMALL["2.1"], image_size=IMAGE_SIZE), frozen=["image_encoder"])
     network(torch.rand(2, 1, 30, 40)).square().mean().backward()
     trained = {name for name, parameter in network.named_parameters() if parameter.grad is not None}
     assert {"sam_mask_decoder.conv_s0.weight", "no_mem_embed"} <= trained

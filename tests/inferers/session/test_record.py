@@ -100,8 +100,7 @@ def replayed(bundle_dir: Path, tmp_path: Path, arguments: dict[str, Any]) -> nib
     parser = ConfigParser()
     parser.read_config(str(bundle_dir / "configs" / "inference.yaml"))
     parser.update({"bundle_root": str(bundle_dir), "device": torch.device("cpu"), "output_dir": str(tmp_path / "out")})
-    parser.update({**arguments, "network": LevelSegmenter(), "handlers#0#weights": [], "pretrained": None})
-    parser.update({"checkpoint": None, "image_size": 64})
+    parser.update({**arguments, "network": LevelSegmenter(), "handlers#0#weights": []})
     parser.get_parsed_content("run")
     return nib.load(tmp_path / "out" / "in_segmentation.nii.gz")
 

