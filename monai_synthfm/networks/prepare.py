@@ -35,8 +35,8 @@ def prepare(
 
     Args:
         network: to be changed in place.
-        pretrained: name in :data:`monai_synthfm.networks.weights.files.WEIGHTS` or path of weights of the whole network; None
-            leaves them as they are.
+        pretrained: name in :data:`monai_synthfm.networks.weights.files.WEIGHTS` or path of weights of the whole
+            network; None leaves them as they are.
         reset_decoder: draw the mask decoder anew (SynthFM trains it from scratch, paper section 3).
         seed: of ``reset_decoder``; None draws from torch's global generator.
         aligned: whether in a decoder that is drawn anew a click looks at its own place from the start, see
