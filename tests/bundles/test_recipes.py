@@ -5,8 +5,10 @@
 
 from __future__ import annotations
 
+import ast
 import hashlib
-import re
+import os
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -116,14 +118,19 @@ def test_only_the_fourth_stage_sees_contrast_and_trains_with_pieces_and_masks(bu
     assert fourth["generator#min_visibility"] == third["generator#min_visibility"] == 1.5
 
 
-def test_the_script_runs_the_recipes_on_files_that_exist(tmp_path: Path) -> None:
-    script = (RECIPES.parents[1] / "scripts" / "train_mobilesam_cpu.sh").read_text()
-    named = [
-        name.replace("$configs", "bundles/synthfm_sam/configs") for name in re.findall(r"'([^']+[.]yaml)'", script)
-    ]
-    stages = [str(path.relative_to(RECIPES.parents[1])) for path in (RECIPE, SECOND_STAGE, THIRD_STAGE, FOURTH_STAGE)]
-    assert named[-4:] == stages
-    assert all((RECIPES.parents[1] / name).is_file() for name in named)
+def test_the_script_runs_one_stage_after_the_other_on_files_that_exist(tmp_path: Path) -> None:
+    launcher = tmp_path / "torchrun"
+    launcher.write_text(f'#!/bin/sh\nfor last; do :; done\necho "$PWD $last" >> {tmp_path}/calls\n')
+    launcher.chmod(0o755)
+    script = RECIPES.parents[1] / "scripts" / "train_mobilesam_cpu.sh"
+    path = f"{tmp_path}{os.pathsep}{os.environ['PATH']}"
+    subprocess.run(["bash", str(script)], env={**os.environ, "PATH": path}, cwd=tmp_path, check=True)
+    folders, calls = zip(*(line.split(" ") for line in (tmp_path / "calls").read_text().splitlines()), strict=True)
+    assert {Path(folder) for folder in folders} == {RECIPES.parents[1]}
+    files = [[RECIPES.parents[1] / name for name in ast.literal_eval(call)] for call in calls]
+    stages = [RECIPE, SECOND_STAGE, THIRD_STAGE, FOURTH_STAGE]
+    assert [named[3:] for named in files] == [stages[:count] for count in (1, 2, 3, 4)]
+    assert all(path.is_file() for named in files for path in named)
 
 
 def test_the_card_names_the_hash_of_the_decoder_that_ships(bundle_dir: Path) -> None:

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -22,11 +21,8 @@ def run_in_two_processes(configs: Sequence[Path], options: Mapping[str, object])
         configs: files, later ones over earlier ones.
         options: overrides of the command line.
     """
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
     arguments = [part for name, value in options.items() for part in (f"--{name}", str(value))]
-    launcher = ["-m", "torch.distributed.run", "--nproc_per_node=2", f"--master_port={port}"]
+    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
     files = str([str(path) for path in configs])
     result = subprocess.run(
         [sys.executable, *launcher, "-m", "monai.bundle", "run", "--config_file", files, *arguments],

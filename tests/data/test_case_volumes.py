@@ -36,7 +36,7 @@ def label_tensor(label: np.ndarray) -> torch.Tensor:
 
 
 @given(plane=st.sampled_from(["axial", "coronal", "sagittal"]), seed=st.integers(0, 100))
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 def test_a_network_is_shown_the_slices_that_the_evaluation_of_slices_shows(plane: str, seed: int) -> None:
     label = np.random.default_rng(seed).integers(0, 3, (7, 6, 5))
     sample = loaded(label, [1.0, 2.0, 3.0])

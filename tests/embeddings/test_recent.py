@@ -101,7 +101,7 @@ def test_what_leaves_memory_is_found_where_it_was_spilled_and_memory_stays_withi
     assert len(places) == 1
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     capacity=st.integers(0, 4),
     steps=st.lists(st.tuples(st.sampled_from("swd"), st.integers(0, 5), st.integers(0, 99)), max_size=40),

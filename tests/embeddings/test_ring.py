@@ -36,7 +36,7 @@ def image(number: int) -> tuple[np.ndarray, np.ndarray, str]:
     )
 
 
-@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(numbers=st.lists(st.integers(0, 40), max_size=20), slots=st.integers(1, 6))
 def test_a_slot_holds_the_image_last_written_to_it(
     tmp_path_factory: pytest.TempPathFactory, numbers: list[int], slots: int
@@ -56,7 +56,7 @@ def test_a_slot_holds_the_image_last_written_to_it(
         assert stored.params == params
 
 
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(label=hnp.arrays(np.int64, (1, 16, 16), elements=st.integers(0, 65535)))
 def test_labels_survive_without_loss(tmp_path_factory: pytest.TempPathFactory, label: np.ndarray) -> None:
     ring = make_ring(tmp_path_factory.mktemp("ring"))

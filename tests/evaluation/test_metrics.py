@@ -40,7 +40,7 @@ def disc(size: tuple[int, int], centre: tuple[float, float], radius: float) -> n
 
 
 @given(_PAIRS, st.tuples(_STEPS, _STEPS, _STEPS), st.sampled_from([0.0, 1.0, 2.0]))
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 def test_scores_are_those_of_brute_force(
     pair: tuple[np.ndarray, np.ndarray], steps: tuple[float, ...], tolerance: float
 ) -> None:

@@ -81,7 +81,7 @@ def test_a_plan_of_interactive_clicks_alone_asks_nothing_beforehand() -> None:
     assert plan(click_pairs=[], interactive_clicks=3).names == []
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(0, 2**31), st.integers(1, 40), st.integers(0, 10))
 def test_every_click_is_where_its_label_says(seed: int, size: int, slice_index: int) -> None:
     mask = np.random.default_rng(seed).random((size, size)) < 0.3

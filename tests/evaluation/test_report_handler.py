@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -32,14 +33,19 @@ def runner(folder: Path, **options: Any) -> EvaluationRunner:
     return EvaluationRunner(output_dir=folder, progress=False, **{**arguments, **options})
 
 
+def arguments_of(*values: Any, **named: Any) -> dict[str, Any]:
+    """Names and values that ``write_report`` would be called with; what it cannot be called with raises."""
+    return inspect.signature(write_report).bind(*values, **named).arguments
+
+
 @pytest.fixture
 def written(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """Arguments of the last report, which is not drawn."""
     seen: dict[str, Any] = {}
 
-    def remember(*values: Any) -> Path:
-        seen.update(zip(write_report.__annotations__, values, strict=False))
-        return Path(values[0]) / "report.html"
+    def remember(*values: Any, **named: Any) -> Path:
+        seen.update(arguments_of(*values, **named))
+        return Path(seen["folder"]) / "report.html"
 
     monkeypatch.setattr(run_report, "write_report", remember)
     return seen
@@ -136,12 +142,13 @@ def test_networks_that_the_gallery_needs_are_built_again_and_given_back(
         built.append(tiny_sam())
         return built[-1]
 
-    def draw(folder: Path, rows: pd.DataFrame, *others: Any) -> Path:
+    def draw(*values: Any, **named: Any) -> Path:
+        given = arguments_of(*values, **named)
         assert len(built) == 1
         assert model.network is None
-        others[3](rows.iloc[0].to_dict())
+        given["load_example"](given["rows"].iloc[0].to_dict())
         assert model.network is built[1]
-        return folder / "report.html"
+        return given["folder"] / "report.html"
 
     monkeypatch.setattr(run_report, "write_report", draw)
     model = NetworkPredictor("tiny", build)

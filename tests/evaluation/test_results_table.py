@@ -45,7 +45,7 @@ def test_scores_of_a_mask_are_columns() -> None:
 
 
 @given(st.randoms(use_true_random=False))
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 def test_rows_stand_in_one_order_whatever_the_order_of_records(random: object) -> None:
     table = random_rows(patients=2, slices=2)
     records = table.to_dict("records")
@@ -134,7 +134,7 @@ def test_nsd_may_be_missing_where_the_spacing_is_not_known() -> None:
 
 
 @given(order=st.permutations(["a", "b", "c", "d"]), cuts=st.lists(st.integers(0, 24), min_size=3, max_size=3))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_merged_files_are_the_same_bytes_for_any_sharding_and_order(
     tmp_path_factory: pytest.TempPathFactory, order: list[str], cuts: list[int]
 ) -> None:

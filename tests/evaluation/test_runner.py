@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import os
 import random
-import time
+import signal
+import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -59,37 +62,44 @@ def test_a_run_has_a_row_for_every_model_case_structure_and_prompt(tmp_path: Pat
     ]
 
 
-def killable(folder: Path) -> None:
+def evaluate(folder: Path) -> None:
     torch.set_num_threads(1)
-    models = [NetworkPredictor(f"tiny{seed}", lambda seed=seed: tiny_sam(seed)) for seed in (0, 1)]
+    models = [NetworkPredictor(f"tiny{seed}", partial(tiny_sam, seed)) for seed in (0, 1)]
     runner(folder, datasets=[Pictures(10)], models=models).run()
 
 
-def test_five_kills_leave_the_table_of_a_run_that_was_never_killed(tmp_path: Path) -> None:
-    # forked, so that what is killed is the run and not the import of torch
-    context = multiprocessing.get_context("fork")
+def evaluate_and_die(folder: Path, moment: int) -> None:
+    """Evaluate until files in ``folder`` were opened, renamed or removed ``moment`` times, and die of it, as under kill
+    -9, before the last of these is done."""
+    touched = 0
 
-    def start(folder: Path) -> Any:
-        process = context.Process(target=killable, args=(folder,))
+    def count(event: str, arguments: tuple[Any, ...]) -> None:
+        nonlocal touched
+        if event in ("open", "os.rename", "os.remove", "os.rmdir") and str(arguments[0]).startswith(str(folder)):
+            touched += 1
+            if touched == moment:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    sys.addaudithook(count)
+    evaluate(folder)
+
+
+def test_kills_at_any_moment_leave_the_table_of_a_run_that_was_never_killed(tmp_path: Path) -> None:
+    # each run in a process that has no threads of this one, all of them after one import of torch
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__])
+    moments = random.Random(2)
+    folder, progress = tmp_path / "killed", [0]
+    for _ in range(3):
+        process = context.Process(target=evaluate_and_die, args=(folder, moments.randint(20, 80)))
         process.start()
-        return process
-
-    began = time.perf_counter()
-    start(tmp_path / "whole").join()
-    duration = time.perf_counter() - began
-    moments = random.Random()
-    folder, progress = tmp_path / "killed", []
-    for _ in range(5):
-        process = start(folder)
-        time.sleep(moments.uniform(0.02, 0.3) * duration)
-        process.kill()
         process.join()
+        assert process.exitcode == -signal.SIGKILL
         progress.append(len(finished_shards(folder)))
-    assert progress[0] < 20
     assert progress == sorted(progress)
-    last = start(folder)
-    last.join()
-    assert last.exitcode == 0
+    assert 0 < progress[-1] < 20
+    evaluate(folder)
+    evaluate(tmp_path / "whole")
     assert tables(folder) == tables(tmp_path / "whole")
     assert len(read_rows(folder)) == 2 * 15 * 7
 

@@ -82,7 +82,7 @@ def test_the_click_of_the_challenge_is_the_deepest_pixel_of_the_largest_error() 
         assert label == int(target[int(y), int(x)])
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.tuples(*3 * [st.integers(1, 6)]).flatmap(lambda size: st.tuples(arrays(bool, size), arrays(bool, size))))
 def test_the_largest_error_of_a_volume_is_found_by_the_same_rule(pair: tuple[np.ndarray, np.ndarray]) -> None:
     prediction, target = pair

@@ -33,7 +33,7 @@ _PAIRS = st.tuples(*3 * [st.integers(1, 5)]).flatmap(lambda size: st.tuples(arra
 
 
 @given(_PAIRS, st.integers(0, 2), st.integers(0, 4))
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 def test_slices_are_direct_counts(pair: tuple[np.ndarray, np.ndarray], axis: int, prompted: int) -> None:
     found, target = pair
     records = {record["distance"]: record for record in profile(found, target, prompted, axis, (1.5, 2.0, 3.0))}
@@ -109,7 +109,7 @@ def rows_of(*patients: str) -> pd.DataFrame:
 
 
 @given(st.permutations("abc"))
-@settings(deadline=None, max_examples=6)
+@settings(max_examples=6)
 def test_the_merged_table_is_the_same_for_any_order_of_pieces(
     tmp_path_factory: pytest.TempPathFactory, order: list[str]
 ) -> None:

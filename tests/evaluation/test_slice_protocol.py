@@ -16,7 +16,7 @@ from monai_synthfm.evaluation.predictors import NetworkPredictor
 from monai_synthfm.evaluation.prompt_plan import PromptPlan
 from monai_synthfm.evaluation.replay import RowReplay
 from monai_synthfm.evaluation.results_table import make_rows
-from monai_synthfm.evaluation.slice_protocol import SliceProtocol, evaluate_slice, prompted_masks
+from monai_synthfm.evaluation.slice_protocol import PromptedMask, SliceProtocol, evaluate_slice, prompted_masks
 from tests.evaluation.stand_ins import Counting, Pictures, discs, tiny_sam
 
 DATASET = Pictures(2)
@@ -33,6 +33,24 @@ def test_one_look_at_a_slice_serves_all_targets_prompts_and_seeds() -> None:
     wanted = {"1p0n", "1p2n", "3p0n", "3p2n", "box", "challenge-00", "challenge-01", "challenge-02"}
     assert {row["prompts"] for row in rows} == wanted | {f"interactive-{k:02d}" for k in (1, 2, 3)}
     make_rows(rows)
+
+
+def test_answers_name_their_prompts_and_interactive_ones_come_last() -> None:
+    answers = list(prompted_masks(Counting(), SLICED.slices[0], PromptPlan(interactive_clicks=2), "pictures", "case1"))
+    assert all(isinstance(answer, PromptedMask) for answer in answers)
+    known, interactive = ["1p0n", "1p2n", "3p0n", "3p2n"], ["interactive-01", "interactive-02"]
+    assert [answer.name for answer in answers] == 2 * known + 2 * interactive
+    assert [answer.target.structure for answer in answers] == 4 * ["large"] + 4 * ["small"] + 2 * ["large"] + 2 * [
+        "small"
+    ]
+    for answer in answers:
+        labels = answer.prompts.point_labels
+        positive, negative = (int((labels == value).sum()) for value in (1, 0))
+        if "p" in answer.name:
+            assert f"{positive}p{negative}n" == answer.name
+        else:
+            assert positive + negative == int(answer.name[-2:])
+        assert answer.seconds > 0
 
 
 def test_rows_score_the_masks_of_the_model() -> None:

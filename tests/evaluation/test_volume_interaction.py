@@ -78,7 +78,7 @@ def test_each_click_is_in_the_middle_of_the_largest_error_of_the_answer_before(a
     assert np.array_equal(steps[-1].mask, np.asarray(session.segmentation[0]) == 1)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(arrays(bool, st.tuples(*3 * [st.integers(1, 6)])).filter(np.any), st.integers(0, 2))
 def test_the_box_holds_the_object_on_the_slice_of_its_middle_voxel(target: np.ndarray, axis: int) -> None:
     prompt = challenge_box(target, axis)

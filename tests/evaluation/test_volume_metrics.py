@@ -126,7 +126,7 @@ _PAIRS = _SIZE.flatmap(lambda size: st.tuples(arrays(bool, size), arrays(bool, s
 
 
 @given(_PAIRS, st.integers(0, 2), st.data())
-@settings(deadline=None, max_examples=80)
+@settings(max_examples=80)
 def test_scores_are_direct_counts(pair: tuple[np.ndarray, np.ndarray], axis: int, data: st.DataObject) -> None:
     pred, true = pair
     shown = [k for k in range(true.shape[axis]) if np.take(true, k, axis).any()]

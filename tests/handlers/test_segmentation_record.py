@@ -87,7 +87,7 @@ def test_prompts_are_told_in_voxels_of_the_file_and_in_mm_without_padding() -> N
     assert json.loads(json.dumps([first, second, third])) == [first, second, third]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.tuples(*[st.floats(-60, 60, width=32)] * 3), st.tuples(*[st.floats(-3, 3)] * 3))
 def test_any_click_is_told_to_a_thousandth_and_never_as_minus_zero(
     click: tuple[float, float, float], turns: tuple[float, float, float]

@@ -30,7 +30,7 @@ def pieces(logits: torch.Tensor, axis: int, seed: int) -> list[SliceMasks]:
     return [found[k] for k in rng.permutation(len(found))]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(count=st.integers(1, 6), axis=st.integers(0, 2), seed=st.integers(0, 10**6))
 def test_labels_are_the_argmax_whatever_the_order_of_arrival(count: int, axis: int, seed: int) -> None:
     # Few distinct values make ties frequent.
@@ -59,7 +59,7 @@ def test_logits_of_each_object_are_kept_apart(axis: int) -> None:
     assert (merged.values[4] == -torch.inf).all()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     count=st.integers(1, 4),
     axis=st.integers(0, 2),
@@ -92,7 +92,7 @@ def test_the_surer_of_two_sure_objects_wins_with_and_without_logits() -> None:
     assert labels.values.item() == label_map(logits.values).item() == 2
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(seed=st.integers(0, 10**6))
 def test_largest_components_are_those_that_scikit_image_finds(seed: int) -> None:
     labels = np.random.default_rng(seed).choice(4, (6, 7, 5), p=[0.7, 0.1, 0.1, 0.1]).astype(np.uint8)

@@ -46,7 +46,7 @@ def test_the_first_axis_left_is_the_width_and_the_second_the_height(
         assert slices.image(index).shape == (1, channels, *size)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.lists(st.integers(0, SIZES[1] - 1), max_size=12))
 def test_each_slice_asked_for_is_encoded_once_and_no_other(asked: list[int]) -> None:
     network = BlobSegmenter()

@@ -29,7 +29,7 @@ SIGNS = [np.array(signs) for signs in product((-1.0, 1.0), repeat=3)]
 
 
 @given(st.sampled_from(AXES), st.sampled_from(SIGNS), st.tuples(*[st.floats(0.3, 9)] * 3), st.floats(-0.3, 0.3))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_any_orientation_ends_as_nibabel_would_have_it(
     order: np.ndarray, signs: np.ndarray, spacing: tuple[float, float, float], tilt: float
 ) -> None:

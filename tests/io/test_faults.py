@@ -12,7 +12,7 @@ from dataclasses import FrozenInstanceError
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from monai_synthfm.io.faults import Fault, FaultError, Finding, unreadable
@@ -54,7 +54,6 @@ def test_an_error_survives_the_way_from_a_worker_process() -> None:
 numbers = st.floats(-1e6, 1e6)
 
 
-@settings(deadline=None)
 @given(numbers, numbers, numbers)
 def test_a_finding_is_plausible_from_its_lowest_to_its_highest_number(a: float, b: float, c: float) -> None:
     low, value, high = sorted((a, b, c))

@@ -27,7 +27,7 @@ def stored(affine: np.ndarray, sizes: tuple[int, ...]) -> MetaTensor:
     return MetaTensor(voxels, affine=torch.from_numpy(affine), meta={"original_affine": torch.from_numpy(affine)})
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(orientation=st.sampled_from(ORIENTATIONS), count=st.integers(1, 3), kind=st.sampled_from(["float16", "uint8"]))
 def test_it_gives_what_monai_inverts_in_the_memory_of_what_it_is_given(
     orientation: np.ndarray, count: int, kind: str

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from scipy import ndimage
@@ -35,7 +35,6 @@ def test_without_a_limit_the_histogram_is_equalised_as_by_scikit_image() -> None
     np.testing.assert_allclose(equalized(as_batch(image), clip=256.0)[0, 0], expected, atol=0.01)
 
 
-@settings(deadline=None)
 @given(IMAGES, st.floats(1.5, 20))
 def test_equalising_keeps_the_order_of_grey_values_and_the_range(image: np.ndarray, clip: float) -> None:
     found = equalized(as_batch(image), clip)[0, 0].numpy()
@@ -45,7 +44,6 @@ def test_equalising_keeps_the_order_of_grey_values_and_the_range(image: np.ndarr
     assert found.max() <= 1.0
 
 
-@settings(deadline=None)
 @given(IMAGES)
 def test_a_limit_of_one_leaves_the_image_as_it_is(image: np.ndarray) -> None:
     np.testing.assert_allclose(equalized(as_batch(image), clip=1.0)[0, 0], image, atol=1e-5)

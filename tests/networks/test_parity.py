@@ -115,7 +115,7 @@ labels_of_objects = st.lists(
 )
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(objects=labels_of_objects, seed=st.integers(0, 2**31 - 1), per_pass=st.integers(1, 6))
 def test_any_mixture_of_objects_in_a_batch_equals_upstream_one_by_one(
     sam: Sam, upstream: SamPredictor, objects: list[tuple[list[int], bool]], seed: int, per_pass: int
@@ -129,8 +129,8 @@ def test_any_mixture_of_objects_in_a_batch_equals_upstream_one_by_one(
     low = 40 * torch.rand(2, 3, 2, generator=generator)
     boxes = torch.cat([low, low + 30], dim=-1)
     boxes[~has_box] = torch.nan
-    sam.objects_per_pass = per_pass
-    with torch.no_grad():
+    with pytest.MonkeyPatch.context() as patch, torch.no_grad():
+        patch.setattr(sam, "objects_per_pass", per_pass)
         found = sam.decode(sam.encode(images), Prompts(points, labels, boxes))
     for b in range(2):
         set_upstream(upstream, images[b : b + 1])

@@ -49,7 +49,7 @@ def upstream_tokens(encoder: PromptEncoder, clicks: list, box: list[float] | Non
     return encoder(points, boxes, None)[0][0]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(OBJECT, min_size=OBJECTS, max_size=OBJECTS), st.integers(1, OBJECTS))
 def test_tokens_of_any_objects_are_upstreams(encoder: PromptEncoder, objects: list, size: int) -> None:
     tokens = PromptTokens.from_prompts(batched(objects), SCALE, CPU)

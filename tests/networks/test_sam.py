@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from segment_anything import sam_model_registry
@@ -15,6 +16,7 @@ from segment_anything.modeling.image_encoder import get_rel_pos
 from torch.nn import functional as F
 
 from monai_synthfm.networks import SAM_ENCODERS, Sam, prepare
+from monai_synthfm.networks.sam import ResizableImageEncoder
 
 from .conftest import TINY, build_upstream
 
@@ -48,6 +50,23 @@ def test_checkpoint_of_another_image_size_loads_with_resized_positions(tmp_path:
         torch.stack([blocks_of_four.flatten(), small["image_encoder.pos_embed"].permute(0, 3, 1, 2).flatten()])
     )[0, 1]
     assert correlation > 0.9
+
+
+def test_positions_that_grow_evenly_still_do_after_resizing() -> None:
+    with torch.device("meta"):
+        encoder = ResizableImageEncoder(img_size=128, embed_dim=4, depth=1, num_heads=1, use_rel_pos=True)
+    encoder = encoder.to_empty(device="cpu")
+    fine = torch.arange(16.0)
+    state = encoder.state_dict()
+    state["pos_embed"] = (10 * fine[:, None] + fine)[None, :, :, None].expand(1, 16, 16, 4)
+    state["blocks.0.attn.rel_pos_h"] = torch.arange(31.0)[:, None].expand(31, 4)
+    encoder.load_state_dict(state)
+    # a coarse token lies between two fine ones; two at each border lack fine ones that their average takes in
+    between = torch.tensor([4.5, 6.5, 8.5, 10.5])
+    torch.testing.assert_close(encoder.pos_embed[0, 2:6, 2:6, 0], 10 * between[:, None] + between)
+    places = (np.arange(15) + 0.5) * 31 / 15 - 0.5
+    expected = np.interp(places, np.arange(31), np.arange(31))
+    np.testing.assert_allclose(encoder.blocks[0].attn.rel_pos_h[:, 0].detach(), expected, rtol=1e-5)
 
 
 def test_relative_positions_are_resized_as_upstream_does_at_run_time() -> None:

@@ -234,16 +234,14 @@ def test_training_remembers_prompted_slices_in_grey(trainable: Sam2) -> None:
 
 @pytest.mark.parametrize(("mode", "alternatives"), [("never", False), ("single_click", True), ("always", True)])
 @torch.no_grad()
-def test_slices_without_prompts_take_alternatives_as_told(ours: Sam2, mode: str, alternatives: bool) -> None:
+def test_slices_without_prompts_take_alternatives_as_told(
+    ours: Sam2, monkeypatch: pytest.MonkeyPatch, mode: str, alternatives: bool
+) -> None:
     images = slices(2)
     bank = remembered(ours, images[:1], CLICK)
     embedding = ours.encode(images[1])
-    before = ours.tracking_multimask
-    try:
-        ours.tracking_multimask = mode
-        found = ours.track(embedding, bank, 1)
-    finally:
-        ours.tracking_multimask = before
+    monkeypatch.setattr(ours, "tracking_multimask", mode)
+    found = ours.track(embedding, bank, 1)
     chosen = 1 + int(found.iou[0, 1:].argmax()) if alternatives else 0
     assert torch.equal(found.decoded, found.candidates[:, chosen])
 

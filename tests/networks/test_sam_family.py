@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional as F
@@ -44,7 +44,6 @@ def network(**arguments: object) -> SamFamily:
     return net
 
 
-@settings(deadline=None)
 @given(st.integers(-100, 5000))
 def test_image_sizes_are_positive_multiples_of_16(value: int) -> None:
     if value in range(16, 5001, 16):

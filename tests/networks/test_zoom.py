@@ -241,7 +241,7 @@ def test_an_answer_can_prompt_again() -> None:
         zoom(image, boxes=boxes, masks=torch.zeros(1, 1, 16, 16))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(30, 200), st.integers(30, 200), st.data())
 def test_windows_lie_in_the_image_and_hold_box_and_clicks(height: int, width: int, data: st.DataObject) -> None:
     x = sorted(data.draw(st.lists(st.integers(0, width - 1), min_size=2, max_size=2)))

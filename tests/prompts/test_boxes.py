@@ -17,13 +17,13 @@ from monai_synthfm.prompts import BoxSimulator, tight_box
 from .shapes import disc, masks
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(mask=masks())
 def test_tight_box_equals_that_of_torchvision(mask: np.ndarray) -> None:
     np.testing.assert_array_equal(tight_box(mask), masks_to_boxes(torch.from_numpy(mask)[None])[0])
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(mask=masks(), fraction=st.floats(0, 0.49), max_pixels=st.floats(0, 2000), seed=st.integers(0, 2**32 - 1))
 def test_a_jittered_box_is_ordered_in_the_image_near_the_tight_one_and_holds_a_part_of_the_object(
     mask: np.ndarray, fraction: float, max_pixels: float, seed: int

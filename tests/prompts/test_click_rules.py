@@ -17,7 +17,7 @@ from monai_synthfm.prompts import masks as regions
 from .shapes import disc, distance_to, masks
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(mask=masks(), snap=st.sampled_from(["edt", "nearest"]))
 def test_central_pixel_is_the_centroid_or_the_best_pixel_of_the_mask(mask: np.ndarray, snap: pixels.Snap) -> None:
     inside = np.argwhere(mask)
@@ -48,7 +48,7 @@ def test_ties_of_a_ring_go_to_the_smaller_row_then_column() -> None:
     assert pixels.central_pixel(ring, "edt") == (0, 2)
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(mask=masks(), count=st.integers(1, 6), seed=st.integers(0, 2**32 - 1))
 def test_positive_pixels_are_different_and_use_up_the_interior_first(mask: np.ndarray, count: int, seed: int) -> None:
     chosen = pixels.positive_pixels(mask, count, np.random.default_rng(seed))
@@ -76,7 +76,7 @@ def test_further_positive_pixels_are_uniform_over_the_interior() -> None:
     assert (abs(counts[interior] - expected) < 5 * expected**0.5).all()
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(mask=masks(), count=st.integers(1, 4), r_in=st.floats(1, 3), width=st.floats(1, 12))
 def test_negative_region_is_the_ring_or_else_all_background(
     mask: np.ndarray, count: int, r_in: float, width: float
@@ -87,7 +87,7 @@ def test_negative_region_is_the_ring_or_else_all_background(
     np.testing.assert_array_equal(region, ring if ring.sum() >= count else ~mask)
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(region=masks(largest_side=20), count=st.integers(1, 5), start=st.tuples(st.floats(0, 20), st.floats(0, 20)))
 def test_farthest_pixels_each_have_the_largest_possible_gap(
     region: np.ndarray, count: int, start: tuple[float, float]
@@ -111,7 +111,7 @@ def test_farthest_pixels_break_ties_by_row_then_column() -> None:
     ]
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(allowed=masks(), radius=st.floats(0, 6), seed=st.integers(0, 2**32 - 1), data=st.data())
 def test_jittered_pixels_stay_allowed_and_within_the_radius(
     allowed: np.ndarray, radius: float, seed: int, data: st.DataObject

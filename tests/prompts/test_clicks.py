@@ -23,7 +23,7 @@ def reach_of(simulator: ClickSimulator, mask: np.ndarray) -> float:
     return max(wide, simulator.r_in + 1)
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(
     mask=masks(),
     pair=st.sampled_from(PAPER_CLICK_PAIRS),
@@ -53,7 +53,7 @@ def test_positives_are_inside_and_negatives_in_the_ring_or_else_on_background(
         assert (labels == 0).sum() == min(pair[1], (~mask).sum())
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(
     mask=masks(), seed=st.integers(0, 2**32 - 1), make=st.sampled_from([np.random.default_rng, np.random.RandomState])
 )
@@ -64,7 +64,7 @@ def test_equal_seeds_give_equal_clicks(mask: np.ndarray, seed: int, make: type) 
     np.testing.assert_array_equal(first[1], again[1])
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(mask=masks(), extra=st.integers(0, 3))
 def test_padding_adds_rows_of_label_minus_one_and_changes_nothing_else(mask: np.ndarray, extra: int) -> None:
     plain = ClickSimulator(3, 2)(mask, np.random.default_rng(0))
@@ -77,7 +77,7 @@ def test_padding_adds_rows_of_label_minus_one_and_changes_nothing_else(mask: np.
     assert (points[count:] == 0).all()
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(mask=masks(largest_side=16), offset=st.tuples(st.integers(0, 30), st.integers(0, 30)))
 def test_clicks_move_with_the_object(mask: np.ndarray, offset: tuple[int, int]) -> None:
     def place(row: int, col: int) -> np.ndarray:

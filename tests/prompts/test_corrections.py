@@ -19,7 +19,7 @@ def depths(region: np.ndarray) -> np.ndarray:
     return distance_to(~np.pad(region, 1))[1:-1, 1:-1]
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(target=masks(), seed=st.integers(0, 2**32 - 1), share=st.floats(0, 1), keep=st.booleans())
 def test_the_click_is_the_first_deepest_pixel_of_the_deeper_error(
     target: np.ndarray, seed: int, share: float, keep: bool

@@ -16,7 +16,7 @@ from monai_synthfm.prompts import masks as regions
 from .shapes import disc, distance_to, masks
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(mask=masks(), radius=st.one_of(st.integers(1, 40), st.floats(1, 40).filter(lambda r: r**2 % 1 > 1e-6)))
 def test_dilate_keeps_exactly_the_pixels_within_the_radius(mask: np.ndarray, radius: float) -> None:
     np.testing.assert_array_equal(regions.dilate(mask, radius), distance_to(mask) <= radius)
@@ -29,7 +29,7 @@ def test_dilate_of_a_large_mask_is_the_same_for_few_and_for_many_runs(share: flo
     np.testing.assert_array_equal(regions.dilate(mask, 7), ndimage.distance_transform_edt(~mask) <= 7)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(mask=masks())
 def test_depth_is_the_distance_to_the_outside_which_begins_beyond_the_border(mask: np.ndarray) -> None:
     expected = distance_to(~np.pad(mask, 1))[1:-1, 1:-1]
@@ -37,7 +37,7 @@ def test_depth_is_the_distance_to_the_outside_which_begins_beyond_the_border(mas
     np.testing.assert_array_equal(regions.interior(mask), expected >= 2)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(mask=masks())
 def test_largest_component_is_connected_and_no_other_part_is_larger(mask: np.ndarray) -> None:
     largest = regions.largest_component(mask)
@@ -54,7 +54,7 @@ def test_diagonal_neighbours_are_one_component() -> None:
     np.testing.assert_array_equal(regions.largest_component(np.eye(4, dtype=bool)), np.eye(4, dtype=bool))
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(mask=masks(), margin=st.integers(0, 5))
 def test_bounding_window_holds_the_mask_and_margins_stop_at_the_image(mask: np.ndarray, margin: int) -> None:
     indices = np.argwhere(mask)
@@ -64,7 +64,7 @@ def test_bounding_window_holds_the_mask_and_margins_stop_at_the_image(mask: np.n
     assert [(s.start, s.stop) for s in window] == list(zip(low, high, strict=True))
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(mask=masks())
 def test_centroid_is_the_mean_pixel(mask: np.ndarray) -> None:
     np.testing.assert_allclose(regions.centroid(mask), np.argwhere(mask).mean(axis=0))

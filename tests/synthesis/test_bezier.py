@@ -75,7 +75,7 @@ def test_control_points_of_another_shape_are_refused(points: np.ndarray) -> None
         closed_bezier(points)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(outlines, st.sampled_from([(64, 64), (48, 80), (100, 40)]))
 def test_fill_agrees_with_the_even_odd_rule_up_to_the_pixels_on_the_outline(
     points: list[tuple[float, float]], size: tuple[int, int]

@@ -30,7 +30,7 @@ def canvas(low: float = 0.3, high: float = 0.4, scatter: float = 0.0, shift: flo
     return CanvasParams(low, high, scatter, (0.0, 1.0), shift, seed)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     hnp.arrays(np.int64, sizes, elements=st.integers(0, 3)),
     st.tuples(*[st.integers(0, 4)] * 4),

@@ -14,7 +14,7 @@ from skimage.segmentation import relabel_sequential
 from monai_synthfm.synthesis.numbering import consecutive_labels
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(st.one_of(st.integers(0, 6), st.integers(0, 2**62)), min_size=1, max_size=30))
 def test_labels_are_numbered_in_their_order(values: list[int]) -> None:
     labels = np.array(values, dtype=np.int64)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy import ndimage
 
@@ -41,7 +41,6 @@ def test_coverage_is_the_mean_of_a_finely_sampled_mask(slope: float, sigma: floa
     st.floats(-8, 8, width=32),
     st.floats(0, 2, width=32),
 )
-@settings(deadline=None)
 def test_coverage_agrees_with_numerical_integration(before: float, after: float, sigma: float) -> None:
     found = float(slice_coverage(torch.tensor([before, after]), torch.tensor([sigma])))
     positions = np.linspace(before, after, 20001) / np.sqrt(1 + 12 * sigma**2)

@@ -32,7 +32,7 @@ def grid(count: int, low: float = -0.5, high: float = 1.5) -> torch.Tensor:
 
 
 @given(blobs)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_no_point_of_a_blob_lies_outside_its_box(blob: BlobParams) -> None:
     points = grid(25)
     inside = points[:, depth_of(blob, points, 1.0) > 0.0].numpy()

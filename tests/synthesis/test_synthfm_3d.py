@@ -10,7 +10,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import ndimage
@@ -30,7 +30,6 @@ def drawn(seed: int, **arguments: str) -> VolumeParams:
     st.integers(1, 6),
     st.integers(1, 3),
 )
-@settings(deadline=None)
 def test_targets_are_the_large_pieces_of_every_owner(owners: np.ndarray, voxels: int, slices: int) -> None:
     found = connected_targets(owners, voxels, slices)
     expected = set()

@@ -182,7 +182,7 @@ DRAWS: list[Callable[[tuple[int, ...], torch.Generator], torch.Tensor]] = [
 
 
 @pytest.mark.parametrize("draw", DRAWS, ids=["perlin", "fractal", "correlated"])
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(size=st.lists(st.integers(1, 30), min_size=1, max_size=3), seed=st.integers(0, 2**31 - 2))
 def test_textures_of_any_size_are_finite_and_follow_from_the_seed(
     draw: Callable[[tuple[int, ...], torch.Generator], torch.Tensor], size: list[int], seed: int

@@ -40,7 +40,7 @@ def steps_pixel_by_pixel(image: np.ndarray, labels: np.ndarray, reach: int) -> t
 
 
 @given(seed=st.integers(0, 10_000), height=st.integers(16, 40), width=st.integers(16, 300))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_steps_are_those_of_a_loop_over_pixels(seed: int, height: int, width: int) -> None:
     random = np.random.default_rng(seed)
     image = random.random((height, width)).astype(np.float32)

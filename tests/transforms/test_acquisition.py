@@ -17,7 +17,7 @@ from monai_synthfm.transforms import RandAcquisition, RandSynthFM
 IMAGE = torch.rand(1, 40, 56, generator=torch.Generator().manual_seed(0))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(0, 2**31 - 1))
 def test_an_image_replays_bit_for_bit_and_stays_in_range(seed):
     acquisition = RandAcquisition().set_random_state(seed=seed)

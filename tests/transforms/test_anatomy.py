@@ -14,7 +14,7 @@ from monai_synthfm.synthesis.anatomy import AnatomyParams
 from monai_synthfm.transforms import RandAnatomy, RandSynthFM, RandSynthFMIntensity
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(0, 2**31 - 1))
 def test_params_replay_bit_for_bit_from_their_text(seed):
     anatomy = RandAnatomy((48, 64)).set_random_state(seed=seed)
@@ -24,7 +24,7 @@ def test_params_replay_bit_for_bit_from_their_text(seed):
     assert (RandAnatomy((8, 8)).replay(text) == labels).all()
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(0, 2**31 - 1))
 def test_every_part_comes_after_its_parent(seed):
     anatomy = RandAnatomy((48, 64)).set_random_state(seed=seed)

@@ -52,7 +52,7 @@ def test_clicks_lie_in_the_object_with_x_along_the_first_axis(clip: torch.Tensor
                 assert target[x, y, found["prompt_slice"]] == 1
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(seed=st.integers(0, 2**31 - 1), by_mask=st.booleans())
 def test_targets_are_instances_present_on_the_prompted_slice_over_all_slices(seed: int, by_mask: bool) -> None:
     label = torch.from_numpy(np.random.RandomState(seed).randint(0, 4, (1, 6, 5, 4)))

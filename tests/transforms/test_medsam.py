@@ -57,7 +57,7 @@ def differs_by_rounding_only(ours: np.ndarray, expected: np.ndarray) -> bool:
     return gap.max() <= 1 and np.count_nonzero(gap) <= max(3, 1e-3 * gap.size)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(seed=st.integers(0, 2**32 - 1), level=st.integers(-600, 100), width=st.integers(50, 1500))
 def test_ct_window_equals_the_published_steps_exactly(seed: int, level: int, width: int) -> None:
     volume = made(seed, is_ct=True)
@@ -65,7 +65,7 @@ def test_ct_window_equals_the_published_steps_exactly(seed: int, level: int, wid
     np.testing.assert_array_equal(ours, reference(volume, True, level, width))
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(seed=st.integers(0, 2**32 - 1), modality=st.sampled_from([m for m in MODALITIES if m not in ("ct", "auto")]))
 def test_other_modalities_equal_the_published_steps(seed: int, modality: str) -> None:
     volume = made(seed, is_ct=False)
@@ -163,7 +163,7 @@ def test_values_below_zero_alone_make_no_ct(name: str, values: np.ndarray) -> No
     assert not looks_like_ct(values)[0], name
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(share=st.floats(0, 1), top=st.floats(200, 8000), zeros=st.integers(0, 500))
 def test_ct_is_a_matter_of_the_share_of_low_voxels_and_of_the_upper_end(share: float, top: float, zeros: int) -> None:
     low = round(1000 * share)

@@ -43,7 +43,7 @@ def which(label: torch.Tensor, target: torch.Tensor) -> list[int]:
     return numbers
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(
     sizes=st.lists(st.integers(1, 12), min_size=1, max_size=4),
     num_objects=st.integers(1, 5),

@@ -35,7 +35,7 @@ def drawn(number: int = 60, **arguments: Any) -> list[VolumeParams]:
 
 
 @given(st.integers(0, 2**32 - 1), st.sampled_from(VOLUMES), st.sampled_from(["ct", "mr", "us"]))
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 def test_parameters_survive_json_and_replay_every_bit(seed: int, module: str, preset: str) -> None:
     image, labels = RandSynthFM3D((24, 20, 5), module, preset).set_random_state(seed=seed)()
     text = image.meta["synthfm"]

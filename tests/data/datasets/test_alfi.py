@@ -10,10 +10,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
 from PIL import Image
 from skimage.measure import label as skimage_label
 
-from monai_synthfm.data.datasets.alfi import AlfiDataset
+from monai_synthfm.data.datasets.alfi import AlfiDataset, label_objects
 from monai_synthfm.data.datasets.checks import check_data
 from tests.replicas.alfi import FRAMES, SEQUENCES, frame, write_alfi
 
@@ -21,6 +24,16 @@ from tests.replicas.alfi import FRAMES, SEQUENCES, frame, write_alfi
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     return write_alfi(tmp_path)
+
+
+@given(label=hnp.arrays(np.int16, hnp.array_shapes(min_dims=2, max_dims=2, max_side=7), elements=st.integers(0, 2)))
+def test_objects_are_the_components_of_each_class_in_its_turn(label: np.ndarray) -> None:
+    found, offset = label_objects(label), 0
+    for value in (1, 2):
+        components = skimage_label(label == value, connectivity=2)
+        np.testing.assert_array_equal(found[label == value], components[label == value] + offset)
+        offset += components.max()
+    assert not found[label == 0].any()
 
 
 def test_frames_of_mitosis_sequences_are_listed_by_sequence(root: Path) -> None:

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from monai_synthfm.data.datasets.checks import check_data
+from monai_synthfm.data.datasets.checks import check_data, describe_report
+from monai_synthfm.io.faults import Fault
 from tests.replicas.amos import write_amos
 from tests.replicas.totalsegmentator import write_ct
 
@@ -25,6 +26,34 @@ def test_report_is_printed_and_written_as_json(tmp_path: Path, capsys: pytest.Ca
     assert "training: 1 usable of 200" in printed
     assert "liver 2" in printed
     assert printed.endswith("partial, sane\n")
+
+
+def test_a_report_in_words_has_counts_ranges_and_the_first_faults() -> None:
+    faults = [Fault("set", f"case{n}", None, "empty", f"{n}.png", "no pixels").record() for n in range(23)]
+    report = {
+        "dataset": "set",
+        "root": "/data",
+        "status": "partial",
+        "sane": False,
+        "found": {"training": 3},
+        "expected": {"training": 5, "test": 2},
+        "structures": {"liver": 3, "spleen": 1},
+        "findings": {"largest value": {"min": 1.0, "median": 2.5, "max": 1234.56}},
+        "faults": faults,
+        "notices": [],
+    }
+    first, *lines, last = describe_report(report).splitlines()
+    assert first == "set in /data"
+    assert lines[:4] == [
+        "  training: 3 usable of 5",
+        "  test: 0 usable of 2",
+        "  present in: liver 3, spleen 1",
+        "  largest value: 1 .. 2.5 .. 1235",
+    ]
+    shown = lines[4:-1]
+    assert shown == [f"  fault: {Fault(**record)}" for record in faults[: len(shown)]]
+    assert lines[-1] == f"  ... and {23 - len(shown)} more faults"
+    assert last == "partial, 23 faults"
 
 
 def test_missing_download_is_a_fault_in_a_report(tmp_path: Path) -> None:

@@ -31,7 +31,7 @@ def points_of(ellipse: Ellipse, start: float = 0.0, stop: float = 2 * np.pi) -> 
 
 
 @given(ELLIPSES)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_exact_points_give_the_ellipse_back_even_half_of_them(ellipse: Ellipse) -> None:
     for stop in (2 * np.pi, np.pi):
         found = fit_ellipse(points_of(ellipse, 0.3, 0.3 + stop))
@@ -42,14 +42,14 @@ def test_exact_points_give_the_ellipse_back_even_half_of_them(ellipse: Ellipse) 
 
 
 @given(ELLIPSES)
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_circumference_agrees_with_the_elliptic_integral(ellipse: Ellipse) -> None:
     exact = 4 * ellipse.a * special.ellipe(1 - (ellipse.b / ellipse.a) ** 2)
     assert ellipse.circumference() == pytest.approx(exact, rel=4e-3)
 
 
 @given(st.floats(30, 70), st.floats(30, 70), st.floats(20, 60), st.floats(8, 19), st.floats(0, 3))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_fitting_a_filled_mask_gives_nearly_the_same_mask(x: float, y: float, a: float, b: float, angle: float) -> None:
     mask = Ellipse(x, y, a, b, angle).mask((100, 100))
     again = fit_ellipse(outline_points(mask)).mask((100, 100), margin=0.5)

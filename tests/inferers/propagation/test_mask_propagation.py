@@ -215,7 +215,7 @@ def test_more_objects_than_go_through_the_decoder_at_once() -> None:
     assert (found > 0).sum() == volume.sum()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(data=st.data())
 def test_any_prompts_on_tubes_give_the_union_of_what_each_object_gives_alone(data: st.DataObject) -> None:
     """Objects do not influence each other except where they overlap, and no slice is encoded twice."""

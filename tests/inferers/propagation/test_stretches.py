@@ -59,7 +59,7 @@ def test_padding_changes_nothing_of_what_lies_between_and_holds_nothing(network:
     assert not found[..., 9:].any()
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(data=st.data())
 def test_no_object_is_carried_through_a_blank_slice_or_found_on_one(data: st.DataObject) -> None:
     axis = data.draw(st.integers(0, 2))
@@ -141,7 +141,7 @@ def test_objects_of_a_session_end_where_the_picture_does_and_a_click_on_nothing_
     assert torch.equal(session.segmentation, before)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     axis=st.integers(0, 2), channels=st.sampled_from([1, 3]), spread=st.sampled_from([0.0, 0.5 / 255, 1.5 / 255, 1.0])
 )

@@ -94,7 +94,7 @@ CLICKS = st.lists(st.tuples(QUARTERS, QUARTERS, QUARTERS, st.integers(0, 1)), ma
 BOXES = st.none() | st.tuples(*[QUARTERS] * 6).map(lambda c: [*map(min, c[:3], c[3:]), *map(max, c[:3], c[3:])])
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(CLICKS, BOXES, st.sets(st.integers(0, DEPTH - 1), max_size=2), st.integers(0, 2))
 def test_what_is_left_can_be_sorted_by_slice_and_lacks_nothing_else(
     clicks: list, box: list[float] | None, masked: set[int], axis: int

@@ -223,7 +223,7 @@ def say(session: InteractiveSession, what: str, *arguments: Any, object_id: int,
             session.add_mask(mask, object_id=object_id, run=run)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.lists(st.tuples(ADD, st.integers(1, 2), st.booleans()), max_size=9))
 def test_any_sequence_equals_a_fresh_session_with_the_prompts_that_remain(steps: list) -> None:
     image = MetaTensor(torch.from_numpy(bright())[None], affine=torch.eye(4))

@@ -185,7 +185,7 @@ def test_objects_stay_in_the_range_of_slices(step: float) -> None:
 CLICKS = st.tuples(st.integers(1, 2), st.tuples(*(st.integers(0, n - 1) for n in SHAPE)), st.integers(0, 1))
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.lists(st.tuples(CLICKS, st.booleans()), min_size=1, max_size=6))
 def test_carried_at_the_end_is_what_carrying_at_once_gives(steps: list) -> None:
     late, at_once = session_of(at_once=False), session_of()

@@ -72,7 +72,7 @@ class Recorder(Propagation):
         yield from (SliceMasks(index, [0], logits[None]) for index, logits in self.answers.items())
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(STORED, AXES, st.tuples(*[st.integers(0, min(SIZES) - 1)] * 3))
 def test_a_voxel_is_the_same_pixel_to_clicks_masks_and_the_network(
     orientation: np.ndarray, axis: int, voxel: tuple[int, int, int]
@@ -89,7 +89,7 @@ def test_a_voxel_is_the_same_pixel_to_clicks_masks_and_the_network(
     assert volume.slices.image(index)[0, 0].nonzero().tolist() == [[y, x]]
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(STORED, AXES, st.integers(0, 2**31 - 1))
 def test_a_mask_is_cut_as_nibabel_would_turn_it_and_empty_slices_are_left_out(
     orientation: np.ndarray, axis: int, seed: int
@@ -116,7 +116,7 @@ def crops(logits: np.ndarray, axis: int) -> tuple[ObjectMasks, np.ndarray]:
     return cut, kept
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(STORED, AXES, st.integers(0, 2**31 - 1))
 def test_labels_and_changed_boxes_are_those_of_the_file(orientation: np.ndarray, axis: int, seed: int) -> None:
     sizes, affine = affine_of(orientation)

