@@ -16,6 +16,6 @@ setup(
         "monai_synthfm.evaluation": ["paper_tables.csv"],
         "monai_synthfm.viewer": ["page/*"],
         # named one by one, since trainings and segmentations may have left their files beside
-        **{name: ["LICENSE", "configs/**/*", "docs/**/*", "models/model.pt"] for name in BUNDLES},
+        **{name: ["LICENSE", "large_files.yml", "configs/**/*", "docs/**/*", "models/model.pt"] for name in BUNDLES},
     },
 )

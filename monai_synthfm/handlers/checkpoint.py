@@ -13,6 +13,7 @@ from ignite.distributed import get_rank
 from ignite.engine import Engine, Events
 
 from monai_synthfm.networks import Promptable
+from monai_synthfm.networks.state_settings import with_settings
 from monai_synthfm.networks.weights.fingerprint import file_settings
 from monai_synthfm.utils.atomic_files import check_writable, staged_files
 from monai_synthfm.utils.switches import reads_switches
@@ -27,11 +28,11 @@ class TrainingCheckpoint:
     """Write ``model.pt`` whenever validation reaches a new best and ``checkpoint.pt`` after each epoch; resume from the
     latter.
 
-    ``model.pt`` holds the state dict of the network as ``model``. ``checkpoint.pt`` holds network, optimizer,
-    scheduler, the position in the training and the best metric so far, so that a resumed training is the training that
-    was never interrupted. Every file has ``settings`` beside, which say what network it is of
-    (:func:`~monai_synthfm.networks.weights.fingerprint.file_settings`). Files appear whole or not at all; only the
-    first rank writes. Attach it after the handler that validates.
+    ``model.pt`` is the state dict of the network. ``checkpoint.pt`` holds network, optimizer, scheduler, the position
+    in the training and the best metric so far, so that a resumed training is the training that was never interrupted.
+    Every file says what network it is of (:func:`~monai_synthfm.networks.weights.fingerprint.file_settings`):
+    ``model.pt`` in the metadata of the state dict, ``checkpoint.pt`` in ``settings``. Files appear whole or not at
+    all; only the first rank writes. Attach it after the handler that validates.
 
     Args:
         folder: where the files go; made when missing.
@@ -116,7 +117,7 @@ class TrainingCheckpoint:
         position = {"epoch": engine.state.epoch, "epoch_length": engine.state.epoch_length, "best": self.best}
         network = self.parts["network"]
         settings = file_settings(network) if isinstance(network, Promptable) else {}
-        model = {"model": state["network"], "settings": settings}
+        model = with_settings(state["network"], settings)
         with staged_files(self.folder) as stage:
             torch.save(state | position | {"settings": settings}, stage / _LAST)
             if improved:

@@ -23,7 +23,8 @@ from monai_synthfm.networks.promptable import Multimask
 from monai_synthfm.networks.sam import SAM_ENCODERS, Sam, ViTSize
 from monai_synthfm.networks.sam2 import Sam2
 from monai_synthfm.networks.sam2_parts import SAM2_SIZES, Sam2Size
-from monai_synthfm.networks.weights.files import COMBINES_PROMPTS, read_weights
+from monai_synthfm.networks.state_settings import COMBINES_PROMPTS
+from monai_synthfm.networks.weights.files import read_weights
 from monai_synthfm.networks.weights.fingerprint import ENCODER_SHA256, VERSION, encoder_sha256
 from monai_synthfm.networks.weights.known_models import MODELS, SHIPPED, KnownModel, NetworkClass
 

@@ -14,7 +14,10 @@ import torch
 from torch import nn
 
 from monai_synthfm.networks.promptable import Promptable
-from monai_synthfm.networks.weights.files import COMBINES_PROMPTS, find_weights, read_weights
+from monai_synthfm.networks.state_settings import COMBINES_PROMPTS, settings_of, with_settings
+from monai_synthfm.networks.weights.export_decoder import ENCODERS
+from monai_synthfm.networks.weights.files import find_weights, read_weights
+from monai_synthfm.networks.weights.fingerprint import ENCODER_SHA256, encoder_sha256
 
 __all__ = ["PretrainedPromptable"]
 
@@ -113,6 +116,42 @@ class PretrainedPromptable(Promptable):
     def own_keys(self, state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         """Give published weights the keys that they have in this network, their own unless it says otherwise."""
         return dict(state)
+
+    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
+        """Load a state dict as any module, and strictly also that of a trained decoder alone, when it says so.
+
+        A decoder that was passed on without its encoders (:func:`~monai_synthfm.networks.export_decoder`) is complete
+        with those that it was trained on. A network that has them takes it, another one refuses it.
+
+        Args:
+            state_dict: of a whole network, or the content of a file of a trained decoder.
+            strict: every key must be there and known; otherwise what is there is loaded, whatever it says.
+            assign: as in torch.
+
+        Raises:
+            ValueError: when the decoder is for another image encoder, input size or preprocessing than this network's.
+            RuntimeError: when keys or shapes do not fit.
+        """
+        return super().load_state_dict(self._completed(state_dict) if strict else state_dict, strict, assign)
+
+    def _completed(self, state: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Add this network's encoders to a decoder that was trained on them."""
+        settings = settings_of(state)
+        if ENCODER_SHA256 not in settings or any(key.startswith("image_encoder.") for key in state):
+            return state
+        name, own = type(self).__name__, self.describe()
+        asked = {key: settings[key] for key in ("image_size", "preprocessing") if key in settings}
+        for key, value in asked.items():
+            if own.embeddings.get(key, value) != value:
+                raise ValueError(f"this decoder was trained with {key}={value!r}, {name} has {own.embeddings[key]!r}.")
+        encoder: nn.Module = self.get_submodule("image_encoder")
+        if encoder_sha256(encoder) != settings[ENCODER_SHA256]:
+            raise ValueError(
+                f"this decoder was trained on another image encoder than that of this {name}: "
+                "open_network makes the right network of its file."
+            )
+        encoders = {key: value for key, value in self.state_dict().items() if key.startswith(ENCODERS)}
+        return with_settings({**encoders, **state}, settings)
 
     def _load_whole(self, state: dict[str, torch.Tensor], path: str | Path) -> None:
         """Load the weights of the whole network strictly."""

@@ -193,6 +193,17 @@ class Promptable(nn.Module, ABC):
         logits = self.postprocess(self.decode(embedding, prompts), embedding)
         return convert_to_dst_type(logits, image, dtype=logits.dtype)[0]
 
+    def __prepare_scriptable__(self) -> Promptable:
+        """Say to ``torch.jit.script``, before it tries, that it cannot compile the network.
+
+        Raises:
+            NotImplementedError: always.
+        """
+        raise NotImplementedError(
+            f"{type(self).__name__} cannot be compiled to TorchScript, as ckpt_export of monai.bundle wants it: "
+            "export_onnx.yaml of the bundle synthfm_sam writes ONNX files instead."
+        )
+
     def freeze(self, *names: str) -> None:
         """Exclude sub-modules from training: no gradients, and evaluation mode whatever ``train()`` says.
 

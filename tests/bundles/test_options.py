@@ -138,7 +138,7 @@ def commands() -> Iterator[tuple[Path, str]]:
         for line in text.splitlines():
             variable = found[1] if (found := re.search(r"configs=(\S+)", line)) else variable
             for command in re.findall(r"(?:python|torchrun [^`]*?) ?-m monai\.bundle (run [^`]*)", line):
-                yield home, command.replace("$configs", variable)
+                yield home, command.replace("$configs", variable).replace("$B/", "")
 
 
 def test_documented_commands_name_options_that_exist_and_do_something() -> None:

@@ -145,9 +145,12 @@ def test_weights_say_what_kinds_of_prompts_a_network_was_trained_with_whatever_i
     trainer = Engine(lambda engine, batch: None)
     TrainingCheckpoint(tmp_path, network, optimizer, scheduler, combines_prompts=combines).attach(trainer)
     trainer.run([0], max_epochs=1)
-    for name, key in (("model.pt", "model"), ("checkpoint.pt", "network")):
+    for state in (
+        torch.load(tmp_path / "model.pt", weights_only=True),
+        torch.load(tmp_path / "checkpoint.pt", weights_only=True)["network"],
+    ):
         other = MobileSam(image_size=64)
-        other.load_state_dict(torch.load(tmp_path / name, weights_only=True)[key])
+        other.load_state_dict(state)
         assert other.combines_prompts is combines
     assert prepare(MobileSam(image_size=64), checkpoint=tmp_path / "model.pt").combines_prompts is combines
 

