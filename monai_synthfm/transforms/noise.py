@@ -281,7 +281,7 @@ class RandPerlinTexture(RandNoise):
 
 
 class RandPoissonNoised(RandNoised):
-    """Dictionary twin of :class:`RandPoissonNoise`.
+    """Dictionary twin of :class:`RandPoissonNoise`, whose arguments follow ``keys``, see :class:`RandNoised`.
 
     Example:
         >>> RandPoissonNoised("image", prob=1.0).set_random_state(0)({"image": torch.rand(1, 8, 8)})["image"].shape
@@ -292,13 +292,13 @@ class RandPoissonNoised(RandNoised):
 
 
 class RandSpeckleNoised(RandNoised):
-    """Dictionary twin of :class:`RandSpeckleNoise`."""
+    """Dictionary twin of :class:`RandSpeckleNoise`, whose arguments follow ``keys``, see :class:`RandNoised`."""
 
     generator_type = RandSpeckleNoise
 
 
 class RandPerlinTextured(RandNoised):
-    """Dictionary twin of :class:`RandPerlinTexture`."""
+    """Dictionary twin of :class:`RandPerlinTexture`, whose arguments follow ``keys``, see :class:`RandNoised`."""
 
     generator_type = RandPerlinTexture
 

@@ -259,7 +259,7 @@ class InteractiveSession(SessionSteps):
             given = {"points": points, "point_labels": point_labels, "boxes": boxes}
             checked = self._read(**given, space=space, masked=numbers)
             for n in range(checked.num_objects):
-                said += [self._interaction(n + 1, one) for one in _one_by_one(checked[n : n + 1])]
+                said += [self._interaction(n + 1, one) for one in _one_by_one(checked.objects([n]))]
         elif not numbers:
             raise ValueError("nothing is prompted: give points with point_labels, boxes, or a mask.")
         for number in numbers:
@@ -420,7 +420,7 @@ def _one_by_one(said: Prompts) -> list[Prompts]:
     assert said.point_labels is not None
     assert said.boxes is not None
     no_click, no_box = torch.full((1, 1), -1), torch.full_like(said.boxes, torch.nan)
-    found = [Prompts(said.points[:, :1], no_click, said.boxes)] if bool(said.boxes.isfinite().all()) else []
+    found = [Prompts(said.points[:, :1], no_click, said.boxes)] if said.has_box.all() else []
     for k in (said.point_labels[0] >= 0).nonzero().flatten().tolist():
         found.append(Prompts(said.points[:, k : k + 1], said.point_labels[:, k : k + 1], no_box))
     return found
