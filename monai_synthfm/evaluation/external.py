@@ -145,7 +145,7 @@ def prompt_records(prompts: Prompts) -> list[PromptRecord]:
             used = prompts.point_labels[index] >= 0
             record["points"] = prompts.points[index][used].tolist()
             record["point_labels"] = prompts.point_labels[index][used].tolist()
-        if prompts.boxes is not None and not prompts.boxes[index].isnan().any():
+        if prompts.boxes is not None and prompts.has_box[index]:
             record["box"] = prompts.boxes[index].tolist()
         records.append(record)
     return records

@@ -18,6 +18,9 @@ from monai_synthfm.utils.switches import reads_switches
 
 __all__ = ["PlannedPrompts", "PromptPlan", "prompt_rng"]
 
+_NO_CLICK = (torch.zeros(1, 1, 2), torch.full((1, 1), -1))
+_NO_BOX = torch.full((1, 4), torch.nan)
+
 
 def prompt_rng(
     seed: int, dataset: str, case_id: str, structure: str, slice_index: int, instance: int = 0
@@ -61,8 +64,7 @@ class PlannedPrompts:
 
     def one(self, index: int) -> Prompts:
         """Return the prompts of one configuration (N = 1)."""
-        given = (self.prompts.points, self.prompts.point_labels, self.prompts.boxes)
-        return Prompts(*(None if value is None else value[index : index + 1] for value in given))
+        return self.prompts.objects([index])
 
 
 @reads_switches
@@ -145,31 +147,22 @@ class PromptPlan:
         """
         names: list[str] = []
         seeds: list[int] = []
-        clicks: list[tuple[np.ndarray, np.ndarray]] = []
-        boxes: list[np.ndarray] = []
+        prompts: list[Prompts] = []
         identity = (dataset, case_id, structure, slice_index, instance)
         for name, clicker in self._clickers():
             for seed in self._seeds_of(clicker):
                 names.append(name)
                 seeds.append(seed)
-                clicks.append(clicker(mask, prompt_rng(seed, *identity)))
-                boxes.append(np.full(4, np.nan, dtype=np.float32))
+                points, labels = map(torch.from_numpy, clicker(mask, prompt_rng(seed, *identity)))
+                prompts.append(Prompts(points[None], labels[None], _NO_BOX))
         if self.box:
             boxer = self._boxer()
             for seed in self._seeds_of(boxer):
                 names.append("box")
                 seeds.append(seed)
-                clicks.append((np.zeros((0, 2), dtype=np.float32), np.zeros(0, dtype=np.int64)))
-                boxes.append(boxer(mask, prompt_rng(seed, *identity)))
-        if not names:
-            return PlannedPrompts([], [], Prompts())
-        longest = max(1, *(len(labels) for _, labels in clicks))
-        points = np.zeros((len(names), longest, 2), dtype=np.float32)
-        point_labels = np.full(points.shape[:2], -1, dtype=np.int64)
-        for index, (where, labels) in enumerate(clicks):
-            points[index, : len(labels)], point_labels[index, : len(labels)] = where, labels
-        prompts = Prompts(torch.from_numpy(points), torch.from_numpy(point_labels), torch.from_numpy(np.stack(boxes)))
-        return PlannedPrompts(names, seeds, prompts)
+                box = torch.from_numpy(boxer(mask, prompt_rng(seed, *identity)))
+                prompts.append(Prompts(*_NO_CLICK, box[None]))
+        return PlannedPrompts(names, seeds, Prompts.stack(prompts))
 
     def _clickers(self) -> list[tuple[str, ClickSimulator]]:
         return [(f"{p}p{n}n", ClickSimulator(p, n, **self.click_options)) for p, n in self.click_pairs]

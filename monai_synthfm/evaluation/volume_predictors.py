@@ -220,7 +220,7 @@ def prompts_in_volume(prompt: SlicePrompt, axis: int, size: tuple[int, ...]) -> 
     if prompts.points is not None and prompts.point_labels is not None and bool((prompts.point_labels >= 0).any()):
         given["points"] = _lift(prompts.points, prompt.index, axis)[None]
         given["point_labels"] = prompts.point_labels[None]
-    if prompts.boxes is not None and bool(prompts.boxes.isfinite().any()):
+    if prompts.boxes is not None and prompts.has_box.any():
         corners = prompts.boxes.unflatten(-1, (2, 2))
         given["boxes"] = _lift(corners, prompt.index, axis).flatten(-2)[None]
     if prompt.mask is not None:

@@ -71,7 +71,7 @@ def describe_objects(
                 {"label": label, "voxel": _rounded(v), "world": _rounded(w) if in_mm else None}
                 for label, v, w in zip(prompts.point_labels[n][given].tolist(), voxels, world, strict=True)
             ]
-        if prompts.boxes is not None and bool(prompts.boxes[n].isfinite().all()):
+        if prompts.boxes is not None and prompts.has_box[n]:
             box = map_boxes(to_voxel, np.asarray(prompts.boxes[n].cpu(), dtype=np.float64))
             corners = apply_affine(affine, box.reshape(2, 3)).ravel()
             found["box"] = {"voxel": _rounded(box), "world": _rounded(corners) if in_mm else None}

@@ -161,7 +161,7 @@ class VolumeInferer(Inferer):
         axes = torch.as_tensor(axis).flatten().expand(len(inputs)).tolist()
         ranges = self._ranges(slice_range, [inputs.shape[2 + a] for a in axes])
         found = [
-            prompts_by_slice(prompts[b].to("cpu"), axes[b], None if known is None else known[b, 0])
+            prompts_by_slice(prompts.image(b).to("cpu"), axes[b], None if known is None else known[b, 0])
             for b in range(len(inputs))
         ]
         for by_slice, allowed, a in zip(found, ranges, axes, strict=True):
@@ -243,7 +243,7 @@ def _checked_masks(masks: torch.Tensor | None, inputs: torch.Tensor, prompts: Pr
 
 def _check_inside(prompts: Prompts, shape: Sequence[int]) -> None:
     if prompts.boxes is not None:
-        for b, n in prompts.boxes.isfinite().all(dim=-1).nonzero().tolist():
+        for b, n in prompts.has_box.nonzero().tolist():
             for corner in prompts.boxes[b, n].cpu().numpy().reshape(2, 3):
                 check_inside(f"box of object {n + 1}", corner, shape)
     if prompts.points is not None and prompts.point_labels is not None:

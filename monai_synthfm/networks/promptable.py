@@ -247,7 +247,7 @@ def is_single_click(prompts: Prompts) -> torch.Tensor:
     if prompts.point_labels is None or prompts.masks is not None:
         return torch.zeros(1, 1, dtype=torch.bool)
     single = (_plain(prompts.point_labels) >= 0).sum(dim=-1) == 1
-    return single if prompts.boxes is None else single & torch.isnan(_plain(prompts.boxes)).all(dim=-1)
+    return single if prompts.boxes is None else single & ~prompts.has_box
 
 
 def _plain(value: torch.Tensor) -> torch.Tensor:

@@ -114,7 +114,7 @@ class Zoom(Promptable):
         logits = self.network.decode(whole, self._in_frame(prompts, whole), multimask)
         logits = _limited(self.network.postprocess(logits, whole))
         for b, n in product(*map(range, logits.shape[:2])):
-            one = prompts[b][n : n + 1]
+            one = prompts.image(b).objects([n])
             window = self._window(logits[b, n] > 0.0, one)
             if window is None:
                 continue
@@ -151,7 +151,7 @@ class Zoom(Promptable):
         if prompts.points is not None and prompts.point_labels is not None:
             clicks = prompts.points[prompts.point_labels == 1].cpu().float()
         known = torch.zeros_like(first) if prompts.masks is None else (prompts.masks[0, 0] > 0.0).to(first.device)
-        if prompts.boxes is not None and not prompts.boxes.isnan().any():
+        if prompts.boxes is not None and prompts.has_box.all():
             corners = prompts.boxes.cpu().float().view(2, 2)
         elif known.any() or (first.any() and len(clicks)):
             corners = torch.from_numpy(tight_box(_pieces(first.cpu().numpy(), clicks.numpy(), known.cpu().numpy())))

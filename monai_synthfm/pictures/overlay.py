@@ -108,7 +108,7 @@ def draw_prompts(ax: Axes, prompts: Prompts, row: int, positive: Color, negative
         for label, marker, colour in ((1, "o", positive), (0, "X", negative)):
             x, y = prompts.points[row][prompts.point_labels[row] == label].T.tolist()
             ax.scatter(x, y, marker=marker, s=40, color=[colour], edgecolors="white", linewidths=1, zorder=3)
-    if prompts.boxes is not None and bool(prompts.boxes[row].isfinite().all()):
+    if prompts.boxes is not None and prompts.has_box[row]:
         x0, y0, x1, y1 = prompts.boxes[row].tolist()
         # Corners are pixels inside the box, so its outline lies half a pixel further out.
         frame = Rectangle(

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from monai.utils import convert_to_tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from monai_synthfm.prompts.tracing import int_sizes, is_traced
 
@@ -131,27 +132,81 @@ class Prompts:
         """N, the number of objects prompted in each image."""
         return next((int(value.shape[value.ndim - rank - 1]) for _, value, rank in self._ranked()), 0)
 
+    @property
+    def has_box(self) -> torch.Tensor:
+        """Which objects have a box, booleans ``[(B,) N]``."""
+        if self.boxes is None:
+            lead = next((value.shape[: value.ndim - rank] for _, value, rank in self._ranked()), (0,))
+            return torch.zeros(lead, dtype=torch.bool)
+        present: torch.Tensor = ~convert_to_tensor(self.boxes, track_meta=False).isnan().any(dim=-1)
+        return present
+
     def has_click_or_box(self, row: int) -> bool:
         """Tell whether an object of prompts ``[N, ...]`` has a click or a box."""
         clicked = self.point_labels is not None and bool((self.point_labels[row] >= 0).any())
-        return clicked or (self.boxes is not None and not bool(self.boxes[row].isnan().any()))
+        return clicked or bool(self.has_box[row])
 
     def batched(self) -> Prompts:
         """Return the prompts with the leading dimensions ``[B, N]``, adding B = 1 where it is missing."""
         return self if self.is_batched else replace(self, **{name: value[None] for name, value, _ in self._ranked()})
 
-    def __getitem__(self, index: int | slice | Sequence[int]) -> Prompts:
+    def image(self, index: int) -> Prompts:
+        """Return the prompts ``[N, ...]`` of one image of ``[B, N, ...]``, as plain tensors.
+
+        Raises:
+            ValueError: when the prompts are not batched.
         """
-        Return the prompts of one image (an integer) or of some images of ``[B, N, ...]``, or those of some objects of
-        ``[N, ...]``, as plain tensors.
+        if not self.is_batched and not self.is_empty:
+            raise ValueError("only batched prompts [B, N, ...] have images.")
+        return self._picked(index)
+
+    def objects(self, rows: slice | Sequence[int]) -> Prompts:
+        """Return the prompts of some objects of ``[N, ...]``, as plain tensors.
+
+        Raises:
+            ValueError: when the prompts are batched.
 
         Example:
             >>> prompts = Prompts(boxes=torch.tensor([[1.0, 1.0, 5.0, 5.0], [2.0, 2.0, 9.0, 9.0]]))
-            >>> prompts[1:].boxes, prompts.batched()[0].num_objects
+            >>> prompts.objects([1]).boxes, prompts.batched().image(0).num_objects
             (tensor([[2., 2., 9., 9.]]), 2)
         """
+        if self.is_batched:
+            raise ValueError("take an image of batched prompts [B, N, ...] before some of its objects.")
+        return self._picked(rows)
+
+    def _picked(self, index: int | slice | Sequence[int]) -> Prompts:
         picked = {name: convert_to_tensor(value, track_meta=False)[index] for name, value, _ in self._ranked()}
         return replace(self, **picked)
+
+    @classmethod
+    def stack(cls, prompts: Sequence[Prompts]) -> Prompts:
+        """Put the objects of several prompts ``[N, ...]`` below each other: missing clicks are padding, missing boxes
+        NaN.
+
+        Args:
+            prompts: clicks, boxes or both, not batched. What none of them has, the result has not either.
+
+        Example:
+            >>> click = Prompts(torch.ones(1, 1, 2), torch.ones(1, 1))
+            >>> stacked = Prompts.stack([click, Prompts(boxes=torch.tensor([[1.0, 1.0, 5.0, 5.0]]))])
+            >>> stacked.point_labels.tolist(), stacked.has_box.tolist()
+            ([[1.0], [-1.0]], [False, True])
+        """
+
+        def column(name: str, nothing: float) -> torch.Tensor | None:
+            given = [(one.num_objects, getattr(one, name)) for one in prompts]
+            like = next((value for _, value in given if value is not None), None)
+            if like is None:
+                return None
+            rows = [
+                row
+                for count, value in given
+                for row in (like.new_full((count, *like.shape[1:]), nothing) if value is None else value)
+            ]
+            return pad_sequence(rows, batch_first=True, padding_value=nothing)
+
+        return cls(column("points", 0.0), column("point_labels", -1.0), column("boxes", torch.nan))
 
     def to(self, device: torch.device | str) -> Prompts:
         """Return the prompts on ``device``."""

@@ -135,7 +135,7 @@ def _objects_by_slice(prompts: Prompts, axis: int) -> tuple[dict[int, dict[int, 
             index = slice_index(float(prompts.points[n, k, axis]))
             clicked.setdefault(index, {}).setdefault(n, []).append(k)
     if prompts.boxes is not None:
-        for n in prompts.boxes.isfinite().all(dim=-1).nonzero().flatten().tolist():
+        for n in prompts.has_box.nonzero().flatten().tolist():
             first, last = (slice_index(float(prompts.boxes[n, a])) for a in (axis, axis + 3))
             for index in range(first, last + 1):
                 boxed.setdefault(index, set()).add(n)

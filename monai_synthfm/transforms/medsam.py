@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import copy
 import logging
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -20,6 +20,7 @@ from monai.utils import TransformBackends, convert_to_dst_type, convert_to_numpy
 from monai_synthfm.transforms.twins import with_options
 
 __all__ = [
+    "CT_WINDOWS",
     "MODALITIES",
     "MedSAMIntensity",
     "MedSAMIntensityD",
@@ -30,6 +31,13 @@ __all__ = [
 
 MODALITIES = ("auto", "ct", "mr", "us", "xray", "mammography", "oct", "microscopy")
 
+# level and width in HU as viewers preset them; the first is MedSAM's
+CT_WINDOWS = {
+    "soft_tissue": (40.0, 400.0),
+    "lung": (-600.0, 1500.0),
+    "bone": (400.0, 1800.0),
+    "brain": (40.0, 80.0),
+}
 CT_FAT = -100.0
 CT_SHARE = 0.05
 CT_TOP = 3100.0
@@ -62,6 +70,7 @@ class MedSAMIntensity(Transform):
         percentiles: the two percentiles, for everything but CT.
         scale: the values that grey levels 0 and 255 become: (0, 1) for networks of this package, (0, 255) as MedSAM.
         quantize: round down to whole grey levels as MedSAM's cast to uint8 does.
+        window: the CT window as a name of ``CT_WINDOWS`` or as (level, width), in the place of these two.
 
     Raises:
         ValueError: when an argument is out of its range.
@@ -82,8 +91,11 @@ class MedSAMIntensity(Transform):
         percentiles: tuple[float, float] = (0.5, 99.5),
         scale: tuple[float, float] = (0.0, 1.0),
         quantize: bool = True,
+        window: str | Sequence[float] | None = None,
     ) -> None:
         _check_modality(modality)
+        if window is not None:
+            level, width = _level_and_width(window)
         if not width > 0:
             raise ValueError(f"width must be a positive number of HU, got {width}.")
         if not 0 <= percentiles[0] < percentiles[1] <= 100:
@@ -172,6 +184,13 @@ class MedSAMIntensity(Transform):
 def _check_modality(modality: Any) -> None:
     if modality not in MODALITIES:
         raise ValueError(f"modality must be one of {MODALITIES}, got {modality!r}.")
+
+
+def _level_and_width(window: str | Sequence[float]) -> Sequence[float]:
+    found = CT_WINDOWS.get(window) if isinstance(window, str) else window
+    if found is None or len(found) != 2:
+        raise ValueError(f"window must be one of {', '.join(CT_WINDOWS)}, or (level, width) in HU, got {window!r}.")
+    return found
 
 
 def looks_like_ct(values: np.ndarray) -> tuple[bool, str]:

@@ -34,6 +34,8 @@ from monai_synthfm.transforms.twins import RandTwin
 __all__ = [
     "PerlinTextureParams",
     "PoissonNoiseParams",
+    "RandNoise",
+    "RandNoised",
     "RandPerlinTexture",
     "RandPerlinTextureD",
     "RandPerlinTextureDict",
@@ -81,12 +83,16 @@ class PerlinTextureParams(Params):
     seed: int
 
 
-class _RandNoise(SharedRandomizable, RandomizableTransform):
-    """Base of the array transforms: draw params when ``prob`` hits, apply them to a channel-first image."""
+class RandNoise(SharedRandomizable, RandomizableTransform):
+    """Base of the array transforms: draw params when ``prob`` hits, apply them to a channel-first image.
+
+    Args:
+        prob: probability of the noise.
+    """
 
     backend: ClassVar[list[TransformBackends]] = [TransformBackends.TORCH]
 
-    def __init__(self, prob: float) -> None:
+    def __init__(self, prob: float = 0.1) -> None:
         RandomizableTransform.__init__(self, prob)
         self.params: Any = None
 
@@ -115,8 +121,20 @@ class _RandNoise(SharedRandomizable, RandomizableTransform):
         return convert_to_dst_type(self.apply(convert_to_tensor(img, track_meta=False), self.params), img)[0]
 
 
-class _RandNoised(RandTwin):
-    """Base of the dictionary transforms: one draw of the array transform is applied to all keys."""
+class RandNoised(RandTwin):
+    """Base of the dictionary transforms, which name their ``generator_type``: one draw is applied to all keys.
+
+    Args:
+        keys: keys of the images.
+        prob: probability of the noise.
+        allow_missing_keys: skip keys that are not in the dictionary.
+        kwargs: of ``generator_type``.
+    """
+
+    def __init__(
+        self, keys: KeysCollection, prob: float = 0.1, allow_missing_keys: bool = False, **kwargs: Any
+    ) -> None:
+        super().__init__(keys, prob, allow_missing_keys, **kwargs)
 
     def randomize(self, data: Any = None) -> None:
         """Draw the params that all keys share."""
@@ -131,7 +149,7 @@ class _RandNoised(RandTwin):
     keep = change
 
 
-class RandPoissonNoise(_RandNoise):
+class RandPoissonNoise(RandNoise):
     """Count photons with a random dose: see :func:`~monai_synthfm.synthesis.noise.poisson_noise`.
 
     Args:
@@ -159,7 +177,7 @@ class RandPoissonNoise(_RandNoise):
         return poisson_noise(img, params.peak, generator=seeded_generator(params.seed))
 
 
-class RandSpeckleNoise(_RandNoise):
+class RandSpeckleNoise(RandNoise):
     """Multiply by a random speckle field: I (1 + std n), see :func:`~monai_synthfm.synthesis.noise.speckle_noise`.
 
     Args:
@@ -205,7 +223,7 @@ class RandSpeckleNoise(_RandNoise):
         return speckle_noise(img, params.std, generator=generator, correlation=params.correlation, model=params.model)
 
 
-class RandPerlinTexture(_RandNoise):
+class RandPerlinTexture(RandNoise):
     """Add a random fractal Perlin texture T of variance 1, I + a T, or multiply by it, I (1 + a T).
 
     All channels get the same texture, see :func:`~monai_synthfm.synthesis.textures.fractal_noise`.
@@ -262,14 +280,8 @@ class RandPerlinTexture(_RandNoise):
         return img + change if params.mode == "additive" else img * (1 + change)
 
 
-class RandPoissonNoised(_RandNoised):
-    """Dictionary twin of :class:`RandPoissonNoise`.
-
-    Args:
-        keys: keys of the images; all get the same draw.
-        prob: see the array transform, as the other arguments.
-        peak: see the array transform.
-        allow_missing_keys: skip keys that are not in the dictionary.
+class RandPoissonNoised(RandNoised):
+    """Dictionary twin of :class:`RandPoissonNoise`, whose arguments follow ``keys``, see :class:`RandNoised`.
 
     Example:
         >>> RandPoissonNoised("image", prob=1.0).set_random_state(0)({"image": torch.rand(1, 8, 8)})["image"].shape
@@ -278,76 +290,17 @@ class RandPoissonNoised(_RandNoised):
 
     generator_type = RandPoissonNoise
 
-    def __init__(
-        self,
-        keys: KeysCollection,
-        prob: float = 0.1,
-        peak: tuple[float, float] = (20.0, 2000.0),
-        allow_missing_keys: bool = False,
-    ) -> None:
-        super().__init__(keys, prob, allow_missing_keys, peak=peak)
 
-
-class RandSpeckleNoised(_RandNoised):
-    """Dictionary twin of :class:`RandSpeckleNoise`.
-
-    Args:
-        keys: keys of the images; all get the same draw.
-        prob: see the array transform, as the other arguments.
-        std: see the array transform.
-        correlation: see the array transform.
-        model: see the array transform.
-        allow_missing_keys: skip keys that are not in the dictionary.
-
-    Example:
-        >>> RandSpeckleNoised("image", prob=1.0).set_random_state(0)({"image": torch.rand(1, 8, 8)})["image"].shape
-        torch.Size([1, 8, 8])
-    """
+class RandSpeckleNoised(RandNoised):
+    """Dictionary twin of :class:`RandSpeckleNoise`, whose arguments follow ``keys``, see :class:`RandNoised`."""
 
     generator_type = RandSpeckleNoise
 
-    def __init__(
-        self,
-        keys: KeysCollection,
-        prob: float = 0.1,
-        std: tuple[float, float] = (0.05, 0.3),
-        correlation: tuple[float, float] = (0.0, 2.0),
-        model: str = "gaussian",
-        allow_missing_keys: bool = False,
-    ) -> None:
-        super().__init__(keys, prob, allow_missing_keys, std=std, correlation=correlation, model=model)
 
-
-class RandPerlinTextured(_RandNoised):
-    """Dictionary twin of :class:`RandPerlinTexture`.
-
-    Args:
-        keys: keys of the images; all get the same draw.
-        prob: see the array transform, as the other arguments.
-        amplitude: see the array transform.
-        scale: see the array transform.
-        octaves: see the array transform.
-        mode: see the array transform.
-        allow_missing_keys: skip keys that are not in the dictionary.
-
-    Example:
-        >>> RandPerlinTextured("image", prob=1.0).set_random_state(0)({"image": torch.rand(1, 8, 8)})["image"].shape
-        torch.Size([1, 8, 8])
-    """
+class RandPerlinTextured(RandNoised):
+    """Dictionary twin of :class:`RandPerlinTexture`, whose arguments follow ``keys``, see :class:`RandNoised`."""
 
     generator_type = RandPerlinTexture
-
-    def __init__(
-        self,
-        keys: KeysCollection,
-        prob: float = 0.1,
-        amplitude: tuple[float, float] = (0.02, 0.1),
-        scale: tuple[float, float] = (8.0, 128.0),
-        octaves: tuple[int, int] = (1, 4),
-        mode: str = "additive",
-        allow_missing_keys: bool = False,
-    ) -> None:
-        super().__init__(keys, prob, allow_missing_keys, amplitude=amplitude, scale=scale, octaves=octaves, mode=mode)
 
 
 RandPoissonNoiseD = RandPoissonNoiseDict = RandPoissonNoised

@@ -20,6 +20,7 @@ from fastapi.responses import HTMLResponse, JSONResponse
 
 from monai_synthfm import __version__
 from monai_synthfm.slices.planes import PLANES, stored_axis
+from monai_synthfm.transforms.medsam import CT_WINDOWS
 from monai_synthfm.viewer import requests as ask
 from monai_synthfm.viewer.api_page import api_page
 from monai_synthfm.viewer.display import DisplayGrid, display_nifti
@@ -127,6 +128,7 @@ def create_app(state: ViewerState, niivue: Path, token: str, hosts: frozenset[st
             "plane": PLANES[axis],
             "stored_axis": stored,
             "slices": state.shape[stored],
+            "windows": {name.replace("_", " "): window for name, window in CT_WINDOWS.items()},
             "scaling": {name: session.scaling[name] for name in ("policy", "low", "high")},
             "dicom": state.image.is_dir(),
             "version": __version__,

@@ -250,7 +250,7 @@ class ViewerState:
             clicked = item.given.point_labels[0] >= 0
             found["points"] = apply_affine(self.affine, item.given.points[0][clicked].numpy()).round(4).tolist()
             found["labels"] = item.given.point_labels[0][clicked].tolist()
-            if item.given.boxes is not None and bool(item.given.boxes.isfinite().all()):
+            if item.given.boxes is not None and item.given.has_box.all():
                 found["box"] = item.given.boxes[0].tolist()
         found["slices"] = sorted(self.session.file_slice(index) for index in item.masks)
         found["kind"] = (

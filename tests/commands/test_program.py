@@ -74,6 +74,26 @@ def test_segment_hands_prompts_and_options_to_the_config(ran: dict[str, Any]) ->
     }
 
 
+@pytest.mark.parametrize("bundle", ["synthfm_sam", "synthfm_sam2_3d"])
+@pytest.mark.parametrize("words", ["--window lung", "--level -600 --width=1500", "--level 7 --window lung"])
+def test_the_window_of_a_ct_is_told_by_name_or_by_level_and_width(ran: dict[str, Any], bundle: str, words: str) -> None:
+    main(["segment", "ct.nii", "--click", "1", "2", "3", *words.split()])
+    config = ConfigParser()
+    config.read_config(bundle_path(bundle) / "configs" / "inference.yaml")
+    config.update(
+        BundleOptions(config.get()).read({name: ran["options"][name] for name in ran["options"] if name in words})
+    )
+    (shown,) = (one for one in config["preprocessing"]["transforms"] if "MedSAM" in one["_target_"])
+    config["shown"] = shown
+    assert config.get_parsed_content("shown").intensity.window == (-1350.0, 150.0)
+
+
+@pytest.mark.parametrize("command", ["segment", "batch"])
+def test_the_window_is_an_option_of_every_segmentation(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    main([command, "--help"])
+    assert "--window" in capsys.readouterr().out
+
+
 def test_a_dataset_names_its_config(ran: dict[str, Any]) -> None:
     main(["evaluate", "amos_ct", "/data/amos", "--config", "evaluate_volumes", "--dry-run"])
     assert ran["files"] == [

@@ -90,22 +90,49 @@ def test_to_moves_what_is_there() -> None:
     assert moved.points is None
 
 
-def test_an_index_picks_images_or_objects_of_every_field() -> None:
+def test_images_and_objects_are_picked_from_every_field() -> None:
     objects = Prompts(points=POINTS, point_labels=LABELS, boxes=BOXES, masks=MASKS)
     images = Prompts(**{name: torch.stack([value, value + (name == "masks")]) for name, value in vars(objects).items()})
-    assert torch.equal(images[1].masks, MASKS + 1)
-    assert torch.equal(images[0][1:].point_labels, LABELS[1:])
-    assert torch.equal(objects[[1, 0]].boxes[1], BOXES[0])
-    assert images[0].num_objects == images[:1].num_objects == 2
-    assert images[:1].is_batched
-    assert Prompts(boxes=BOXES)[:1].points is None
+    assert torch.equal(images.image(1).masks, MASKS + 1)
+    assert torch.equal(images.image(0).objects(slice(1, None)).point_labels, LABELS[1:])
+    assert torch.equal(objects.objects([1, 0]).boxes[1], BOXES[0])
+    assert images.image(0).num_objects == 2
+    assert Prompts(boxes=BOXES).objects([0]).points is None
 
 
 def test_picked_prompts_have_no_metadata() -> None:
-    picked = Prompts(boxes=MetaTensor(BOXES, affine=torch.eye(4)))[:1]
+    picked = Prompts(boxes=MetaTensor(BOXES, affine=torch.eye(4))).objects([0])
     assert type(picked.boxes) is torch.Tensor
 
 
-def test_a_single_object_is_picked_as_a_slice() -> None:
-    with pytest.raises(ValueError, match="boxes must have 2 or 3 dimensions"):
-        Prompts(boxes=BOXES)[0]
+def test_images_are_not_taken_for_objects_nor_objects_for_images() -> None:
+    with pytest.raises(ValueError, match=r"only batched prompts \[B, N, \.\.\.\] have images"):
+        Prompts(boxes=BOXES).image(0)
+    with pytest.raises(ValueError, match="take an image of batched prompts"):
+        Prompts(boxes=BOXES).batched().objects([0])
+
+
+@pytest.mark.parametrize("batched", [False, True])
+def test_a_row_of_nan_is_no_box(batched: bool) -> None:
+    boxes = torch.stack([BOXES[0], torch.full_like(BOXES[0], torch.nan)])
+    prompts, clicks = Prompts(boxes=boxes), Prompts(points=POINTS, point_labels=LABELS)
+    if batched:
+        prompts, clicks = prompts.batched(), clicks.batched()
+    assert prompts.has_box.flatten().tolist() == [True, False]
+    assert clicks.has_box.flatten().tolist() == [False, False]
+    assert prompts.has_box.shape == clicks.has_box.shape == ((1, 2) if batched else (2,))
+    assert Prompts().has_box.tolist() == []
+
+
+def test_ragged_clicks_and_absent_boxes_are_stacked_with_padding() -> None:
+    three = Prompts(torch.arange(6.0).view(1, 3, 2), torch.tensor([[1, 0, 1]]))
+    box = Prompts(boxes=BOXES)
+    one = Prompts(torch.ones(1, 1, 2), torch.tensor([[0]]), BOXES[:1])
+    stacked = Prompts.stack([three, box, one])
+    assert stacked.point_labels.tolist() == [[1, 0, 1], [-1] * 3, [-1] * 3, [0, -1, -1]]
+    assert stacked.point_labels.dtype == torch.int64
+    assert stacked.points[[0, 3]].tolist() == [three.points[0].tolist(), [[1.0, 1.0], [0.0, 0.0], [0.0, 0.0]]]
+    assert stacked.has_box.tolist() == [False, True, False, True]
+    assert torch.equal(stacked.boxes[[1, 3]], BOXES[[0, 0]])
+    assert Prompts.stack([three, three]).boxes is None
+    assert Prompts.stack([]).is_empty

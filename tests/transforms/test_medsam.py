@@ -244,11 +244,25 @@ def test_images_that_show_nothing_are_refused(image: np.ndarray, modality: str, 
         ({"width": 0}, "width must be"),
         ({"percentiles": (99, 1)}, "percentiles must be"),
         ({"percentiles": (0, 101)}, "percentiles must be"),
+        (
+            {"window": "liver"},
+            r"window must be one of soft_tissue, lung, bone, brain, or \(level, width\) in HU, got 'l",
+        ),
+        ({"window": (40,)}, r"window must be one of .*, got \(40,\)"),
+        ({"window": (40, -1)}, "width must be"),
     ],
 )
 def test_arguments_out_of_range_are_named(arguments: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         MedSAMIntensity(**arguments)
+
+
+@pytest.mark.parametrize(
+    ("window", "level", "width"),
+    [("soft_tissue", 40, 400), ("lung", -600, 1500), ("bone", 400, 1800), ("brain", 40, 80), ((-50, 350), -50, 350)],
+)
+def test_a_window_is_its_level_and_width(window: str | tuple[float, float], level: float, width: float) -> None:
+    assert vars(MedSAMIntensity("ct", window=window)) == vars(MedSAMIntensity("ct", level, width))
 
 
 def test_the_dictionary_twin_maps_each_key_by_itself() -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,11 +16,18 @@ import torch
 from monai.data import MetaTensor, set_track_meta
 from monai.transforms import Compose
 
+from monai_synthfm.synthesis.appearance import NOISES
+from monai_synthfm.synthesis.draws import seeded_generator
 from monai_synthfm.synthesis.noise import poisson_noise, speckle_noise
+from monai_synthfm.synthesis.params import Params
 from monai_synthfm.synthesis.textures import fractal_noise
+from monai_synthfm.transforms import RandSynthFMIntensity
 from monai_synthfm.transforms import noise as transforms
+from monai_synthfm.transforms.generator import draw_seed
 from monai_synthfm.transforms.noise import (
     PerlinTextureParams,
+    RandNoise,
+    RandNoised,
     RandPerlinTexture,
     RandPerlinTextured,
     RandPoissonNoise,
@@ -28,12 +36,37 @@ from monai_synthfm.transforms.noise import (
     RandSpeckleNoised,
 )
 
+
+@dataclass(frozen=True)
+class DeadPixelParams(Params):
+    share: float
+    seed: int
+
+
+def dead_pixels(image: torch.Tensor, share: float, generator: torch.Generator) -> torch.Tensor:
+    return image * (torch.rand(image.shape, generator=generator) >= share)
+
+
+class RandDeadPixels(RandNoise):
+    def draw(self) -> DeadPixelParams:
+        return DeadPixelParams(float(self.R.uniform(0.1, 0.2)), draw_seed(self.R))
+
+    def apply(self, img: torch.Tensor, params: DeadPixelParams) -> torch.Tensor:
+        return dead_pixels(img, params.share, seeded_generator(params.seed))
+
+
+class RandDeadPixelsd(RandNoised):
+    generator_type = RandDeadPixels
+
+
 ARRAYS: dict[str, Callable[..., Any]] = {
+    "a new one": RandDeadPixels,
     "poisson": RandPoissonNoise,
     "speckle": RandSpeckleNoise,
     "perlin": RandPerlinTexture,
 }
 TWINS: dict[str, Callable[..., Any]] = {
+    "a new one": RandDeadPixelsd,
     "poisson": RandPoissonNoised,
     "speckle": RandSpeckleNoised,
     "perlin": RandPerlinTextured,
@@ -141,6 +174,18 @@ def test_compose_seeds_the_twin(kind: str) -> None:
 @pytest.mark.parametrize("name", ["RandPoissonNoise", "RandSpeckleNoise", "RandPerlinTexture"])
 def test_twin_has_the_three_names_of_monai(name: str) -> None:
     assert getattr(transforms, f"{name}d") is getattr(transforms, f"{name}D") is getattr(transforms, f"{name}Dict")
+
+
+def test_a_new_noise_is_drawn_and_replayed_by_the_generator_of_images(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(NOISES, "dead", lambda image, share, _, generator: dead_pixels(image, 5 * share, generator))
+    make = RandSynthFMIntensity(
+        noises=("dead",), num_noises=(1, 1), noise_strength=(0.05, 0.05), texture_prob=0, blur=(0, 0)
+    )
+    flat = torch.ones(1, 64, 64, dtype=torch.long)
+    image = make.set_random_state(seed=0)(flat)
+    seed = make.params.noises[0].seed
+    assert torch.equal(image[0] > 0, torch.rand(1, 64, 64, generator=seeded_generator(seed))[0] >= 0.25)
+    assert torch.equal(make.replay(flat, image.meta["synthfm"]), image)
 
 
 def test_poisson_draws_the_dose_log_uniformly_and_applies_it() -> None:

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -78,13 +78,10 @@ class MaskPrompter:
         parts = [self._parts(inside) for inside in (masks > 0).cpu().numpy()]
         every = [part for of_object in parts for part in of_object]
         owners = torch.tensor([n for n, of_object in enumerate(parts) for _ in of_object], device=masks.device)
-        points, labels = self._clicks(every)
-        prompts = Prompts(
-            points,
-            labels,
-            torch.stack([self._box(part) for part in every]) if self.box else None,
-            network.mask_prompt(_without_others(masks[owners], every), embedding) if self.mask else None,
-        )
+        prompts = Prompts.stack([self._prompts(part) for part in every])
+        if self.mask:
+            known = network.mask_prompt(_without_others(masks[owners], every), embedding)
+            prompts = replace(prompts, masks=known)
         low = network.decode(embedding, prompts.to(masks.device).batched())
         logits = network.postprocess(low, embedding)[0]
         return torch.stack([logits[owners == n].amax(dim=0) for n in range(len(masks))])
@@ -102,19 +99,13 @@ class MaskPrompter:
         height, width = part.shape
         return torch.from_numpy(box.clip(0, [width - 1, height - 1] * 2).astype(np.float32))
 
-    def _clicks(self, parts: list[np.ndarray]) -> tuple[torch.Tensor | None, torch.Tensor | None]:
+    def _prompts(self, part: np.ndarray) -> Prompts:
+        box = self._box(part)[None] if self.box else None
         if self.clicks is None:
-            return None, None
-        made = [self.clicks(part, np.random.default_rng(0)) for part in parts]
-        # A part of few pixels gets fewer clicks.
-        points = torch.zeros(len(made), max(len(labels) for _, labels in made), 2)
-        point_labels = torch.full(points.shape[:2], -1)
-        for row, (clicks, labels) in enumerate(made):
-            points[row, : len(labels)], point_labels[row, : len(labels)] = (
-                torch.from_numpy(clicks),
-                torch.from_numpy(labels),
-            )
-        return points, point_labels
+            return Prompts(boxes=box)
+        # a part of few pixels gets fewer clicks
+        points, labels = self.clicks(part, np.random.default_rng(0))
+        return Prompts(torch.from_numpy(points)[None], torch.from_numpy(labels)[None], box)
 
 
 def _without_others(logits: torch.Tensor, parts: list[np.ndarray]) -> torch.Tensor:

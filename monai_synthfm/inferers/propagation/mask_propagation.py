@@ -162,7 +162,7 @@ def _prompted(slices: VolumeSlices, index: int, here: SlicePrompts) -> Iterator[
             if kind is taken:
                 logits = as_logits(drawn)
             else:
-                logits = _decode(slices, index, here.prompts[chunk], drawn if kind[0] in known else None)
+                logits = _decode(slices, index, here.prompts.objects(chunk), drawn if kind[0] in known else None)
             yield SliceMasks(index, [here.objects[k] for k in chunk], logits)
 
 

@@ -177,7 +177,7 @@ def _inputs(
     """Return prompts, or the masks of objects that have nothing else."""
     device = embedding.features.device
     masks = None if given.masks is None else given.masks[rows].to(device)
-    prompts = Prompts(**{name: value[rows] for name, value in vars(given.prompts).items() if value is not None})
+    prompts = given.prompts.objects(rows)
     if masks is None or not masks.any():
         return prompts, None
     if not prompts.has_click_or_box(0):

@@ -128,7 +128,7 @@ def slices_of(item: Interaction, axis: int) -> set[int]:
 def box_slices(prompts: Prompts, axis: int) -> range:
     """Return the slices that the box of an object spans."""
     _, _, boxes = _fields(prompts)
-    if not bool(boxes.isfinite().all()):
+    if not prompts.has_box.all():
         return range(0)
     return range(slice_index(float(boxes[0, axis])), slice_index(float(boxes[0, axis + 3])) + 1)
 

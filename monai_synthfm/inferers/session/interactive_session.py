@@ -76,6 +76,7 @@ class InteractiveSession(SessionSteps):
             ``device`` when an image is set. In 1 GiB fit 256 slices of a SAM of 1024 pixels, or 64 of a SAM 2; the
             others take as much disk in the folder of temporary files (``TMPDIR``).
         at_once: carry objects through the volume with each prompt; otherwise when :meth:`carry` is called.
+        window: of a CT: ``soft_tissue``, ``lung``, ``bone``, ``brain``, or (level, width) in HU; None = soft tissue.
 
     Raises:
         ValueError: when ``direction`` is another word or ``memory`` negative; by the methods, when there is no image,
@@ -105,6 +106,7 @@ class InteractiveSession(SessionSteps):
         on_stale: str = "raise",
         memory: int | None = None,
         at_once: bool = True,
+        window: str | Sequence[float] | None = None,
     ) -> None:
         super().__init__(direction, at_once)
         if memory is not None and memory < 0:
@@ -112,7 +114,7 @@ class InteractiveSession(SessionSteps):
         self.device = torch.device(device)
         self.network = network.to(self.device).eval()
         self.axis = axis
-        self.intensity = MedSAMIntensity(modality)
+        self.intensity = MedSAMIntensity(modality, window=window)
         self.propagation = default_propagation(network) if propagation is None else propagation
         self.memory = memory
         self.store: EmbeddingStore = (
@@ -141,7 +143,7 @@ class InteractiveSession(SessionSteps):
         Show the network the volume with another scale of intensities, and segment all objects again.
 
         Args:
-            intensity: maps the volume to [0, 1], for example ``MedSAMIntensity("ct", level=-600, width=1500)``.
+            intensity: maps the volume to [0, 1], for example ``MedSAMIntensity("ct", window="lung")``.
         """
         before, old = self._objects, self._ready()
         volume = SessionVolume(old.stored, old.slices.axis, self.network, intensity, self.store, self.device)
@@ -259,7 +261,7 @@ class InteractiveSession(SessionSteps):
             given = {"points": points, "point_labels": point_labels, "boxes": boxes}
             checked = self._read(**given, space=space, masked=numbers)
             for n in range(checked.num_objects):
-                said += [self._interaction(n + 1, one) for one in _one_by_one(checked[n : n + 1])]
+                said += [self._interaction(n + 1, one) for one in _one_by_one(checked.objects([n]))]
         elif not numbers:
             raise ValueError("nothing is prompted: give points with point_labels, boxes, or a mask.")
         for number in numbers:
@@ -420,7 +422,7 @@ def _one_by_one(said: Prompts) -> list[Prompts]:
     assert said.point_labels is not None
     assert said.boxes is not None
     no_click, no_box = torch.full((1, 1), -1), torch.full_like(said.boxes, torch.nan)
-    found = [Prompts(said.points[:, :1], no_click, said.boxes)] if bool(said.boxes.isfinite().all()) else []
+    found = [Prompts(said.points[:, :1], no_click, said.boxes)] if said.has_box.all() else []
     for k in (said.point_labels[0] >= 0).nonzero().flatten().tolist():
         found.append(Prompts(said.points[:, k : k + 1], said.point_labels[:, k : k + 1], no_box))
     return found

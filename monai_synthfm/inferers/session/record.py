@@ -44,7 +44,7 @@ def record_of(said: Said) -> dict[str, Any]:
             clicked = item.given.point_labels[0] >= 0
             entry["points"] = item.given.points[0][clicked].tolist()
             entry["point_labels"] = item.given.point_labels[0][clicked].tolist()
-            entry["box"] = item.given.boxes[0].tolist() if bool(item.given.boxes.isfinite().all()) else []
+            entry["box"] = item.given.boxes[0].tolist() if item.given.has_box.all() else []
         entry["masks"] = {str(index): _packed(mask) for index, mask in item.masks.items()}
         if item.choice is not None:
             # what was removed since is among them no longer

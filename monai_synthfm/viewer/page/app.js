@@ -5,7 +5,6 @@ const token = document.querySelector("meta[name=synthfm-token]").content;
 const $ = (id) => document.getElementById(id);
 const { Niivue, DRAG_MODE, SLICE_TYPE } = window.niivue;
 
-const PRESETS = { "soft tissue": [40, 400], lung: [-600, 1500], bone: [400, 1800], brain: [40, 80] };
 const PLANES = ["axial", "coronal", "sagittal"]; // NiiVue's numbers of 2D tiles
 const DRAG_PIXELS = 4;
 
@@ -668,7 +667,7 @@ function showWindow() {
   const { cal_min: low, cal_max: high } = nv.volumes[0];
   $("level").value = Number(((low + high) / 2).toPrecision(5));
   $("width").value = Number((high - low).toPrecision(5));
-  const found = Object.entries(PRESETS).find(([, [l, w]]) => Math.abs(l - (low + high) / 2) < 0.5 && Math.abs(w - (high - low)) < 0.5);
+  const found = Object.entries(info.windows).find(([, [l, w]]) => Math.abs(l - (low + high) / 2) < 0.5 && Math.abs(w - (high - low)) < 0.5);
   $("preset").value = found ? found[0] : "";
 }
 
@@ -761,7 +760,7 @@ function connect() {
   $("view").onchange = () => setView($("view").value);
   $("opacity").oninput = $("outline").onchange = putMaskStyle;
   $("tissue").onchange = () => nv.drawScene();
-  $("preset").onchange = () => { const found = PRESETS[$("preset").value]; if (found) setWindow(...found); else setWindow(...first()); };
+  $("preset").onchange = () => { const found = info.windows[$("preset").value]; if (found) setWindow(...found); else setWindow(...first()); };
   $("level").onchange = $("width").onchange = () => { if (Number($("width").value) > 0) setWindow(Number($("level").value), Number($("width").value)); };
   $("window-network").onclick = () => ask("/api/window", { level: Number($("level").value), width: Number($("width").value) });
   $("window-auto").onclick = () => ask("/api/window");
@@ -772,7 +771,6 @@ function connect() {
   $("load-labels").onclick = () => load("/api/load/labels");
   $("help").onclick = () => $("help-sheet").showModal();
   $("keys").replaceChildren(...KEYS.filter(([, text]) => text).map(([key, text]) => element("tr", {}, element("td", {}, element("kbd", { textContent: KEY_NAMES[key] ?? (key.length === 1 ? key.toUpperCase() : key) })), element("td", { textContent: text }))));
-  $("preset").replaceChildren(element("option", { value: "", textContent: "automatic" }), ...Object.keys(PRESETS).map((name) => element("option", { value: name, textContent: name })));
 }
 
 function first() {
@@ -799,6 +797,7 @@ async function start() {
   const named = nv.gl.getExtension("WEBGL_debug_renderer_info");
   solid.slow = Boolean(named) && /swiftshader|llvmpipe|software|basic render/i.test(nv.gl.getParameter(named.UNMASKED_RENDERER_WEBGL));
   info = await (await call(`/api/info?most_side=${nv.uiData.max3D}`)).json();
+  $("preset").replaceChildren(element("option", { value: "", textContent: "automatic" }), ...Object.keys(info.windows).map((name) => element("option", { value: name, textContent: name })));
   $("image-name").textContent = info.name;
   $("plane").textContent = `network: ${info.plane}`;
   $("save-seg").hidden = !info.dicom;

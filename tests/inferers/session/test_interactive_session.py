@@ -185,6 +185,14 @@ def test_only_objects_whose_prompts_changed_are_propagated_again(
     assert len(decoded) == before
 
 
+@pytest.mark.parametrize("window", ["lung", (-600.0, 1500.0)])
+def test_a_ct_is_shown_through_the_window_that_is_asked_for(window: str | tuple[float, float]) -> None:
+    image = torch.linspace(-3000.0, 3000.0, 6 * 7 * 3).view(1, 6, 7, 3)
+    session = InteractiveSession(BlobSegmenter(), axis=2, modality="ct", window=window)
+    session.set_image(MetaTensor(image, affine=torch.eye(4)))
+    assert (session.scaling["low"], session.scaling["high"]) == (-1350.0, 150.0)
+
+
 def test_the_modality_that_an_image_names_decides_its_intensities() -> None:
     image = torch.from_numpy(bright())[None] - 300.0  # nothing above 0, as a window takes it and percentiles do not
     session = InteractiveSession(BlobSegmenter(), axis=2)
