@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy import ndimage
+from skimage.measure import EllipseModel
 
 __all__ = ["Ellipse", "fit_ellipse", "outline_points"]
 
@@ -52,10 +53,14 @@ class Ellipse:
             margin: added to both semi-axes; half a pixel takes in the pixels that the outline itself goes through.
         """
         rows, columns = np.ogrid[: shape[0], : shape[1]]
+        return self.level(columns, rows, margin) <= 1
+
+    def level(self, x: np.ndarray, y: np.ndarray, margin: float = 0.0) -> np.ndarray:
+        """Return the squared distances of points from the centre, where 1 is on the outline, see :meth:`mask`."""
         cos, sin = math.cos(self.angle), math.sin(self.angle)
-        along = (columns - self.x) * cos + (rows - self.y) * sin
-        across = (rows - self.y) * cos - (columns - self.x) * sin
-        return (along / (self.a + margin)) ** 2 + (across / (self.b + margin)) ** 2 <= 1
+        along = (x - self.x) * cos + (y - self.y) * sin
+        across = (y - self.y) * cos - (x - self.x) * sin
+        return (along / (self.a + margin)) ** 2 + (across / (self.b + margin)) ** 2
 
 
 def outline_points(marked: np.ndarray) -> np.ndarray:
@@ -76,8 +81,8 @@ def fit_ellipse(points: np.ndarray) -> Ellipse:
     Fit an ellipse to points by direct least squares.
 
     Minimises the algebraic distance :math:`\\sum (A x^2 + B xy + C y^2 + D x + E y + F)^2` under
-    :math:`4AC - B^2 = 1`, which only ellipses meet. Source: Halir and Flusser, "Numerically stable direct least squares
-    fitting of ellipses", 1998.
+    :math:`4AC - B^2 = 1`, which only ellipses meet, by :class:`skimage.measure.EllipseModel`. Source: Halir and
+    Flusser, "Numerically stable direct least squares fitting of ellipses", 1998.
 
     Args:
         points: (x, y) [N, 2], at least 5.
@@ -94,33 +99,21 @@ def fit_ellipse(points: np.ndarray) -> Ellipse:
     points = np.asarray(points, dtype=np.float64)
     if len(points) < 5:
         raise ValueError(f"expected at least 5 points of an ellipse, found {len(points)}.")
-    middle, scale = points.mean(axis=0), max(float(points.std()), 1e-12)
-    x, y = ((points - middle) / scale).T
-    quadratic, linear = np.stack([x * x, x * y, y * y], axis=1), np.stack([x, y, np.ones_like(x)], axis=1)
-    try:
-        back = -np.linalg.solve(linear.T @ linear, linear.T @ quadratic)
-    except np.linalg.LinAlgError as error:
-        raise ValueError("the points lie on a line, not along an ellipse.") from error
-    reduced = quadratic.T @ quadratic + quadratic.T @ linear @ back
-    values, vectors = np.linalg.eig(np.array([reduced[2] / 2, -reduced[1], reduced[0] / 2]))
-    vectors = vectors.real
-    condition = 4 * vectors[0] * vectors[2] - vectors[1] ** 2
-    candidates = np.flatnonzero((condition > 0) & np.isfinite(values))
-    if len(candidates) == 0:
+    with np.errstate(all="ignore"):
+        x, y, a, b, angle = _estimated(points)
+    if not np.isfinite((x, y, a, b)).all() or min(a, b) <= 0:
         raise ValueError("the points do not lie along an ellipse.")
-    first = vectors[:, candidates[0]]
-    return _from_conic(*first, *(back @ first), middle=middle, scale=scale)
+    # Of axes that lie exactly on the diagonals the model takes one for the other.
+    found = (Ellipse(x, y, max(a, b), min(a, b), turned % math.pi) for turned in (angle, angle + math.pi / 2))
+    return min(found, key=lambda ellipse: float(np.abs(ellipse.level(*points.T) - 1).sum()))
 
 
-def _from_conic(
-    a: float, b: float, c: float, d: float, e: float, f: float, *, middle: np.ndarray, scale: float
-) -> Ellipse:
-    form = np.array([[a, b / 2], [b / 2, c]])
-    centre = np.linalg.solve(2 * form, [-d, -e])
-    level = centre @ form @ centre - f
-    sizes, axes = np.linalg.eigh(form / level if level else form)
-    if not np.isfinite(sizes).all() or (sizes <= 0).any():
-        raise ValueError("the points do not lie along an ellipse.")
-    x, y = centre * scale + middle
-    longest, shortest = scale / np.sqrt(sizes)
-    return Ellipse(float(x), float(y), float(longest), float(shortest), math.atan2(axes[1, 0], axes[0, 0]) % math.pi)
+def _estimated(points: np.ndarray) -> list[float]:
+    """Return centre, semi-axes and angle; of points without an ellipse nan."""
+    if hasattr(EllipseModel, "from_estimate"):
+        model = EllipseModel.from_estimate(points)
+        found = np.r_[model.center, model.axis_lengths, model.theta] if model else None
+    else:  # before scikit-image 0.26
+        model = EllipseModel()
+        found = model.params if model.estimate(points) else None
+    return [math.nan] * 5 if found is None else [float(value) for value in found]

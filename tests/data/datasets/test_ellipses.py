@@ -60,3 +60,43 @@ def test_fitting_a_filled_mask_gives_nearly_the_same_mask(x: float, y: float, a:
 def test_points_without_an_ellipse_are_refused(points: np.ndarray) -> None:
     with pytest.raises(ValueError, match="ellipse"):
         fit_ellipse(points)
+
+
+@pytest.mark.parametrize(
+    ("drawn", "expected"),
+    [
+        (
+            Ellipse(40.3, 51.7, 31.2, 17.9, 0.4),
+            (40.295190161574304, 51.726116805155236, 30.67912282765875, 17.485520018267525, 0.39531517473442657),
+        ),
+        (
+            Ellipse(20, 70, 45.5, 12.25, 2.7),
+            (20.10139935396157, 69.9579574606979, 44.722034596986994, 11.853136176359579, 2.700105452725549),
+        ),
+        (Ellipse(50, 50, 20, 20, 0), (50.0, 50.0, 19.537509711175733, 19.53750971117573, 0.0)),
+        (
+            Ellipse(90, 88, 40, 25, 1.1),  # runs off the image
+            (88.78884364100823, 86.46207513639928, 37.63586267614618, 24.045677707374416, 1.1271114556758448),
+        ),
+    ],
+)
+def test_outlines_have_the_ellipses_of_an_implementation_of_our_own(
+    drawn: Ellipse, expected: tuple[float, ...]
+) -> None:
+    found = fit_ellipse(outline_points(drawn.mask((100, 100))))
+    assert (found.x, found.y, found.a, found.b, found.angle) == pytest.approx(expected, abs=1e-6)
+
+
+def test_axes_on_a_diagonal_are_not_taken_for_one_another() -> None:
+    # pixels that are their own mirror images, for which scikit-image 0.26 gives the angle of the smaller axis
+    half = [(-7, 4), (-7, 5), (-6, 1), (-5, 7), (-4, 7), (-1, 6)]
+    found = fit_ellipse(np.array(half + [(-x, -y) for x, y in half]))
+    assert (found.a, found.b, found.angle) == pytest.approx((8.997089894849791, 4.232789986544359, 0.75 * np.pi))
+
+
+def test_a_circle_has_some_angle() -> None:
+    octagon = np.array([(2, 0), (0, 2), (1, 1), (1, -1)])
+    found = fit_ellipse(np.concatenate([octagon, -octagon]))
+    assert (found.a, found.b) == pytest.approx((np.sqrt(3), np.sqrt(3)), rel=0.1)
+    assert found.a == pytest.approx(found.b)
+    assert np.isfinite(found.angle)
