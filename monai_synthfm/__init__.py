@@ -9,4 +9,4 @@ from monai_synthfm.bundles import bundle_path
 
 __all__ = ["__version__", "bundle_path"]
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

@@ -37,13 +37,13 @@ def perlin_noise(
     r"""Draw Perlin's gradient noise: smooth, band-limited, zero at every lattice point.
 
     With u = x / scale + phase, the lattice points j, unit gradients g_j of random direction and the quintic fade
-    f(t) = 6t⁵ - 15t⁴ + 10t³,
+    f(t) = 6t⁵ - 15t⁴ + 10t³::
 
-        n(x) = Σ_j  w(u - j) g_j · (u - j),    w(d) = Π_a max(1 - f(|d_a|), 0).
+        n(x) = Σ_j  w(u - j) g_j · (u - j),    w(d) = Π_a max(1 - f(|d_a|), 0)
 
     Since w is a product over the axes, the sum is a chain of matrix products along them. The mean is 0, the variance
     over all positions is 2^D B A^(D-1) with A = ∫ (1-f)² = 0.3918 and B = ∫ (1-f)² t² = 0.0297 over [0, 1] (0.0465 in
-    2D, 0.0365 in 3D), and |n| <= √D / 2.
+    2D, 0.0365 in 3D), and ``|n| <= √D / 2``.
 
     Source: K. Perlin, "Improving noise", SIGGRAPH 2002 (fade). The SynthFM paper (3.1) names Perlin noise and gives
     no parameter.

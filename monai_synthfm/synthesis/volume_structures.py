@@ -62,7 +62,7 @@ class WarpParams(Params):
 
 @dataclass(frozen=True)
 class BlurParams(Params):
-    """In-plane blur σ(z) = σ_0 + κ |z - z_0|, in pixels: sharpest in the slice of focus."""
+    """In-plane blur ``σ(z) = σ_0 + κ |z - z_0|``, in pixels: sharpest in the slice of focus."""
 
     sigma: float
     slope: float

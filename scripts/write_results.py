@@ -1,0 +1,128 @@
+# Copyright (c) monai_synthfm contributors
+# Licensed under the Apache License, Version 2.0 (http://www.apache.org/licenses/LICENSE-2.0).
+# SPDX-License-Identifier: Apache-2.0
+"""Write the tables of results into README, the card and the pages, all from docs/results.csv.
+
+python scripts/write_results.py                         # the tables, from the figures as they are
+python scripts/write_results.py --rows eval/dev_shared  # first the figures, from a run of configs/dev_shared.yaml
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+from pathlib import Path
+
+import pandas as pd
+
+from monai_synthfm.evaluation.intervals import mean_intervals
+from monai_synthfm.evaluation.results_table import read_rows
+
+ROOT = Path(__file__).resolve().parents[1]
+FIGURES = ROOT / "docs" / "results.csv"
+PAGES = (ROOT / "README.md", *(ROOT / "docs" / name for name in ("index.md", "results.md")))
+CARD = ROOT / "bundles" / "synthfm_sam" / "docs" / "README.md"
+PROMPTS = {"1p0n": "(1,0)", "1p2n": "(1,2)", "3p0n": "(3,0)", "3p2n": "(3,2)", "box": "box"}
+MODALITIES = {"ct": "CT", "mr": "MR", "us": "ultrasound", "xray": "X-ray", "microscopy": "microscopy"}
+MODELS = [f"MobileSAM {name}" for name in ("1024", "512", "512, contrast", "512, contrast, zoom")]
+BETTER = "MobileSAM, better size"
+TRAINED = ["SynthFM", "SynthFM, zoom"]
+_ENOUGH_PATIENTS = 3  # fewer have no interval, and the zero-shot network has one row
+
+
+def measured(rows: pd.DataFrame) -> pd.DataFrame:
+    """
+    Take the means and intervals of a run, in percent.
+
+    Args:
+        rows: of the evaluation of configs/dev_shared.yaml.
+
+    Returns:
+        Columns modality, patients, model, prompts, mean, low and high, as in docs/results.csv.
+    """
+    found = mean_intervals(rows[rows.prompts.isin(PROMPTS)])
+    found = found[found.model.isin([*MODELS, *TRAINED])].rename(columns={"n_patients": "patients"})
+    found[["mean", "low", "high"]] = (found[["mean", "ci_low", "ci_high"]] * 100).round(1)
+    few = found.patients < _ENOUGH_PATIENTS
+    sizes = found[few & found.model.isin(MODELS[:2])]
+    better = sizes.groupby(["modality", "patients", "prompts"], as_index=False)["mean"].max().assign(model=BETTER)
+    alone = found[few & found.model.isin(TRAINED)].assign(low=float("nan"), high=float("nan"))
+    table = pd.concat([found[~few], better, alone], ignore_index=True)
+    order = {
+        "modality": [*MODALITIES],
+        "model": [*MODELS, BETTER, *TRAINED],
+        "prompts": [*PROMPTS],
+    }
+    for name, values in order.items():
+        table[name] = pd.Categorical(table[name], values, ordered=True)
+    columns = ["modality", "patients", "model", "prompts", "mean", "low", "high"]
+    return table.sort_values([*order])[columns].astype(dict.fromkeys(order, str)).reset_index(drop=True)
+
+
+def full_table(figures: pd.DataFrame) -> str:
+    """Lay out all figures, the best mean of each modality and prompt in bold."""
+    lines = [f"| modality | patients | model | {' | '.join(PROMPTS.values())} |", "|---" * (3 + len(PROMPTS)) + "|"]
+    for modality, part in figures.groupby("modality", sort=False):
+        means = part.pivot(index="model", columns="prompts", values="mean")
+        for row, (model, cells) in enumerate(part.groupby("model", sort=False)):
+            head = (MODALITIES[str(modality)], str(cells.patients.iloc[0])) if row == 0 else ("", "")
+            texts = [
+                _cell(cell, bool(cell["mean"] == means[prompts].max()))
+                for prompts in PROMPTS
+                for _, cell in cells[cells.prompts == prompts].iterrows()
+            ]
+            lines.append("| " + " | ".join([*head, str(model), *texts]) + " |")
+    return re.sub(r"\|  (?=\|)", "| ", "\n".join(lines))
+
+
+def short_table(figures: pd.DataFrame) -> str:
+    """Lay out one click and a box for the three large modalities, beside the best zero-shot answer of any input."""
+    columns = ["modality", "one click, zero-shot", "one click, SynthFM", "box, zero-shot", "box, SynthFM"]
+    lines = [f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
+    means = figures.pivot(index=["modality", "model"], columns="prompts", values="mean")
+    for modality in list(MODALITIES)[:3]:
+        part = means.loc[modality]
+        cells = [
+            text
+            for prompts in ("1p0n", "box")
+            for text in (f"{part.loc[MODELS, prompts].max():.1f}", f"{part.loc['SynthFM', prompts]:.1f}")
+        ]
+        lines.append(f"| {' | '.join([MODALITIES[modality], *cells])} |")
+    return "\n".join(lines)
+
+
+def _cell(cell: pd.Series, best: bool) -> str:
+    mean = f"**{cell['mean']:.1f}**" if best else f"{cell['mean']:.1f}"
+    return mean if pd.isna(cell.low) else f"{mean} [{cell.low:.1f}, {cell.high:.1f}]"
+
+
+def fill(page: str, tables: dict[str, str]) -> str:
+    """Put tables between the comments that name them.
+
+    Raises:
+        ValueError: when the page has no such place.
+    """
+    filled, count = page, 0
+    for name, table in tables.items():
+        text = f"<!-- {name} -->\n\n{table}\n\n<!-- /{name} -->"
+        filled, found = re.subn(f"<!-- {name} -->.*?<!-- /{name} -->", lambda _, t=text: t, filled, flags=re.DOTALL)
+        count += found
+    if count == 0:
+        raise ValueError(f"the page has no place for {' or '.join(tables)}: <!-- name --> and <!-- /name -->.")
+    return filled
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rows", type=Path, help="output folder of configs/dev_shared.yaml")
+    arguments = parser.parse_args()
+    if arguments.rows:
+        measured(read_rows(arguments.rows)).to_csv(FIGURES, index=False, lineterminator="\n")
+    figures = pd.read_csv(FIGURES)
+    tables = {"results": full_table(figures), "results in short": short_table(figures)}
+    for page in (*PAGES, CARD):
+        page.write_text(fill(page.read_text(encoding="utf-8"), tables), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,82 @@
+# Copyright (c) monai_synthfm contributors
+# Licensed under the Apache License, Version 2.0 (http://www.apache.org/licenses/LICENSE-2.0).
+# SPDX-License-Identifier: Apache-2.0
+"""Figures stand in one file: tables of pages are what is made of it, and it is what is made of a run."""
+
+from __future__ import annotations
+
+import runpy
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from tests.conftest import ROOT
+
+
+@pytest.fixture(scope="module")
+def script() -> dict[str, Any]:
+    return runpy.run_path(str(ROOT / "scripts" / "write_results.py"))
+
+
+@pytest.fixture(scope="module")
+def figures(script: dict[str, Any]) -> pd.DataFrame:
+    return pd.read_csv(script["FIGURES"])
+
+
+def test_pages_show_the_figures_of_the_file(script: dict[str, Any], figures: pd.DataFrame) -> None:
+    tables = {"results": script["full_table"](figures), "results in short": script["short_table"](figures)}
+    for page in (*script["PAGES"], script["CARD"]):
+        text = page.read_text(encoding="utf-8")
+        assert script["fill"](text, tables) == text, f"{page}: run python scripts/write_results.py"
+
+
+def test_no_figure_of_the_file_is_missing_in_the_card(script: dict[str, Any], figures: pd.DataFrame) -> None:
+    card = script["CARD"].read_text(encoding="utf-8")
+    for mean, low, high in figures.dropna()[["mean", "low", "high"]].to_numpy():
+        assert f"{mean:.1f} [{low:.1f}, {high:.1f}]" in card.replace("*", "")
+
+
+def test_a_page_without_a_place_is_refused(script: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="no place for results"):
+        script["fill"]("text", {"results": "| a |"})
+
+
+def rows(modality: str, patients: int, scores: dict[str, float]) -> list[dict[str, Any]]:
+    """One structure in some patients, whose scores lie 0.1 below and above the model's."""
+    return [
+        {
+            "model": model,
+            "dataset": "made",
+            "patient_id": str(patient),
+            "case_id": str(patient),
+            "modality": modality,
+            "structure": "liver",
+            "prompts": "box",
+            "dsc": score + (0.1, -0.1)[patient % 2],
+        }
+        for model, score in scores.items()
+        for patient in range(patients)
+    ]
+
+
+def test_figures_come_from_the_rows_of_a_run(script: dict[str, Any]) -> None:
+    zero_shot = {"MobileSAM 1024": 0.5, "MobileSAM 512": 0.6}
+    many = rows("mr", 4, {**zero_shot, "SynthFM": 0.8, "another": 0.9})
+    table = script["measured"](pd.DataFrame([*rows("xray", 2, {**zero_shot, "SynthFM": 0.7}), *many]))
+    assert table[["modality", "model", "mean"]].to_numpy().tolist() == [
+        ["mr", "MobileSAM 1024", 50.0],
+        ["mr", "MobileSAM 512", 60.0],
+        ["mr", "SynthFM", 80.0],
+        ["xray", "MobileSAM, better size", 60.0],
+        ["xray", "SynthFM", 70.0],
+    ]
+    enough = table.modality == "mr"
+    assert table.low[~enough].isna().all()
+    half_width = (table.high - table.low)[enough] / 2
+    # the mean of four values of 0.1 and -0.1 lies between -0.1 and 0.1 in nearly all resamples
+    np.testing.assert_allclose(half_width, 10.0, atol=0.1)
+    shown = script["full_table"](table)
+    assert "| MR | 4 | MobileSAM 1024 | 50.0 [" in shown
+    assert "| | | SynthFM | **80.0** [" in shown
