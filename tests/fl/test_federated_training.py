@@ -14,7 +14,7 @@ from monai.fl.utils.constants import ExtraItems, ModelType, WeightType
 from monai.fl.utils.exchange_object import ExchangeObject
 
 from monai_synthfm.bundles import BUNDLES
-from monai_synthfm.federated import FederatedTraining
+from monai_synthfm.fl import FederatedTraining
 from monai_synthfm.networks.weights.files import load_state
 from tests.bundles.small_bundle import installed
 from tests.bundles.test_train import SMALL
