@@ -29,6 +29,7 @@ COMMANDS = {
     "feeding": "feeding.py",
     "inference": "inference.py --image_sizes 512 1024",
     "propagation": "propagation.py --network MobileSam --image_size 256 --size 256 --slices 16 64",
+    "batch": "batch.py --files 8",
     "training": "training.py --cpu-minutes 3.5 --image_size 512 --batch_size 8 --num_objects 2 --validation_samples 8",
     "growth": "growth.py --plots docs",
     "viewer": "viewer.py --clicks 12 --sizes 256 512",
