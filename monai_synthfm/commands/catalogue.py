@@ -65,7 +65,7 @@ COMMANDS: Mapping[str, Command] = {
         ("evaluate.yaml",),
         ("dataset_name", "dataset_dir"),
         "amos_ct /data/amos22 --config evaluate_volumes --output eval/amos_ct",
-        ("--dry-run               list what there is to do, and the expected time",),
+        ("--dry-run               list the cases, slices, masks and rows of each structure",),
         "datasets",
     ),
     "check-data": Command(

@@ -47,7 +47,7 @@ class PreparedCases(Dataset):
         self,
         dataset: LabelledDataset,
         indexes: Sequence[int],
-        protocol: EvaluationProtocol[Any, Any],
+        protocol: EvaluationProtocol,
         on_fault: str,
     ) -> None:
         self.dataset, self.indexes, self.protocol, self.on_fault = dataset, indexes, protocol, on_fault
@@ -106,7 +106,7 @@ class EvaluationRunner:
         datasets: Sequence[LabelledDataset],
         models: Sequence[Model],
         output_dir: str | Path,
-        protocol: EvaluationProtocol[Any, Any] | None = None,
+        protocol: EvaluationProtocol | None = None,
         shard: str = "1/1",
         num_workers: int = 0,
         on_fault: str = "raise",
@@ -121,7 +121,7 @@ class EvaluationRunner:
         check_writable(output_dir)
         self.datasets, self.models = list(datasets), list(models)
         self.output_dir = Path(output_dir)
-        self.protocol: EvaluationProtocol[Any, Any] = protocol or SliceProtocol()
+        self.protocol: EvaluationProtocol = protocol or SliceProtocol()
         self.shard = parse_shard(shard)
         self.num_workers = num_workers
         self.on_fault = on_fault
