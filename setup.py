@@ -13,7 +13,7 @@ setup(
     package_dir=BUNDLES,
     package_data={
         "monai_synthfm": ["py.typed"],
-        "monai_synthfm.evaluation": ["paper_tables.csv"],
+        "monai_synthfm.evaluation": ["*.csv", "*.j2"],
         "monai_synthfm.viewer": ["page/*"],
         # named one by one, since trainings and segmentations may have left their files beside
         **{name: ["LICENSE", "large_files.yml", "configs/**/*", "docs/**/*", "models/model.pt"] for name in BUNDLES},

@@ -65,7 +65,7 @@ COMMANDS: Mapping[str, Command] = {
         ("evaluate.yaml",),
         ("dataset_name", "dataset_dir"),
         "amos_ct /data/amos22 --config evaluate_volumes --output eval/amos_ct",
-        ("--dry-run               list what there is to do, and the expected time",),
+        ("--dry-run               list the cases, slices, masks and rows of each structure",),
         "datasets",
     ),
     "check-data": Command(
@@ -109,9 +109,9 @@ def help_of(name: str, command: Command) -> str:
     explained: dict[str, str] = {}
     for file in command.configs:
         for option, comment in re.findall(
-            r"^(\w+):(?: .*)? # (.+)$", (folder / file).read_text(encoding="utf-8"), re.M
+            r"^(\w+):(?: .*)? # (.+(?:\n +# .+)*)$", (folder / file).read_text(encoding="utf-8"), re.M
         ):
-            explained[option] = comment
+            explained[option] = re.sub(r"\n +# ", " ", comment)
     options = BundleOptions(ConfigParser.load_config_files([str(folder / file) for file in command.configs]))
     explained = {option: comment for option, comment in explained.items() if _does_something(options, option)}
     usage = f"usage: synthfm {name} {''.join(f'{place} ' for place in command.places)}[--option value ...]"

@@ -10,9 +10,9 @@ from pathlib import Path
 import torch
 
 from monai_synthfm.bundles import BUNDLES, bundle_path
-from monai_synthfm.handlers.segmentation_record import package_versions
 from monai_synthfm.networks.weights.files import cache_folder
 from monai_synthfm.utils.hashes import sha256_of
+from monai_synthfm.utils.versions import package_versions
 
 __all__ = ["describe_installation"]
 

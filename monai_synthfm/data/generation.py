@@ -24,11 +24,12 @@ from monai_synthfm import __version__
 from monai_synthfm.data.synthfm_dataset import SynthFMDataset
 from monai_synthfm.transforms.generator import RandGenerator
 from monai_synthfm.utils.atomic_files import staged_files
-from monai_synthfm.utils.claimed_folders import MANIFEST, claim_folder
+from monai_synthfm.utils.claimed_folders import claim
 from monai_synthfm.utils.shards import parse_shard
 
 __all__ = ["FORMATS", "generator_settings", "write_samples"]
 
+MANIFEST = "manifest.json"
 MAX_INSTANCES = np.iinfo(np.uint16).max
 
 
@@ -75,7 +76,7 @@ def write_samples(
         raise ValueError("dataset must have no transform: the samples on disk would not be those of their parameters.")
     number, count = parse_shard(shard)
     folder = Path(output_dir)
-    claim_folder(folder, _manifest(dataset, image_format))
+    claim(folder, MANIFEST, _manifest(dataset, image_format), "set of samples")
     indices = range(number - 1, len(dataset), count)
     files = _SampleFiles(dataset, folder, image_format)
     loader = DataLoader(files, batch_size=None, sampler=indices, num_workers=num_workers)
@@ -157,7 +158,7 @@ def _sha256(content: bytes) -> str:
 
 def _manifest(dataset: SynthFMDataset, image_format: str) -> dict[str, Any]:
     name, suffix = "#" * _digits(dataset), FORMATS[image_format][0]
-    manifest = {
+    return {
         "package": f"monai-synthfm {__version__}",
         "torch": torch.__version__,
         "number": len(dataset),
@@ -168,7 +169,6 @@ def _manifest(dataset: SynthFMDataset, image_format: str) -> dict[str, Any]:
         "files": {"image": f"{name}_image{suffix}", "label": f"{name}_label{suffix}", "params": f"{name}.json"},
         "generator": generator_settings(dataset.generator),
     }
-    return json.loads(json.dumps(manifest))
 
 
 def generator_settings(generator: RandGenerator) -> dict[str, Any]:

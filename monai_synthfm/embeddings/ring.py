@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import json
 import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from monai_synthfm.utils.atomic_files import staged_files
-from monai_synthfm.utils.claimed_folders import claim_folder
+from monai_synthfm.utils.claimed_folders import claim
 
 __all__ = ["EmbeddingRing", "StoredEmbedding"]
 
@@ -90,7 +89,7 @@ class EmbeddingRing:
             ValueError: when the folder holds another stream.
         """
         content = {**signature, "format": _FORMAT, "feature_shape": self.feature_shape, "label_size": self.label_size}
-        claim_folder(self.folder, json.loads(json.dumps(content)))
+        claim(self.folder, "manifest.json", content, "stream of images")
         for path in self.folder.glob(_SLOT_NAME.format(0).replace("0", "[0-9]")):
             if int(path.stem) >= self.slots:
                 path.unlink(missing_ok=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import subprocess
 import tempfile
+from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,65 +20,33 @@ from PIL import Image
 from monai_synthfm.evaluation.predictors import Answer, Predictor
 from monai_synthfm.prompts import Prompts
 
-__all__ = ["ExternalPredictor", "prompt_records"]
+__all__ = ["CommandPredictor", "ExternalPredictor", "FunctionPredictor", "prompt_records"]
 
 PromptRecord = dict[str, Any]
 
 
 class ExternalPredictor(Predictor):
     """
-    A model given as a function or as a command.
-
-    A function is called as ``function(image, objects)`` with the image as float32 [H, W] or [H, W, 3] in [0, 1] and the
-    list of :func:`prompt_records`, and returns masks [N, H, W], above 0 inside.
-
-    A command is run once for each call, with the words ``{image}``, ``{image_npy}``, ``{prompts}`` and ``{masks}``
-    replaced by files in a temporary folder: the image as 8-bit PNG and as float32 ``.npy``, the prompts as JSON
-    ``{"objects": [...]}``, and the ``.npy`` that it has to write with the masks [N, H, W]. No shell is involved::
-
-        models:
-        - _target_: monai_synthfm.evaluation.external.ExternalPredictor
-          name: UnSAM
-          predict: [python, run_unsam.py, --image, "{image}", --prompts, "{prompts}", --output, "{masks}"]
-          version: "2024-06"
-
-    All objects of a slice come in one call, so that the program may encode the image once; interactive clicks come one
-    by one.
+    Base of models that answer with arrays.
 
     Args:
         name: as it stands in the table.
-        predict: the function, or the command as a list of words.
         version: changes when the model does; rows of another version are not mixed with its own.
-        timeout: of one run of the command, seconds.
-
-    Raises:
-        ValueError: when the command does not say where its masks go.
-
-    Example:
-        >>> def bright(image, objects):
-        ...     return np.stack([image > 0.5 for _ in objects])
-        >>> predictor = ExternalPredictor("threshold", bright)
-        >>> click = Prompts(torch.tensor([[[1.0, 0.0]]]), torch.tensor([[1]]))
-        >>> predictor.segment(predictor.encode(torch.tensor([[[0.1, 0.9]]])), click).masks.tolist()
-        [[[False, True]]]
     """
 
-    def __init__(
-        self,
-        name: str,
-        predict: Callable[[np.ndarray, list[PromptRecord]], np.ndarray] | Sequence[str],
-        version: str = "",
-        timeout: float = 600.0,
-    ) -> None:
+    def __init__(self, name: str, version: str = "") -> None:
         super().__init__(name)
-        self.function = predict if callable(predict) else None
-        self.command = [] if callable(predict) else [predict] if isinstance(predict, str) else list(predict)
-        if self.function is None and (isinstance(predict, str) or not any("{masks}" in word for word in self.command)):
-            raise ValueError(
-                f"predict must be a function, or a list of words with '{{masks}}' in one, got {predict!r}."
-            )
         self.version = version
-        self.timeout = timeout
+
+    @abstractmethod
+    def predict(self, image: np.ndarray, objects: list[PromptRecord]) -> Any:
+        """
+        Return masks ``[N, H, W]``, above 0 inside.
+
+        Args:
+            image: float32 ``[H, W]`` or ``[H, W, 3]`` in [0, 1].
+            objects: see :func:`prompt_records`.
+        """
 
     def encode(self, image: torch.Tensor) -> np.ndarray:
         """Return the image as the model gets it."""
@@ -90,23 +59,88 @@ class ExternalPredictor(Predictor):
 
         Raises:
             ValueError: when its masks are of another size than the image or of another number than the prompts.
-            RuntimeError: when the command fails.
+            RuntimeError: when a command fails.
         """
         objects = prompt_records(prompts)
-        masks = np.asarray(self.function(encoded, objects) if self.function else self._run(encoded, objects))
+        masks = np.asarray(self.predict(encoded, objects))
         expected = (len(objects), *encoded.shape[:2])
         if masks.shape != expected:
             raise ValueError(f"model {self.name} returned masks of shape {masks.shape}, expected {expected}.")
         return Answer(masks > 0)
 
+
+class FunctionPredictor(ExternalPredictor):
+    """
+    A model given as a function.
+
+    Args:
+        name: as it stands in the table.
+        function: called and answering as :meth:`ExternalPredictor.predict`.
+        version: see :class:`ExternalPredictor`.
+
+    Example:
+        >>> def bright(image, objects):
+        ...     return np.stack([image > 0.5 for _ in objects])
+        >>> predictor = FunctionPredictor("threshold", bright)
+        >>> click = Prompts(torch.tensor([[[1.0, 0.0]]]), torch.tensor([[1]]))
+        >>> predictor.segment(predictor.encode(torch.tensor([[[0.1, 0.9]]])), click).masks.tolist()
+        [[[False, True]]]
+    """
+
+    def __init__(self, name: str, function: Callable[[np.ndarray, list[PromptRecord]], Any], version: str = "") -> None:
+        super().__init__(name, version)
+        self.function = function
+
+    def predict(self, image: np.ndarray, objects: list[PromptRecord]) -> Any:
+        """Call the function."""
+        return self.function(image, objects)
+
     def describe(self) -> dict[str, Any]:
-        """Return the command or the name of the function, and the version."""
-        if self.function is None:
-            return {"command": self.command, "version": self.version}
+        """Return the name of the function, and the version."""
         name = getattr(self.function, "__qualname__", type(self.function).__name__)
         return {"function": name, "version": self.version}
 
-    def _run(self, image: np.ndarray, objects: list[PromptRecord]) -> np.ndarray:
+
+class CommandPredictor(ExternalPredictor):
+    """
+    A model given as a command.
+
+    It is run once for each call, with the words ``{image}``, ``{image_npy}``, ``{prompts}`` and ``{masks}`` replaced by
+    files in a temporary folder: the image as 8-bit PNG and as float32 ``.npy``, the prompts as JSON
+    ``{"objects": [...]}``, and the ``.npy`` that it has to write with the masks [N, H, W]. No shell is involved::
+
+        models:
+        - _target_: monai_synthfm.evaluation.external.CommandPredictor
+          name: UnSAM
+          command: [python, run_unsam.py, --image, "{image}", --prompts, "{prompts}", --output, "{masks}"]
+          version: "2024-06"
+
+    All objects of a slice come in one call, so that the program may encode the image once; interactive clicks come one
+    by one.
+
+    Args:
+        name: as it stands in the table.
+        command: its words.
+        version: see :class:`ExternalPredictor`.
+        timeout: of one run, seconds.
+
+    Raises:
+        ValueError: when the command does not say where its masks go.
+    """
+
+    def __init__(self, name: str, command: Sequence[str], version: str = "", timeout: float = 600.0) -> None:
+        super().__init__(name, version)
+        if isinstance(command, str) or not any("{masks}" in word for word in command):
+            raise ValueError(f"command must be a list of words with '{{masks}}' in one, got {command!r}.")
+        self.command = list(command)
+        self.timeout = timeout
+
+    def describe(self) -> dict[str, Any]:
+        """Return the command, and the version."""
+        return {"command": self.command, "version": self.version}
+
+    def predict(self, image: np.ndarray, objects: list[PromptRecord]) -> np.ndarray:
+        """Run the command."""
         with tempfile.TemporaryDirectory(prefix="monai_synthfm_") as home:
             files = {"image": "image.png", "image_npy": "image.npy", "prompts": "prompts.json", "masks": "masks.npy"}
             paths = {word: Path(home) / file for word, file in files.items()}

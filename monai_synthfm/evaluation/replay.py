@@ -28,7 +28,7 @@ class RowReplay:
     """
 
     def __init__(
-        self, datasets: Sequence[LabelledDataset], models: Sequence[Model], protocol: EvaluationProtocol[Any, Any]
+        self, datasets: Sequence[LabelledDataset], models: Sequence[Model], protocol: EvaluationProtocol
     ) -> None:
         self.datasets = {dataset.name: dataset for dataset in datasets}
         self.models = {model.name: model for model in models}

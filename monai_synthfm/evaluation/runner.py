@@ -24,6 +24,7 @@ from monai_synthfm.evaluation.slice_profiles import merge_slices, write_slices
 from monai_synthfm.evaluation.slice_protocol import SliceProtocol
 from monai_synthfm.io.faults import Fault, FaultError
 from monai_synthfm.utils.atomic_files import check_writable, staged_files
+from monai_synthfm.utils.claimed_folders import claim
 from monai_synthfm.utils.shards import parse_shard
 from monai_synthfm.utils.switches import reads_switches
 
@@ -47,7 +48,7 @@ class PreparedCases(Dataset):
         self,
         dataset: LabelledDataset,
         indexes: Sequence[int],
-        protocol: EvaluationProtocol[Any, Any],
+        protocol: EvaluationProtocol,
         on_fault: str,
     ) -> None:
         self.dataset, self.indexes, self.protocol, self.on_fault = dataset, indexes, protocol, on_fault
@@ -106,7 +107,7 @@ class EvaluationRunner:
         datasets: Sequence[LabelledDataset],
         models: Sequence[Model],
         output_dir: str | Path,
-        protocol: EvaluationProtocol[Any, Any] | None = None,
+        protocol: EvaluationProtocol | None = None,
         shard: str = "1/1",
         num_workers: int = 0,
         on_fault: str = "raise",
@@ -121,7 +122,7 @@ class EvaluationRunner:
         check_writable(output_dir)
         self.datasets, self.models = list(datasets), list(models)
         self.output_dir = Path(output_dir)
-        self.protocol: EvaluationProtocol[Any, Any] = protocol or SliceProtocol()
+        self.protocol: EvaluationProtocol = protocol or SliceProtocol()
         self.shard = parse_shard(shard)
         self.num_workers = num_workers
         self.on_fault = on_fault
@@ -216,18 +217,7 @@ class EvaluationRunner:
 
     def _pin(self, name: str, content: dict[str, Any]) -> None:
         """Write what the pieces are made with, or check that it is what they were made with."""
-        path = self._pinned_file(name)
-        content = json.loads(json.dumps(content))
-        if path.is_file():
-            before = json.loads(path.read_text())
-            if before != content:
-                keys = sorted(k for k in {*before, *content} if before.get(k) != content.get(k))
-                raise ValueError(
-                    f"{self.output_dir} holds rows of another {name} (its {', '.join(keys)} differ from {path}): "
-                    "choose another output_dir, or delete this one."
-                )
-        else:
-            self._write(str(path.relative_to(self.output_dir)), content)
+        claim(self.output_dir, str(self._pinned_file(name).relative_to(self.output_dir)), content, name)
 
     def _write(self, name: str, content: Any) -> None:
         path = self.output_dir / name

@@ -20,7 +20,7 @@ from monai_synthfm.evaluation.figures import Example
 from monai_synthfm.evaluation.metrics import score_mask
 from monai_synthfm.evaluation.predictors import Predictor
 from monai_synthfm.evaluation.prompt_plan import PromptPlan
-from monai_synthfm.evaluation.protocol import Effort, EvaluationProtocol
+from monai_synthfm.evaluation.protocol import EvaluationProtocol
 from monai_synthfm.evaluation.simulated_user import challenge_click, interactive_masks
 from monai_synthfm.prompts import Prompts, next_click
 
@@ -50,7 +50,7 @@ class PromptedMask:
 
 
 @dataclass(frozen=True)
-class SliceProtocol(EvaluationProtocol[Predictor, SlicedCase]):
+class SliceProtocol(EvaluationProtocol):
     """
     The paper's evaluation: every slice or picture is an image of its own.
 
@@ -88,25 +88,16 @@ class SliceProtocol(EvaluationProtocol[Predictor, SlicedCase]):
                     return Example(picture, answer.target.mask, answer.mask, answer.prompts, aspect)
         return None
 
-    def effort(self, prepared: SlicedCase) -> Effort:
-        """Count the slices and, as decodings, the targets."""
+    @property
+    def answers(self) -> int:
+        """Those of the plan."""
+        return self.plan.answers
+
+    def count(self, prepared: SlicedCase) -> dict[str, tuple[int, int]]:
+        """Count slices and targets by structure."""
         targets = Counter(target.structure for item in prepared.slices for target in item.targets)
         on_slices = Counter(name for item in prepared.slices for name in {t.structure for t in item.targets})
-        counts = {name: (on_slices[name], count) for name, count in targets.items()}
-        return Effort(len(prepared.slices), targets.total(), counts)
-
-    def seconds(self, model: Predictor, prepared: SlicedCase) -> tuple[float, float]:
-        """Measure the encoding of the first slice, and the answers to all prompts of its first target."""
-        item = replace(prepared.slices[0], targets=prepared.slices[0].targets[:1])
-        image = torch.from_numpy(item.image)
-        model.encode(image)  # the first call is slower: it builds the network and warms up
-        start = perf_counter()
-        model.encode(image)
-        encoding = perf_counter() - start
-        start = perf_counter()
-        for _ in prompted_masks(model, item, self.plan, "forecast", "forecast"):
-            pass
-        return encoding, max(0.0, perf_counter() - start - encoding)
+        return {name: (on_slices[name], count) for name, count in targets.items()}
 
 
 def prompted_masks(

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from time import perf_counter
@@ -17,7 +16,7 @@ import torch
 from monai_synthfm.data.case_volumes import CaseVolumes, EvaluationVolume, VolumeTarget
 from monai_synthfm.data.datasets.base import Case
 from monai_synthfm.evaluation.figures import Example
-from monai_synthfm.evaluation.protocol import Effort, EvaluationProtocol
+from monai_synthfm.evaluation.protocol import EvaluationProtocol
 from monai_synthfm.evaluation.results_table import IDENTITY
 from monai_synthfm.evaluation.slice_profiles import profile
 from monai_synthfm.evaluation.volume_figures import volume_example
@@ -42,7 +41,7 @@ class _Answer:
 
 
 @dataclass(frozen=True)
-class VolumeProtocol(EvaluationProtocol[VolumePredictor, EvaluationVolume]):
+class VolumeProtocol(EvaluationProtocol):
     """
     Prompt one slice of a volume, follow the object through the others, and score the mask of the whole volume.
 
@@ -114,31 +113,17 @@ class VolumeProtocol(EvaluationProtocol[VolumePredictor, EvaluationVolume]):
                         return volume_example(prepared, mask, answer, question.prompt)
         return None
 
-    def effort(self, prepared: EvaluationVolume) -> Effort:
-        """Count the slices and, as decodings, the slices that answers may lead to."""
-        slices = prepared.size[prepared.axis] if prepared.targets else 0
-        counts: Counter[str] = Counter(target.structure for target in prepared.targets)
-        shown = {
-            name: len({k for t in prepared.targets if t.structure == name for k in t.areas(prepared.axis)})
-            for name in counts
-        }
-        structures = {name: (shown[name], count) for name, count in counts.items()}
-        return Effort(slices, counts.total() * self.plan.answers * slices, structures)
+    @property
+    def answers(self) -> int:
+        """Those of the plan."""
+        return self.plan.answers
 
-    def seconds(self, model: VolumePredictor, prepared: EvaluationVolume) -> tuple[float, float]:
-        """Measure an answer on the prompted slice alone, the first time and again."""
-        mask = prepared.targets[0].mask(prepared.size)
-        prompt = challenge_box(mask, prepared.axis)  # as good as any other, and planned prompts may be none
-        times = []
-        image = torch.from_numpy(prepared.image)
-        # The first look is slower: it builds the network and warms up.
-        for looks in (1, 2):
-            with model.look(image, prepared.axis) as seen:
-                for _ in range(looks):
-                    start = perf_counter()
-                    model.segment(seen, prompt, "none")
-                    times.append(perf_counter() - start)
-        return max(0.0, times[1] - times[2]), times[2]
+    def count(self, prepared: EvaluationVolume) -> dict[str, tuple[int, int]]:
+        """Count slices and targets by structure."""
+        shown: dict[str, list[set[int]]] = {}
+        for target in prepared.targets:
+            shown.setdefault(target.structure, []).append(set(target.areas(prepared.axis)))
+        return {name: (len(set().union(*on_slices)), len(on_slices)) for name, on_slices in shown.items()}
 
     def _answers(self, model: VolumePredictor, prepared: EvaluationVolume) -> Iterator[_Answer]:
         if not prepared.targets:

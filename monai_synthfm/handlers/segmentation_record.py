@@ -5,24 +5,20 @@
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import monai
-import nibabel as nib
 import numpy as np
 import torch
 from scipy import ndimage
 
-from monai_synthfm import __version__
 from monai_synthfm.networks.weights.files import find_weights
 from monai_synthfm.prompts import Prompts
 from monai_synthfm.prompts.coordinates import apply_affine, map_boxes
 from monai_synthfm.utils.hashes import sha256_of
 
-__all__ = ["describe_objects", "describe_weights", "package_versions", "plain"]
+__all__ = ["describe_objects", "describe_weights", "plain"]
 
 _DECIMALS = 3
 
@@ -83,12 +79,6 @@ def describe_weights(weights: Sequence[str | Path | None]) -> list[dict[str, str
     """Name the files of weights that were loaded, with their SHA-256; None stands for "no file" and is left out."""
     paths = [find_weights(given) for given in weights if given is not None]
     return [{"file": str(path), "sha256": sha256_of(path)} for path in paths]
-
-
-def package_versions() -> dict[str, str]:
-    """Return the versions of Python and of the packages that decide what comes out."""
-    packages = {module.__name__: str(module.__version__) for module in (monai, torch, np, nib)}
-    return {"monai_synthfm": __version__, **packages, "python": platform.python_version()}
 
 
 def plain(value: Any) -> Any:

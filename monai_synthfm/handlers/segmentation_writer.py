@@ -19,7 +19,7 @@ import torch
 from ignite.engine import Engine, Events
 from monai.data import MetaTensor, decollate_batch
 
-from monai_synthfm.handlers.segmentation_record import describe_objects, describe_weights, package_versions, plain
+from monai_synthfm.handlers.segmentation_record import describe_objects, describe_weights, plain
 from monai_synthfm.inferers import EmbeddingCacheOpener
 from monai_synthfm.inferers.mask_volumes import label_map
 from monai_synthfm.inferers.volume_slices import blank_slices
@@ -32,6 +32,7 @@ from monai_synthfm.prompts import Prompts
 from monai_synthfm.prompts.slice_prompts import prompts_by_slice
 from monai_synthfm.slices.planes import PLANES, comes_back, stored_axis, stored_slice
 from monai_synthfm.utils.atomic_files import check_writable, staged_files
+from monai_synthfm.utils.versions import package_versions
 
 __all__ = ["EmptySegmentationError", "SegmentationWriter"]
 

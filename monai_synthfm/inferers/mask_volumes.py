@@ -12,6 +12,7 @@ import torch
 from scipy import ndimage
 
 from monai_synthfm.inferers.propagation.propagation import SliceMasks
+from monai_synthfm.prompts.masks import largest_component
 
 __all__ = ["LabelVolume", "LogitVolume", "MaskVolume", "label_map", "largest_components"]
 
@@ -135,6 +136,5 @@ def largest_components(labels: np.ndarray) -> np.ndarray:
     kept = np.zeros_like(labels)
     for number, window in enumerate(ndimage.find_objects(labels), 1):
         if window is not None:
-            parts, _ = ndimage.label(labels[window] == number, structure=np.ones((3, 3, 3)))
-            kept[window][parts == np.bincount(parts.ravel())[1:].argmax() + 1] = number
+            kept[window][largest_component(labels[window] == number)] = number
     return kept

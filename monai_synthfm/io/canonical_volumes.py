@@ -11,7 +11,6 @@ Volumes come as [1, X, Y, Z] with axes that run as closely as possible to the pa
 from __future__ import annotations
 
 import re
-import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -20,17 +19,14 @@ import numpy as np
 import SimpleITK
 import torch
 from monai.data import MetaTensor
-from nibabel.filebasedimages import ImageFileError
 from nibabel.orientations import apply_orientation, inv_ornt_aff, io_orientation
-from nibabel.spatialimages import HeaderDataError
-from nibabel.tripwire import TripWireError  # of a package that an ending such as .zst needs
 
 from monai_synthfm.io.faults import FaultError, unreadable
 from monai_synthfm.io.itk_files import itk_header, itk_image
-from monai_synthfm.io.nifti import affine_in_mm, load_volume, mm_per_unit
+from monai_synthfm.io.nifti import READ_ERRORS, affine_in_mm, load_volume, mm_per_unit
+from monai_synthfm.prompts.coordinates import LPS_TO_RAS
 
 __all__ = [
-    "LPS_TO_RAS",
     "canonical_volume",
     "itk_spacing",
     "last_line",
@@ -44,9 +40,7 @@ __all__ = [
     "whole_labels",
 ]
 
-_ERRORS = (ImageFileError, HeaderDataError, OSError, EOFError, ValueError, TripWireError, zlib.error)
 _ITK_OBJECT = re.compile(r"^ITK ERROR: \w+\(0x[0-9a-f]+\): ")
-LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
 def canonical_volume(voxels: np.ndarray, affine: np.ndarray, file: str | Path) -> MetaTensor:
@@ -104,7 +98,7 @@ def read_nifti_array(path: str | Path, unit: float = 1.0) -> tuple[np.ndarray, n
     try:
         image = nib.load(path)
         voxels = np.asanyarray(image.dataobj)
-    except _ERRORS as error:
+    except READ_ERRORS as error:
         raise unreadable(path, "not a whole NIfTI file", error) from error
     if voxels.dtype.fields is not None:
         raise FaultError("unreadable", path, f"expected one number for each voxel, found {voxels.dtype.names}")
@@ -138,7 +132,7 @@ def nifti_spacing(path: str | Path, as_stored: bool = False) -> list[float]:
             return [round(float(size) * mm_per_unit(image), 6) for size in image.header.get_zooms()]
         affine = affine_in_mm(image)
         order = np.argsort(io_orientation(affine)[:, 0])
-    except (*_ERRORS, np.linalg.LinAlgError) as error:
+    except (*READ_ERRORS, np.linalg.LinAlgError) as error:
         raise unreadable(path, "not a readable NIfTI header", error) from error
     return [round(float(size), 6) for size in np.linalg.norm(affine[:3, :3], axis=0)[order]]
 

@@ -35,7 +35,7 @@ NIFTI = (".nii.gz", ".nii.bz2", ".nii.zst", ".nii")
 _MILLIMETRES = 2
 _MM_PER_UNIT = {1: 1000.0, _MILLIMETRES: 1.0, 3: 0.001}  # by NIFTI_UNITS_METER, _MM and _MICRON
 _SPATIAL_UNITS = 7  # bits of xyzt_units
-_READ_ERRORS = (ImageFileError, HeaderDataError, OSError, EOFError, ValueError, TripWireError, zlib.error)
+READ_ERRORS = (ImageFileError, HeaderDataError, OSError, EOFError, ValueError, TripWireError, zlib.error)
 
 
 def is_nifti(path: str | Path) -> bool:
@@ -93,7 +93,7 @@ def load_volume(path: str | Path) -> MetaTensor:
         raise FileNotFoundError(f"image {path}: no such file.")
     try:
         image = nib.load(path)
-    except _READ_ERRORS as error:
+    except READ_ERRORS as error:
         raise ValueError(f"image {path}: not a readable NIfTI file ({error}).") from error
     if not isinstance(image, nib.Nifti1Image):
         raise ValueError(f"image {path}: expected a NIfTI file (.nii or .nii.gz), found {type(image).__name__}.")
@@ -102,7 +102,7 @@ def load_volume(path: str | Path) -> MetaTensor:
         raise ValueError(f"image {path}: expected real numbers, found voxels of type {image.get_data_dtype()}.")
     try:
         voxels = image.get_fdata(dtype=np.float32, caching="unchanged").reshape(shape, order="F")
-    except _READ_ERRORS as error:
+    except READ_ERRORS as error:
         raise ValueError(f"image {path}: the voxels are truncated or damaged ({error}).") from error
     check_voxels(path, voxels)
     affine = torch.from_numpy(_invertible_affine(path, affine_in_mm(image), shape))

@@ -18,7 +18,7 @@ from monai.data import MetaTensor
 from nibabel.orientations import apply_orientation, inv_ornt_aff, io_orientation
 from pydicom.dataset import Dataset
 
-from monai_synthfm.io.canonical_volumes import LPS_TO_RAS, read_itk_array, read_nifti_array, whole_labels
+from monai_synthfm.io.canonical_volumes import read_itk_array, read_nifti_array, whole_labels
 from monai_synthfm.io.dicom.headers import is_dicom, read_header
 from monai_synthfm.io.dicom.series import choose_series
 from monai_synthfm.io.dicom.volume import read_dicom
@@ -27,7 +27,7 @@ from monai_synthfm.io.formats import file_format
 from monai_synthfm.io.itk_files import itk_header
 from monai_synthfm.io.nifti import check_voxels, complete_affine, is_nifti, load_volume, nifti_stem
 from monai_synthfm.io.pictures import grey_picture, read_itk_picture, read_png
-from monai_synthfm.prompts.coordinates import apply_affine, box_corners
+from monai_synthfm.prompts.coordinates import LPS_TO_RAS, apply_affine, box_corners
 
 __all__ = ["check_space", "geometry_of", "load_image", "load_mask", "source_name"]
 

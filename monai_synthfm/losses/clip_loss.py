@@ -11,6 +11,7 @@ from monai.utils import convert_to_tensor
 from torch import nn
 from torch.nn import functional as F
 
+from monai_synthfm.losses.multimask_loss import mask_iou
 from monai_synthfm.networks.clip_tracker import ClipMasks
 
 __all__ = ["ClipLoss"]
@@ -63,13 +64,7 @@ class ClipLoss(nn.Module):
             # data-parallel training waits for gradients of all that took part, if only zeros
             return loss + 0.0 * (masks.logits.sum() + masks.iou.sum())
         wanted = slices[held][:, None]
-        true_iou = _iou(masks.candidates[held], wanted.mT)
-        loss = loss + self.iou_weight * F.l1_loss(masks.iou[held], true_iou)
+        candidates = masks.candidates[held]
+        coarse = F.adaptive_avg_pool2d(wanted.mT, (candidates.shape[2], candidates.shape[3])) >= 0.5
+        loss = loss + self.iou_weight * F.l1_loss(masks.iou[held], mask_iou(candidates, coarse))
         return loss + self.mask_loss(masks.logits.movedim(-1, 2)[held][:, None], wanted)
-
-
-def _iou(masks: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-    """IoU ``[M, C]`` of low-resolution masks ``[M, C, h, w]`` with targets ``[M, 1, H, W]``."""
-    coarse = F.adaptive_avg_pool2d(target, (masks.shape[2], masks.shape[3])) >= 0.5
-    union = (masks | coarse).sum(dim=(2, 3)).clamp(min=1)
-    return (masks & coarse).sum(dim=(2, 3)) / union

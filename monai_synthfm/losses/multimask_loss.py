@@ -10,7 +10,7 @@ from monai.losses import DiceFocalLoss
 from torch import nn
 from torch.nn import functional as F
 
-__all__ = ["MultimaskLoss"]
+__all__ = ["MultimaskLoss", "mask_iou"]
 
 
 class MultimaskLoss(nn.Module):
@@ -63,11 +63,10 @@ class MultimaskLoss(nn.Module):
         losses = self.mask_loss(logits.flatten(1, 2), wanted.flatten(1, 2)).flatten(2).mean(dim=2)
         first, others = losses.unflatten(1, logits.shape[1:3]).split([1, logits.shape[2] - 1], dim=2)
         loss = first.mean() + others.amin(dim=2).mean() + self.others_weight * others.mean()
-        return loss + self.iou_weight * F.mse_loss(iou, _iou(logits.detach(), wanted))
+        return loss + self.iou_weight * F.mse_loss(iou, mask_iou(logits.detach() > 0, wanted >= 0.5))
 
 
-def _iou(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-    """IoU ``[B, N, C]`` of masks with the pixels that lie in the target by half."""
-    masks, inside = logits > 0, target >= 0.5
-    union = (masks | inside).sum(dim=(3, 4)).clamp(min=1)
-    return (masks & inside).sum(dim=(3, 4)) / union
+def mask_iou(masks: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    """Return the IoU ``[...]`` of masks with a target, booleans ``[..., h, w]``; 0 where both are empty."""
+    union = (masks | target).sum(dim=(-2, -1)).clamp(min=1)
+    return (masks & target).sum(dim=(-2, -1)) / union

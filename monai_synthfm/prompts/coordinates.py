@@ -12,7 +12,7 @@ import numpy as np
 __all__ = ["SPACES", "apply_affine", "box_corners", "check_inside", "map_boxes", "to_voxels"]
 
 SPACES = ("voxel", "world", "lps")
-_LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
+LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
 def apply_affine(matrix: np.ndarray, points: np.ndarray) -> np.ndarray:
@@ -88,7 +88,7 @@ def to_voxels(affine: np.ndarray, space: str) -> np.ndarray:
     if space == "voxel":
         return np.eye(4)
     to_voxel = np.linalg.inv(affine)
-    return np.asarray(to_voxel @ _LPS_TO_RAS if space == "lps" else to_voxel)
+    return np.asarray(to_voxel @ LPS_TO_RAS if space == "lps" else to_voxel)
 
 
 def check_inside(what: str, voxel: np.ndarray, shape: Sequence[int], margin: float = 0.0, given: str = "") -> None:

@@ -15,6 +15,7 @@ from monai_synthfm.synthesis.draws import seeded_generator
 from monai_synthfm.synthesis.intensities import paint_regions
 from monai_synthfm.synthesis.noise import gaussian_noise, poisson_noise, rician_noise, speckle_noise
 from monai_synthfm.synthesis.params import Params
+from monai_synthfm.synthesis.partial_volume import gaussian_blur
 from monai_synthfm.synthesis.textures import correlated_noise, fractal_noise
 from monai_synthfm.synthesis.window import stretch_quantiles
 from monai_synthfm.utils.one_thread import one_thread
@@ -36,8 +37,6 @@ NOISES: dict[str, Callable[..., torch.Tensor]] = {
     ),
     "rician": lambda image, strength, _, generator: rician_noise(image, strength, generator=generator),
 }
-
-_BLUR_REACH = 3.0  # standard deviations
 
 
 @dataclass(frozen=True)
@@ -126,22 +125,8 @@ def render_regions(regions: torch.Tensor, params: AppearanceParams) -> torch.Ten
         field = TEXTURES[texture.kind](tuple(image.shape), texture.scale, generator=generator, device=image.device)
         image = image + field * paint_regions(regions, texture.amplitudes)
     if params.blur > 0.0:
-        image = _blur(image, params.blur)
+        image = gaussian_blur(image, (params.blur,), axes=range(image.ndim))
     for noise in params.noises:
         generator = seeded_generator(noise.seed)
         image = NOISES[noise.kind](image.clamp_min(0.0)[None], noise.strength, noise.scale, generator=generator)[0]
     return stretch_quantiles(image)
-
-
-def _blur(image: torch.Tensor, sigma: float) -> torch.Tensor:
-    """Smooth with a Gaussian, the image continued by its edge pixels so that borders do not darken."""
-    reach = int(_BLUR_REACH * sigma + 0.5)
-    weights = torch.exp(-0.5 * (torch.arange(-reach, reach + 1) / sigma).square())
-    weights /= weights.sum()
-    for axis, size in enumerate(image.shape):
-        continued = torch.arange(-reach, size + reach, device=image.device).clamp_(0, size - 1)
-        padded, image = image.index_select(axis, continued), torch.zeros_like(image)
-        # shifted sums: several times faster than a convolution of a single channel
-        for shift, weight in enumerate(weights.tolist()):
-            image.add_(padded.narrow(axis, shift, size), alpha=weight)
-    return image

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import torch
 
-__all__ = ["blur_slices", "slice_coverage"]
+__all__ = ["gaussian_blur", "slice_coverage"]
 
 _BLUR_REACH = 3.0  # standard deviations
 
@@ -49,38 +49,39 @@ def slice_coverage(distances: torch.Tensor, sigmas: torch.Tensor) -> torch.Tenso
     return torch.where(flat, middle, share).clamp_(0.0, 1.0)
 
 
-def blur_slices(volume: torch.Tensor, sigmas: Sequence[float]) -> torch.Tensor:
-    """Smooth every slice in its plane with its own Gaussian, continued by its edge pixels.
+def gaussian_blur(image: torch.Tensor, sigmas: Sequence[float], axes: Sequence[int]) -> torch.Tensor:
+    """Smooth with a Gaussian, the image continued by its edge pixels so that borders do not darken.
 
     Args:
-        volume: ``[W, H, slices]`` float.
-        sigmas: standard deviation of each slice's Gaussian in pixels, 0 = left alone.
+        image: float ``[*spatial]``.
+        sigmas: standard deviation in pixels, 0 = left alone; one, or one for each place along the last axis.
+        axes: along which to smooth.
 
     Returns:
-        Volume of the same shape.
+        Image of the same shape.
 
     Example:
         >>> dot = torch.zeros(5, 5, 2)
         >>> dot[2, 2] = 1.0
-        >>> blurred = blur_slices(dot, (0.0, 0.5))
+        >>> blurred = gaussian_blur(dot, (0.0, 0.5), axes=(0, 1))
         >>> bool((blurred[..., 0] == dot[..., 0]).all()), round(float(blurred[..., 1].sum()), 4)
         (True, 1.0)
     """
     reach = int(_BLUR_REACH * max(sigmas) + 0.5)
     if reach == 0:
-        return volume
-    steps = torch.arange(-reach, reach + 1, device=volume.device)[:, None]
-    widths = torch.tensor(list(sigmas), device=volume.device).clamp_min(1e-3)
+        return image
+    steps = torch.arange(-reach, reach + 1, device=image.device)[:, None]
+    widths = torch.tensor(list(sigmas), device=image.device).clamp_min(1e-3)
     weights = torch.exp(-0.5 * (steps / widths).square())
     weights /= weights.sum(dim=0)
-    for axis in (0, 1):
-        size = volume.shape[axis]
-        continued = torch.arange(-reach, size + reach, device=volume.device).clamp_(0, size - 1)
-        padded, volume = volume.index_select(axis, continued), torch.zeros_like(volume)
+    for axis in axes:
+        size = image.shape[axis]
+        continued = torch.arange(-reach, size + reach, device=image.device).clamp_(0, size - 1)
+        padded, image = image.index_select(axis, continued), torch.zeros_like(image)
         # shifted sums: several times faster than a convolution of a single channel
         for shift, weight in enumerate(weights):
-            volume.addcmul_(padded.narrow(axis, shift, size), weight)
-    return volume
+            image.addcmul_(padded.narrow(axis, shift, size), weight)
+    return image
 
 
 def _ramp_integral(position: torch.Tensor) -> torch.Tensor:

@@ -15,7 +15,7 @@ from monai_synthfm.synthesis.draws import seeded_generator
 from monai_synthfm.synthesis.evolution import EvolutionParams, distance_fields
 from monai_synthfm.synthesis.label_maps import LabelMapParams, synthmorph_labels
 from monai_synthfm.synthesis.params import Params
-from monai_synthfm.synthesis.partial_volume import blur_slices, slice_coverage
+from monai_synthfm.synthesis.partial_volume import gaussian_blur, slice_coverage
 from monai_synthfm.synthesis.textures import correlated_noise
 
 __all__ = [
@@ -219,4 +219,4 @@ def paint_clusters(
         part = labels[:, :, start :: params.subslices]
         tissue.add_(table.index_select(0, part.flatten().int()).view(tissue.shape), alpha=1.0 / params.subslices)
     labels = labels[:, :, params.subslices // 2 :: params.subslices].contiguous()
-    return blur_slices(tissue, blur.of_slices(tissue.shape[2])), labels
+    return gaussian_blur(tissue, blur.of_slices(tissue.shape[2]), axes=(0, 1)), labels

@@ -22,7 +22,7 @@ __all__ = ["network"]
 QUICK = ("camus", "chaos_ct", "chaos_mr", "development")
 LONG = ("amos_ct", "amos_mr", "totalsegmentator_ct", "totalsegmentator_mr")
 VOLUMES = [*QUICK, *(pytest.param(name, marks=pytest.mark.slow) for name in LONG)]
-FAST = {"click_pairs": [[1, 0]], "mask": False, "prompt_slices": ["largest"], "evaluator#report": None}
+FAST = {"click_pairs": [[1, 0]], "mask": False, "prompt_slices": ["largest"], "runner#report": None}
 MODEL = "monai_synthfm.evaluation.volume_predictors.NetworkVolumePredictor"
 
 
@@ -107,7 +107,7 @@ def test_the_development_evaluation_takes_the_volumes_and_prints_its_tables(
             "slicer#preprocessing#min_voxels": 8,
             "slicer#preprocessing#min_pixels": 2,
             "models": [{"_target_": MODEL, "predictor": {**single, "network": network["network_def"]}}],
-            "evaluator#report#gallery": False,
+            "runner#report#gallery": False,
             "challenge_clicks": 1,
         }
     )

@@ -141,6 +141,12 @@ def test_help_explains_the_options_of_the_configs(name: str, capsys: pytest.Capt
         assert f"--{place} " in shown
 
 
+def test_help_has_the_whole_of_a_comment_of_several_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["segment", "--help"])
+    (line,) = re.findall(r"^  --boxes .*$", capsys.readouterr().out, re.M)
+    assert line.endswith("used on all slices between them; [] for none")
+
+
 def test_help_leaves_out_what_does_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     main(["batch", "-h"])
     named = set(re.findall(r"^  --(\w+) ", capsys.readouterr().out, re.M))

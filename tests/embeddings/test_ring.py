@@ -106,7 +106,7 @@ def test_another_stream_is_refused_and_a_smaller_ring_gives_space_back(tmp_path:
     ring.claim({"seed": 0})
     for number in range(5):
         ring.write(number, *image(number))
-    with pytest.raises(ValueError, match=r"holds another set of samples, its manifest.json differs in seed"):
+    with pytest.raises(ValueError, match=r"holds another stream of images, its manifest.json differs in seed"):
         make_ring(tmp_path, slots=5).claim({"seed": 1})
     smaller = make_ring(tmp_path, slots=2)
     smaller.claim({"seed": 0})

@@ -14,7 +14,7 @@ import torch
 from monai.data import MetaTensor
 
 from monai_synthfm.data.datasets.base import Case, LabelledDataset
-from monai_synthfm.evaluation.external import ExternalPredictor, PromptRecord
+from monai_synthfm.evaluation.external import FunctionPredictor, PromptRecord
 from monai_synthfm.io.faults import FaultError
 from monai_synthfm.networks import Sam, ViTSize
 
@@ -74,7 +74,7 @@ def discs(image: np.ndarray, objects: list[PromptRecord]) -> np.ndarray:
     return masks
 
 
-class Counting(ExternalPredictor):
+class Counting(FunctionPredictor):
     """The model of discs, counting how often it looks at an image."""
 
     def __init__(self, name: str = "discs") -> None:

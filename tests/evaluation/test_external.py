@@ -15,7 +15,7 @@ import pytest
 import torch
 from PIL import Image
 
-from monai_synthfm.evaluation.external import ExternalPredictor, PromptRecord, prompt_records
+from monai_synthfm.evaluation.external import CommandPredictor, FunctionPredictor, PromptRecord, prompt_records
 from monai_synthfm.prompts import Prompts
 from tests.evaluation.stand_ins import discs
 
@@ -42,12 +42,12 @@ open(f"{target}/words.txt", "w").write("\\n".join(sys.argv[2:]))
 """
 
 
-def keeping(folder: Path, answer: np.ndarray, *more: str) -> ExternalPredictor:
+def keeping(folder: Path, answer: np.ndarray, *more: str) -> CommandPredictor:
     """A command that leaves what it was given in a folder, its files named within longer words."""
     (folder / "keep.py").write_text(KEEP)
     np.save(folder / "answer.npy", answer, allow_pickle=True)
     files = ["--image={image}", "--array={image_npy}", "--prompts={prompts}", "--output={masks}"]
-    return ExternalPredictor("keeping", [sys.executable, str(folder / "keep.py"), str(folder), *files, *more])
+    return CommandPredictor("keeping", [sys.executable, str(folder / "keep.py"), str(folder), *files, *more])
 
 
 def test_records_are_the_clicks_and_boxes_that_are_there() -> None:
@@ -95,14 +95,14 @@ def test_masks_that_are_python_objects_are_refused(tmp_path: Path) -> None:
 
 
 def test_a_program_that_is_not_there_is_named() -> None:
-    model = ExternalPredictor("absent", ["no-such-program", "{masks}"])
+    model = CommandPredictor("absent", ["no-such-program", "{masks}"])
     with pytest.raises(RuntimeError, match=r"model absent: no-such-program did not run: .*No such file"):
         model.segment(model.encode(torch.rand(1, 4, 4)), PROMPTS)
 
 
 def test_scores_of_a_function_are_inside_above_zero_and_of_the_images_size() -> None:
     scores = np.array([[[-2.0, 0.0, 0.5]], [[1e-9, -1e-9, 3.0]]])
-    model = ExternalPredictor("scores", lambda image, objects: scores.tolist())
+    model = FunctionPredictor("scores", lambda image, objects: scores.tolist())
     answer = model.segment(model.encode(torch.rand(3, 1, 3)), PROMPTS)
     assert answer.masks.tolist() == [[[False, False, True]], [[True, False, True]]]
     assert answer.logits is None
@@ -120,9 +120,9 @@ class Threshold:
 def test_the_description_names_function_class_or_command_and_its_version() -> None:
     command = ["run", "{masks}"]
     assert [
-        ExternalPredictor("a", discs, "2").describe(),
-        ExternalPredictor("b", Threshold()).describe(),
-        ExternalPredictor("c", tuple(command), version="1").describe(),
+        FunctionPredictor("a", discs, "2").describe(),
+        FunctionPredictor("b", Threshold()).describe(),
+        CommandPredictor("c", tuple(command), version="1").describe(),
     ] == [
         {"function": "discs", "version": "2"},
         {"function": "Threshold", "version": ""},

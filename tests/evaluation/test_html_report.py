@@ -17,9 +17,10 @@ import pytest
 
 from monai_synthfm.evaluation.figures import Example
 from monai_synthfm.evaluation.html_report import write_report
-from monai_synthfm.evaluation.provenance import Provenance, package_versions
+from monai_synthfm.evaluation.provenance import Provenance
 from monai_synthfm.evaluation.results_table import make_rows
 from monai_synthfm.prompts import Prompts
+from monai_synthfm.utils.versions import package_versions
 from tests.evaluation.made_rows import random_rows, row
 
 _EMPTY_TAGS = {"meta", "img", "br"}

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from monai_synthfm.evaluation.external import ExternalPredictor, prompt_records
+from monai_synthfm.evaluation.external import CommandPredictor, FunctionPredictor, prompt_records
 from monai_synthfm.evaluation.models import open_model
 from monai_synthfm.evaluation.predictors import NetworkPredictor
 from monai_synthfm.networks import MobileSam, open_network
@@ -140,14 +140,14 @@ def test_a_name_that_is_no_text_is_refused_with_the_remedy(name: object) -> None
 
 
 def test_a_function_gets_image_and_prompts() -> None:
-    model = ExternalPredictor("discs", discs)
+    model = FunctionPredictor("discs", discs)
     answer = model.segment(model.encode(IMAGE), PROMPTS)
     assert np.array_equal(answer.masks, discs(IMAGE[0].numpy(), prompt_records(PROMPTS)))
     assert model.encode(torch.rand(3, 4, 5)).shape == (4, 5, 3)
 
 
 def test_a_command_reads_files_and_writes_masks(tmp_path: Path) -> None:
-    model = ExternalPredictor("program", command(tmp_path), version="1")
+    model = CommandPredictor("program", command(tmp_path), version="1")
     masks = model.segment(model.encode(IMAGE), PROMPTS).masks
     assert np.argwhere(masks[0]).tolist() == [[8, 9]]
     assert np.argwhere(masks[1]).tolist() == [[20, 25]]
@@ -167,7 +167,7 @@ def test_a_command_reads_files_and_writes_masks(tmp_path: Path) -> None:
 def test_what_goes_wrong_in_a_command_is_said(
     tmp_path: Path, program: str, error: type[Exception], message: str
 ) -> None:
-    model = ExternalPredictor("program", command(tmp_path, program), timeout=5)
+    model = CommandPredictor("program", command(tmp_path, program), timeout=5)
     with pytest.raises(error, match=message):
         model.segment(model.encode(IMAGE), PROMPTS)
 
@@ -175,4 +175,4 @@ def test_what_goes_wrong_in_a_command_is_said(
 def test_a_command_must_say_where_its_masks_go() -> None:
     for wrong in ("python run.py {masks}", ["python", "run.py"]):
         with pytest.raises(ValueError, match="masks"):
-            ExternalPredictor("program", wrong)
+            CommandPredictor("program", wrong)

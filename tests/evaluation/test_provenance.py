@@ -6,17 +6,13 @@
 from __future__ import annotations
 
 import json
-import sys
 from dataclasses import asdict
-from importlib import import_module
-from importlib.metadata import PackageNotFoundError, version
 
 import pytest
 
-from monai_synthfm import __version__
-from monai_synthfm.evaluation import provenance
-from monai_synthfm.evaluation.provenance import Provenance, contamination_table, package_versions
+from monai_synthfm.evaluation.provenance import Provenance, contamination_table
 from monai_synthfm.networks.weights.known_models import MODELS
+from monai_synthfm.utils.versions import package_versions
 
 SPOKEN_OF = {
     "sam_vit_": "SAM, SAM 2",
@@ -26,31 +22,6 @@ SPOKEN_OF = {
     "medsam": "MedSAM",
 }
 """Row of the table for the names that begin so; a new model fails until it has one."""
-
-
-@pytest.mark.parametrize("name", ["monai", "torch", "numpy", "scipy", "pandas", "nibabel"])
-def test_versions_are_those_of_the_imported_packages(name: str) -> None:
-    # a build of torch may say more of itself, such as 2.4.0+cpu
-    assert import_module(name).__version__.partition("+")[0] == package_versions()[name].partition("+")[0]
-
-
-def test_python_and_this_package_are_among_the_versions() -> None:
-    found = package_versions()
-    assert found["python"].split(".")[:2] == [str(part) for part in sys.version_info[:2]]
-    assert found["monai-synthfm"] in (__version__, "not installed")
-    assert all(found["machine"].split())
-
-
-def test_a_package_that_is_missing_is_said_to_be(monkeypatch: pytest.MonkeyPatch) -> None:
-    def without_sam2(name: str) -> str:
-        if name == "sam2":
-            raise PackageNotFoundError(name)
-        return version(name)
-
-    monkeypatch.setattr(provenance, "version", without_sam2)
-    found = package_versions()
-    assert found["sam2"] == "not installed"
-    assert found["numpy"] == version("numpy")
 
 
 def test_the_versions_of_a_report_are_those_of_now_unless_given() -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import ndimage
 
-from monai_synthfm.evaluation.external import ExternalPredictor
+from monai_synthfm.evaluation.external import FunctionPredictor
 from monai_synthfm.evaluation.predictors import NetworkPredictor
 from monai_synthfm.evaluation.simulated_user import challenge_click, interactive_masks, largest_error
 from monai_synthfm.prompts import Prompts, next_click
@@ -42,7 +42,7 @@ def test_a_perfect_answer_gets_no_further_click() -> None:
         calls.append(objects)
         return TARGET[None]
 
-    model = ExternalPredictor("perfect", perfect)
+    model = FunctionPredictor("perfect", perfect)
     answers = list(interactive_masks(model, model.encode(IMAGE), TARGET, 4))
     assert len(calls) == 1
     assert len(answers) == 4

@@ -8,8 +8,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import platform
-from importlib.metadata import version
 from pathlib import Path
 
 import nibabel as nib
@@ -19,7 +17,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from monai_synthfm.handlers.segmentation_record import describe_objects, describe_weights, package_versions, plain
+from monai_synthfm.handlers.segmentation_record import describe_objects, describe_weights, plain
 from monai_synthfm.prompts import Prompts
 
 AFFINE = np.array([[2.0, 0, 0, -10], [0, -3.0, 0, 5], [0, 0, 4.0, 1], [0, 0, 0, 1]])
@@ -119,14 +117,6 @@ def test_weights_are_named_with_their_hash_in_the_order_of_loading(tmp_path: Pat
 def test_weights_that_are_nowhere_are_named(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"gone\.pt"):
         describe_weights([tmp_path / "gone.pt"])
-
-
-def test_versions_are_those_that_are_installed() -> None:
-    found = package_versions()
-    assert found["python"] == platform.python_version()
-    for name, package in {"monai": "monai", "numpy": "numpy", "nibabel": "nibabel"}.items():
-        assert found[name] == version(package)
-    assert json.loads(json.dumps(found)) == found
 
 
 def test_tensors_and_arrays_become_plain_at_any_depth() -> None:

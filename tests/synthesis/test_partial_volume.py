@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from monai_synthfm.synthesis.partial_volume import blur_slices, slice_coverage
+from monai_synthfm.synthesis.partial_volume import gaussian_blur, slice_coverage
 
 
 def cone(radius: float, slope: float, size: int, position: np.ndarray, fine: int = 1) -> np.ndarray:
@@ -50,7 +50,7 @@ def test_coverage_agrees_with_numerical_integration(before: float, after: float,
 def test_every_slice_is_blurred_by_its_own_gaussian() -> None:
     volume = torch.from_numpy(np.random.RandomState(0).rand(20, 24, 3).astype(np.float32))
     sigmas = (0.0, 0.7, 1.6)
-    blurred = blur_slices(volume, sigmas)
+    blurred = gaussian_blur(volume, sigmas, axes=(0, 1))
     for index, sigma in enumerate(sigmas):
         plain = volume[:, :, index].numpy()
         expected = ndimage.gaussian_filter(plain, sigma, mode="nearest", radius=5) if sigma else plain
@@ -59,4 +59,4 @@ def test_every_slice_is_blurred_by_its_own_gaussian() -> None:
 
 def test_without_blur_the_volume_is_left_alone() -> None:
     volume = torch.rand(4, 4, 2)
-    assert blur_slices(volume, (0.0, 0.1)) is volume
+    assert gaussian_blur(volume, (0.0, 0.1), axes=(0, 1)) is volume

@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from monai_synthfm.io.canonical_volumes import LPS_TO_RAS
 from monai_synthfm.io.dicom.frames import Frame
 from monai_synthfm.io.faults import FaultError
+from monai_synthfm.prompts.coordinates import LPS_TO_RAS
 
 __all__ = ["POSITION_TOLERANCE", "STEP_TOLERANCE", "Stack", "stack_frames"]
 

