@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
-from monai_synthfm.data.datasets.base import Case
+from monai_synthfm.data.datasets.case import LoadedCase
 from monai_synthfm.evaluation.figures import Example
 from monai_synthfm.evaluation.predictors import Model
 
@@ -55,7 +55,7 @@ class EvaluationProtocol(ABC, Generic[ModelT, PreparedT]):
         """Return what decides the rows besides the model and the data, for JSON."""
 
     @abstractmethod
-    def prepare(self, sample: Case) -> PreparedT:
+    def prepare(self, sample: LoadedCase) -> PreparedT:
         """
         Make a loaded case ready; worker processes may do so.
 

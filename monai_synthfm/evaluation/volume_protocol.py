@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from monai_synthfm.data.case_volumes import CaseVolumes, EvaluationVolume, VolumeTarget
-from monai_synthfm.data.datasets.base import Case
+from monai_synthfm.data.case_volumes import CaseVolume, CutIntoVolume, VolumeTarget
+from monai_synthfm.data.datasets.case import LoadedCase
 from monai_synthfm.evaluation.figures import Example
 from monai_synthfm.evaluation.protocol import Effort, EvaluationProtocol
 from monai_synthfm.evaluation.results_table import IDENTITY
@@ -42,7 +42,7 @@ class _Answer:
 
 
 @dataclass(frozen=True)
-class VolumeProtocol(EvaluationProtocol[VolumePredictor, EvaluationVolume]):
+class VolumeProtocol(EvaluationProtocol[VolumePredictor, CaseVolume]):
     """
     Prompt one slice of a volume, follow the object through the others, and score the mask of the whole volume.
 
@@ -56,24 +56,22 @@ class VolumeProtocol(EvaluationProtocol[VolumePredictor, EvaluationVolume]):
         plan: which prompts.
     """
 
-    cases: CaseVolumes = field(default_factory=CaseVolumes)
+    cases: CutIntoVolume = field(default_factory=CutIntoVolume)
     plan: VolumePlan = field(default_factory=VolumePlan)
 
     def describe(self) -> dict[str, Any]:
         """Return the settings of both."""
         return asdict(self)
 
-    def prepare(self, sample: Case) -> EvaluationVolume:
+    def prepare(self, sample: LoadedCase) -> CaseVolume:
         """Make a volume or sequence ready."""
         return self.cases(sample)
 
-    def rows(self, model: VolumePredictor, prepared: EvaluationVolume) -> list[dict[str, Any]]:
+    def rows(self, model: VolumePredictor, prepared: CaseVolume) -> list[dict[str, Any]]:
         """Prompt and score all targets of a volume; every slice is encoded once at most."""
         return self.score(model, prepared)[0]
 
-    def score(
-        self, model: VolumePredictor, prepared: EvaluationVolume
-    ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    def score(self, model: VolumePredictor, prepared: CaseVolume) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
         """Return the rows of a volume, and the slices behind them."""
         rows: list[dict[str, Any]] = []
         slices: list[dict[str, Any]] = []
@@ -96,7 +94,7 @@ class VolumeProtocol(EvaluationProtocol[VolumePredictor, EvaluationVolume]):
                 slices += [{**identity, "prompts": name, **record} for record in on_slices]
         return rows, slices
 
-    def example(self, model: VolumePredictor, prepared: EvaluationVolume, row: Mapping[str, Any]) -> Example | None:
+    def example(self, model: VolumePredictor, prepared: CaseVolume, row: Mapping[str, Any]) -> Example | None:
         """Ask the row's question again, or go through its interactions up to the row's."""
         clicks = challenge_clicks_of(row["prompts"])
         for target in prepared.targets:
@@ -114,7 +112,7 @@ class VolumeProtocol(EvaluationProtocol[VolumePredictor, EvaluationVolume]):
                         return volume_example(prepared, mask, answer, question.prompt)
         return None
 
-    def effort(self, prepared: EvaluationVolume) -> Effort:
+    def effort(self, prepared: CaseVolume) -> Effort:
         """Count the slices and, as decodings, the slices that answers may lead to."""
         slices = prepared.size[prepared.axis] if prepared.targets else 0
         counts: Counter[str] = Counter(target.structure for target in prepared.targets)
@@ -125,7 +123,7 @@ class VolumeProtocol(EvaluationProtocol[VolumePredictor, EvaluationVolume]):
         structures = {name: (shown[name], count) for name, count in counts.items()}
         return Effort(slices, counts.total() * self.plan.answers * slices, structures)
 
-    def seconds(self, model: VolumePredictor, prepared: EvaluationVolume) -> tuple[float, float]:
+    def seconds(self, model: VolumePredictor, prepared: CaseVolume) -> tuple[float, float]:
         """Measure an answer on the prompted slice alone, the first time and again."""
         mask = prepared.targets[0].mask(prepared.size)
         prompt = challenge_box(mask, prepared.axis)  # as good as any other, and planned prompts may be none
@@ -140,7 +138,7 @@ class VolumeProtocol(EvaluationProtocol[VolumePredictor, EvaluationVolume]):
                     times.append(perf_counter() - start)
         return max(0.0, times[1] - times[2]), times[2]
 
-    def _answers(self, model: VolumePredictor, prepared: EvaluationVolume) -> Iterator[_Answer]:
+    def _answers(self, model: VolumePredictor, prepared: CaseVolume) -> Iterator[_Answer]:
         if not prepared.targets:
             return
         with model.look(torch.from_numpy(prepared.image), prepared.axis) as seen:
@@ -158,8 +156,6 @@ class VolumeProtocol(EvaluationProtocol[VolumePredictor, EvaluationVolume]):
                     for step in challenge_steps(session, mask, prepared.axis, self.plan.challenge_clicks):
                         yield _Answer(target, [step.name], seed, index, step.mask, step.seconds)
 
-    def _questions(
-        self, prepared: EvaluationVolume, target: VolumeTarget, mask: np.ndarray
-    ) -> Iterator[VolumeQuestion]:
+    def _questions(self, prepared: CaseVolume, target: VolumeTarget, mask: np.ndarray) -> Iterator[VolumeQuestion]:
         names = (prepared.case["dataset"], prepared.case["case_id"])
         return self.plan(mask, prepared.axis, *names, target.structure, target.instance)

@@ -15,7 +15,8 @@ import pytest
 import torch
 from monai.data import MetaTensor
 
-from monai_synthfm.data.datasets.base import Case, LabelledDataset
+from monai_synthfm.data.datasets.base import LabelledDataset
+from monai_synthfm.data.datasets.case import Case
 from monai_synthfm.io.faults import Fault, FaultError
 
 LABEL = np.array([[[0, 1, 1], [4, 4, 0]]], dtype=np.int16)
