@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+from monai_synthfm.data.datasets import open_dataset
 from monai_synthfm.data.datasets.base import LabelledDataset
 from monai_synthfm.data.datasets.case import Case
-from monai_synthfm.data.datasets.registry import open_dataset
 from monai_synthfm.io.faults import Fault, FaultError, Finding, check_compressed
 from monai_synthfm.utils.atomic_files import check_writable, staged_files
 from monai_synthfm.utils.switches import reads_switches
@@ -93,7 +93,7 @@ def check_data(
     Check a download, print what was found, and write it as JSON.
 
     Args:
-        dataset_name: see :data:`monai_synthfm.data.datasets.registry.DATASETS`.
+        dataset_name: see :data:`monai_synthfm.data.datasets.DATASETS`.
         dataset_dir: folder of the download.
         output_dir: where ``check_<dataset_name>.json`` is written; None writes none.
         require_complete: call a partial download a fault.

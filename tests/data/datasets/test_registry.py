@@ -18,7 +18,7 @@ from monai.data import Dataset
 from monai.transforms import Compose, Orientationd, ScaleIntensityd
 
 pytest.importorskip("pydicom", reason="pydicom writes the DICOM slices of a replica")
-from monai_synthfm.data.datasets.registry import DATASETS, open_dataset
+from monai_synthfm.data.datasets import DATASETS, open_dataset
 from monai_synthfm.transforms.medsam import MODALITIES
 from tests.replicas.every import REPLICAS
 
