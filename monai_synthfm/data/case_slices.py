@@ -89,6 +89,7 @@ class CutIntoSlices(Transform):
         ValueError: when an argument is not one of the above.
 
     Example:
+        >>> import torch
         >>> from monai.data import MetaTensor
         >>> label = torch.zeros(1, 8, 8, dtype=torch.int16)
         >>> label[0, 2:5, 3:7] = 1

@@ -91,6 +91,7 @@ class CutIntoVolume(Transform):
         ValueError: when ``objects`` is not one of the above.
 
     Example:
+        >>> import torch
         >>> from monai.data import MetaTensor
         >>> label = torch.zeros(1, 8, 6, 4, dtype=torch.int16)
         >>> label[0, 2:5, 3:5, 1:3] = 1

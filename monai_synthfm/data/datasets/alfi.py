@@ -20,11 +20,11 @@ from monai_synthfm.data.datasets.base import LabelledDataset
 from monai_synthfm.data.datasets.case import Case, LoadedCase
 from monai_synthfm.io.faults import Fault, FaultError, Finding
 from monai_synthfm.io.folders import files_by_stem, find_root, subfolders
-from monai_synthfm.io.pictures import grey_picture, picture_tensor, read_png
+from monai_synthfm.io.pictures import grey_picture, picture_tensor, read_png, relabelled
 
 __all__ = ["AlfiDataset", "label_objects"]
 
-_STORED = {"interphase": 128, "mitosis": 255}
+_STORED = {128: 1, 255: 2}
 _SEQUENCE = r"MI\d+"
 
 
@@ -96,13 +96,7 @@ class AlfiDataset(LabelledDataset):
     def read(self, case: Case) -> tuple[MetaTensor, MetaTensor]:
         """Read the frame and its mask."""
         image, stored = (grey_picture(read_png(file), file) for file in (case.image, case.label))
-        unknown = sorted(set(np.unique(stored).tolist()) - {0, *_STORED.values()})
-        if unknown:
-            message = f"values {unknown[:5]}, expected 0, {', '.join(map(str, _STORED.values()))}"
-            raise FaultError("unexpected_label", case.label, message)
-        label = np.zeros(stored.shape, np.int16)
-        for name, value in _STORED.items():
-            label[stored == value] = self.table[name]
+        label = relabelled(stored, _STORED, case.label)
         if self.target == "instance":
             label[_cut_off(label_objects(label), self.min_border_area)] = 0
         return picture_tensor(image, case.image), picture_tensor(label, case.label)

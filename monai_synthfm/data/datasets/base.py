@@ -146,45 +146,20 @@ class LabelledDataset(Dataset, ABC):
         """List what was left out and why, for JSON."""
         return [fault.record() for fault in self.skipped]
 
-    def case(
-        self,
-        case_id: str,
-        split: str,
-        image: Any,
-        label: Any,
-        *,
-        patient_id: str | None = None,
-        spacing: Sequence[float] | None = None,
-        modality: str | None = None,
-        structures: Mapping[str, int] | None = None,
-        **facts: Any,
-    ) -> Case:
+    def case(self, case_id: str, split: str, image: Any, label: Any, **more: Any) -> Case:
         """
         Make a case.
 
         Args:
-            case_id: unique in the dataset.
+            case_id: unique in the dataset; it is the patient's id too, unless ``patient_id`` is given.
             split: official split.
-            image: file, or several in a list or by names.
-            label: file, or several in a list or by names.
-            patient_id: None takes ``case_id``.
-            spacing: mm along the axes of the image; None where the files do not know it.
-            modality: where it differs from the dataset's.
-            structures: where they differ from the dataset's.
-            facts: what this dataset knows besides.
+            image: path, or several in a list or by names.
+            label: the same.
+            more: other arguments of :class:`Case`, and facts.
         """
-        return Case(
-            dataset=self.name,
-            case_id=case_id,
-            patient_id=patient_id or case_id,
-            modality=modality or self.modality,
-            split=split,
-            image=_names(image),
-            label=_names(label),
-            structures=dict(self.structures if structures is None else structures),
-            spacing=spacing,
-            facts=facts,
-        )
+        common = {"dataset": self.name, "case_id": case_id, "patient_id": case_id, "modality": self.modality}
+        files = {"image": _names(image), "label": _names(label)}
+        return Case.of({**common, "split": split, **files, "structures": dict(self.structures), **more})
 
     def pair(
         self,
@@ -192,7 +167,7 @@ class LabelledDataset(Dataset, ABC):
         labels: Mapping[str, Path],
         split: str,
         make: Callable[..., Case] | None = None,
-        twice: Mapping[str, FaultError] | None = None,
+        faults: Mapping[str, FaultError] | None = None,
         unlabelled_is_known: bool = False,
     ) -> Iterator[Case | Fault]:
         """
@@ -203,12 +178,13 @@ class LabelledDataset(Dataset, ABC):
             labels: files by case id.
             split: official split of all.
             make: called with case id, split, image and label; None takes :meth:`case`.
-            twice: faults of ids that several files have, see :func:`~monai_synthfm.io.folders.files_by_stem`.
+            faults: of ids that are known to be no case, such as those that several files have, see
+                :func:`~monai_synthfm.io.folders.files_by_stem`.
             unlabelled_is_known: images without a label are a notice, as the whole archive has some.
         """
         for case_id in dict.fromkeys([*images, *labels]):
-            if twice and case_id in twice:
-                yield self.fault_of(twice[case_id], case_id, split)
+            if faults and case_id in faults:
+                yield self.fault_of(faults[case_id], case_id, split)
             elif case_id not in images:
                 yield self.fault("missing_image", labels[case_id], "a label map without an image", case_id, split)
             elif case_id not in labels:

@@ -61,9 +61,8 @@ class Case(Mapping[str, Any]):
         """Make a case of a dictionary of its fields and facts; a case stays."""
         if isinstance(values, cls):
             return values
-        names = {field.name for field in fields(cls)}
-        own = {name: value for name, value in values.items() if name in names}
-        return cls(**own, facts={name: value for name, value in values.items() if name not in names})
+        own = {field.name: values[field.name] for field in fields(cls) if field.name in values}
+        return cls(**own, facts={name: value for name, value in values.items() if name not in own})
 
     @property
     def is_volume(self) -> bool:
@@ -73,8 +72,7 @@ class Case(Mapping[str, Any]):
     @property
     def record(self) -> dict[str, str]:
         """What tables say of the case."""
-        names = ("dataset", "case_id", "patient_id", "modality", "split")
-        return {name: getattr(self, name) for name in names}
+        return {name: self[name] for name in ("dataset", "case_id", "patient_id", "modality", "split")}
 
     def __getitem__(self, name: str) -> Any:
         return self._entries()[name]
@@ -86,10 +84,8 @@ class Case(Mapping[str, Any]):
         return len(self._entries())
 
     def _entries(self) -> dict[str, Any]:
-        own = {name: value for name, value in vars(self).items() if name != "facts"}
-        if own.get("instances", self) is None:
-            del own["instances"]
-        return {**own, **self.facts}
+        hidden = {"facts"} if vars(self).get("instances") is not None else {"facts", "instances"}
+        return {name: value for name, value in vars(self).items() if name not in hidden} | dict(self.facts)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -121,8 +117,4 @@ class LoadedCase(Case):
 
     def mask(self, name: str) -> np.ndarray:
         """Return where a structure is, as booleans of the image's spatial size."""
-        return self.mask_of(self.structures[name])
-
-    def mask_of(self, value: int) -> np.ndarray:
-        """Return where the label map has a value, as booleans of the image's spatial size."""
-        return np.asarray((self.label.numpy() == value).any(axis=0))
+        return np.asarray((self.label.numpy() == self.structures[name]).any(axis=0))

@@ -10,7 +10,6 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
-import numpy as np
 from monai.data import MetaTensor
 
 from monai_synthfm.data.datasets.base import LabelledDataset
@@ -18,7 +17,7 @@ from monai_synthfm.data.datasets.case import Case, LoadedCase
 from monai_synthfm.io.canonical_volumes import whole_labels
 from monai_synthfm.io.faults import Fault, FaultError, Finding
 from monai_synthfm.io.folders import files_by_stem, find_root, read_rows, subfolders
-from monai_synthfm.io.pictures import grey_picture, picture_tensor, read_itk_picture, read_png
+from monai_synthfm.io.pictures import grey_picture, picture_tensor, read_itk_picture, read_png, relabelled
 
 __all__ = ["FetalHeadDataset", "JnuIfmDataset"]
 
@@ -83,7 +82,7 @@ class FetalHeadDataset(_FetalHead):
         if len(images) > _SIZES[self.name]:
             message = f"{len(images)} images, but {self.name} has {_SIZES[self.name]}: is this another release?"
             yield self.fault("count_mismatch", self.root / "image_mha", message, split="training")
-        yield from self.pair(images, labels, "training", twice=twice)
+        yield from self.pair(images, labels, "training", faults=twice)
 
     def read(self, case: Case) -> tuple[MetaTensor, MetaTensor]:
         """Read one channel of the image, and the label map."""
@@ -116,7 +115,7 @@ class JnuIfmDataset(_FetalHead):
         5: {"fetal_head"},
         6: {"pubic_symphysis", "fetal_head"},
     }
-    _STORED: ClassVar[dict[int, int]] = {0: 0, 7: _TABLE["pubic_symphysis"], 8: _TABLE["fetal_head"]}
+    _STORED: ClassVar[dict[int, int]] = {7: _TABLE["pubic_symphysis"], 8: _TABLE["fetal_head"]}
 
     def find_root(self, root: Path) -> Path:
         """Find the folder of the videos, each of which has ``image`` and ``mask``."""
@@ -170,15 +169,9 @@ class JnuIfmDataset(_FetalHead):
 
     def read(self, case: Case) -> tuple[MetaTensor, MetaTensor]:
         """Read the frame, and its label map with the values of the related sets."""
-        stored = grey_picture(read_png(case.label), case.label)
-        unknown = sorted(set(np.unique(stored).tolist()) - set(self._STORED))
-        if unknown:
-            raise FaultError("unexpected_label", case.label, f"values {unknown[:5]}, expected {list(self._STORED)}")
-        label = np.zeros(stored.shape, np.int16)
-        for old, new in self._STORED.items():
-            label[stored == old] = new
-        image = picture_tensor(grey_picture(read_png(case.image), case.image), case.image)
-        return image, picture_tensor(label, case.label)
+        image, stored = (grey_picture(read_png(file), file) for file in (case.image, case.label))
+        label = relabelled(stored, self._STORED, case.label)
+        return picture_tensor(image, case.image), picture_tensor(label, case.label)
 
     def inspect(self, sample: LoadedCase) -> Iterator[Finding]:
         """Check the areas, and that the mask shows what the class of the frame says."""

@@ -73,11 +73,12 @@ class Hc18Dataset(LabelledDataset):
         labels = {stem.removesuffix(_SUFFIX): path for stem, path in files.items() if stem.endswith(_SUFFIX)}
         images = {stem: path for stem, path in files.items() if not stem.endswith(_SUFFIX)}
         twice = {stem.removesuffix(_SUFFIX): fault for stem, fault in twice.items()}
-        for stem, file in {**labels, **images}.items():
-            if _key(stem) is None:
-                yield self.fault("unexpected_name", file, "expected <number>_HC.png", stem, "training")
-        images, labels = ({stem: path for stem, path in found.items() if _key(stem)} for found in (images, labels))
-        yield from self.pair(images, labels, "training", partial(self._case_of, rows), twice)
+        odd = {
+            stem: FaultError("unexpected_name", file, "expected <number>_HC.png")
+            for stem, file in {**labels, **images}.items()
+            if _key(stem) is None
+        }
+        yield from self.pair(images, labels, "training", partial(self._case_of, rows), {**odd, **twice})
 
     def _case_of(self, rows: Mapping[_Key, tuple[float, float]], case_id: str, split: str, *files: Path) -> Case:
         key = _key(case_id)

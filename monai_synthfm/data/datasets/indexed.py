@@ -94,7 +94,7 @@ class IndexedDataset(LabelledDataset):
             split,
             image,
             label,
-            patient_id=first["patient"] if first["patient"] != "unknown" else None,
+            patient_id=first["patient"] if first["patient"] not in ("", "unknown") else case_id,
             modality=modality,
             structures={_structure(row): 1 if instances else int(row["label"]) for row in rows},
             spacing=volume_spacing(image) if first["dims"] == "3D" else _picture_spacing(image, first["spacing_mm"]),

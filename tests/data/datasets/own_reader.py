@@ -32,7 +32,7 @@ class Nuclei(LabelledDataset):
         twice: dict[str, FaultError] = {}
         images = files_by_stem(self.root / "images", (".png",), twice=twice)
         labels = files_by_stem(self.root / "masks", (".png",), drop="_mask", twice=twice)
-        yield from self.pair(images, labels, "training", twice=twice)
+        yield from self.pair(images, labels, "training", faults=twice)
 
     def read(self, case: Case) -> tuple[MetaTensor, MetaTensor]:
         """Read a pair."""

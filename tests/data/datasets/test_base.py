@@ -159,7 +159,7 @@ def test_files_that_belong_together_become_cases_and_others_faults() -> None:
         {name: Path(f"{kind}/{name}.nii") for name in names} for kind, names in (("i", "abd"), ("l", "acd"))
     )
     twice = {"d": FaultError("duplicate", "i/d.nii.gz", "the same case as d.nii; keep one of them")}
-    found = list(dataset.pair(images, labels, "test", twice=twice))
+    found = list(dataset.pair(images, labels, "test", faults=twice))
     assert [item if isinstance(item, Fault) else (item.case_id, item.image, item.label) for item in found] == [
         ("a", "i/a.nii", "l/a.nii"),
         Fault("tiny", "b", "test", "missing_label", "i/b.nii", "an image without a label map"),
