@@ -17,7 +17,7 @@ import torch
 from matplotlib.axes import Axes
 
 from monai_synthfm.data.case_preprocessing import MedSAMPreprocessing
-from monai_synthfm.data.case_slices import CaseSlicer
+from monai_synthfm.data.case_slices import CutIntoSlices
 from monai_synthfm.data.datasets import open_dataset
 from monai_synthfm.evaluation.prompt_plan import PromptPlan
 from monai_synthfm.networks import open_network
@@ -59,8 +59,8 @@ def draw_target(
 ) -> None:
     """Fill a column: the answer of each network to one prompt, with its Dice."""
     dataset = open_dataset("development", root=data)
-    (case,) = (case for case in dataset.data if case["case_id"] == case_id)
-    slicer = CaseSlicer(MedSAMPreprocessing(min_voxels=100, min_pixels=20), slices="largest", plane="auto")
+    (case,) = (case for case in dataset.data if case.case_id == case_id)
+    slicer = CutIntoSlices(MedSAMPreprocessing(min_voxels=100, min_pixels=20), slices="largest", plane="auto")
     for shown in slicer(dataset.load(case)).slices:
         for target in shown.targets:
             if target.structure == structure:
@@ -68,7 +68,7 @@ def draw_target(
                 one = planned.one(planned.names.index(prompts))
                 for axis, network in zip(axes, networks.values(), strict=True):
                     draw_answer(axis, network.eval(), shown.image, target.mask, one)
-                axes[0].set_title(f"{structure.replace('_', ' ')}\n({case['modality'].upper()})", fontsize=8)
+                axes[0].set_title(f"{structure.replace('_', ' ')}\n({case.modality.upper()})", fontsize=8)
                 return
     raise SystemExit(f"{case_id} has no slice with {structure} in {data}")
 

@@ -14,8 +14,9 @@ import numpy as np
 import torch
 from monai.transforms import Transform
 
-from monai_synthfm.data.case_slices import CaseSlicer, SlicedCase
-from monai_synthfm.data.datasets.base import Case, LabelledDataset
+from monai_synthfm.data.case_slices import CaseSlices, CutIntoSlices
+from monai_synthfm.data.datasets.base import LabelledDataset
+from monai_synthfm.data.datasets.case import Case
 from monai_synthfm.data.seeded_dataset import SeededDataset
 from monai_synthfm.io.faults import FaultError
 
@@ -30,7 +31,7 @@ class LabelledSlices(SeededDataset):
 
     Args:
         cases: sliced cases, such as a ``CacheDataset`` of ``dataset.data`` through ``dataset.load`` and a
-            :class:`~monai_synthfm.data.case_slices.CaseSlicer`.
+            :class:`~monai_synthfm.data.case_slices.CutIntoSlices`.
         samples_per_case: slices drawn from each case in an epoch.
         seed: of the whole dataset.
         transform: applied to each dictionary; random ones are seeded for the sample.
@@ -47,7 +48,7 @@ class LabelledSlices(SeededDataset):
 
     def __init__(
         self,
-        cases: Sequence[SlicedCase],
+        cases: Sequence[CaseSlices],
         samples_per_case: int = 1,
         seed: int = 0,
         transform: Callable[[dict[str, Any]], Any] | None = None,
@@ -59,7 +60,7 @@ class LabelledSlices(SeededDataset):
         super().__init__(seed, transform)
         self.cases = cases
         self.samples_per_case = samples_per_case
-        self._last: tuple[int, SlicedCase] | None = None
+        self._last: tuple[int, CaseSlices] | None = None
 
     def __len__(self) -> int:
         return len(self.cases) * self.samples_per_case
@@ -73,7 +74,7 @@ class LabelledSlices(SeededDataset):
             label[target.mask] = number
         return {"image": torch.from_numpy(chosen.image.copy()), "label": torch.from_numpy(label)[None]}
 
-    def _case_with_slices(self, first: int) -> SlicedCase:
+    def _case_with_slices(self, first: int) -> CaseSlices:
         for step in range(len(self.cases)):
             index = (first + step) % len(self.cases)
             # Samples that follow each other are of one case, which may have to be read and sliced anew each time.
@@ -99,21 +100,21 @@ class LoadSlices(Transform):
         ValueError: when ``on_fault`` is another word; when called, see there.
     """
 
-    def __init__(self, dataset: LabelledDataset, slicer: CaseSlicer, on_fault: str = "raise") -> None:
+    def __init__(self, dataset: LabelledDataset, slicer: CutIntoSlices, on_fault: str = "raise") -> None:
         if on_fault not in ("raise", "skip"):
             raise ValueError(f"on_fault must be 'raise' or 'skip', got {on_fault!r}.")
         self.dataset, self.slicer, self.on_fault = dataset, slicer, on_fault
 
-    def __call__(self, case: Case) -> SlicedCase:
+    def __call__(self, case: Case) -> CaseSlices:
         """Load and cut a case of ``dataset.data``."""
         try:
             return self.slicer(self.dataset.load(case))
         except FaultError as error:
             if self.on_fault == "raise":
                 raise
-            fault = self.dataset.fault(error.code, error.file, error.message, case["case_id"], case["split"])
+            fault = self.dataset.fault_of(error, case.case_id, case.split)
             logger.warning("Left out: %s", fault)
-            return SlicedCase({}, skipped=[fault.record()])
+            return CaseSlices({}, skipped=[fault.record()])
 
 
 def split_by_patient(cases: Sequence[Case], fraction: float) -> tuple[list[Case], list[Case]]:
@@ -131,12 +132,13 @@ def split_by_patient(cases: Sequence[Case], fraction: float) -> tuple[list[Case]
         ValueError: when the fraction is out of its range or there are fewer than 2 patients.
 
     Example:
-        >>> cases = [{"case_id": f"{p}{k}", "patient_id": p} for p in "abc" for k in range(2)]
-        >>> [[case["case_id"] for case in part] for part in split_by_patient(cases, 0.3)]
+        >>> known = {"dataset": "mine", "modality": "us", "split": "all", "image": "", "label": "", "structures": {}}
+        >>> cases = [Case(case_id=f"{p}{k}", patient_id=p, **known) for p in "abc" for k in range(2)]
+        >>> [[case.case_id for case in part] for part in split_by_patient(cases, 0.3)]
         [['a0', 'a1', 'b0', 'b1'], ['c0', 'c1']]
     """
-    patients = sorted({case["patient_id"] for case in cases}, key=lambda name: (crc32(name.encode()), name))
+    patients = sorted({case.patient_id for case in cases}, key=lambda name: (crc32(name.encode()), name))
     if not 0 < fraction < 1 or len(patients) < 2:
         raise ValueError(f"fraction must lie in (0, 1) and patients be 2 or more, got {fraction} and {len(patients)}.")
     held = set(patients[: min(max(1, round(fraction * len(patients))), len(patients) - 1)])
-    return [c for c in cases if c["patient_id"] not in held], [c for c in cases if c["patient_id"] in held]
+    return [c for c in cases if c.patient_id not in held], [c for c in cases if c.patient_id in held]

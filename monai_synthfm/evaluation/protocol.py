@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any
 
-from monai_synthfm.data.datasets.base import Case
+from monai_synthfm.data.datasets.case import LoadedCase
 from monai_synthfm.evaluation.figures import Example
 
 __all__ = ["EvaluationProtocol"]
@@ -28,7 +28,7 @@ class EvaluationProtocol(ABC):
         """Return what decides the rows besides the model and the data, for JSON."""
 
     @abstractmethod
-    def prepare(self, sample: Case) -> Any:
+    def prepare(self, sample: LoadedCase) -> Any:
         """
         Make a loaded case ready; worker processes may do so.
 

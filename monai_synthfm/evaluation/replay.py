@@ -56,5 +56,5 @@ class RowReplay:
         if dataset not in self.datasets:
             return None
         opened = self.datasets[dataset]
-        case = next((case for case in opened.data if case["case_id"] == case_id), None)
+        case = next((case for case in opened.data if case.case_id == case_id), None)
         return None if case is None else self.protocol.prepare(opened.load(case))

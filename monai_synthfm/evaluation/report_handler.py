@@ -96,7 +96,7 @@ def _never_evaluated(runner: EvaluationRunner, rows: pd.DataFrame) -> dict[str, 
     """Name the structures that were asked for and have no row, which no table of scores would show."""
     missing = {}
     for dataset in runner.datasets:
-        asked = dict.fromkeys(name for case in dataset.data for name in case["structures"])
+        asked = dict.fromkeys(name for case in dataset.data for name in case.structures)
         seen = set(rows.structure[rows.dataset == dataset.name])
         names = ", ".join(name for name in asked if name not in seen)
         if names:

@@ -64,9 +64,8 @@ class PreparedCases(Dataset):
         except FaultError as error:
             if self.on_fault == "raise":
                 # Not the error itself, which cannot be handed over from a worker process.
-                raise ValueError(f"{self.dataset.name} {case['case_id']}: {error}") from error
-            fault = self.dataset.fault(error.code, error.file, error.message, case["case_id"], case["split"])
-            return None, [fault.record()]
+                raise ValueError(f"{self.dataset.name} {case.case_id}: {error}") from error
+            return None, [self.dataset.fault_of(error, case.case_id, case.split).record()]
         return prepared, prepared.skipped
 
 
@@ -141,7 +140,7 @@ class EvaluationRunner:
         """
         self._pin("protocol", self.protocol.describe())
         for dataset in self.datasets:
-            cases = {case["case_id"]: case["structures"] for case in dataset.data}
+            cases = {case.case_id: case.structures for case in dataset.data}
             self._pin(f"dataset {dataset.name}", {"cases": cases})
         number, count = self.shard
         units = [(dataset, k) for dataset in self.datasets for k in range(len(dataset.data))]
@@ -202,7 +201,7 @@ class EvaluationRunner:
 
     @staticmethod
     def _piece(model: Model, dataset: LabelledDataset, index: int) -> str:
-        return f"{model.name}/{dataset.name}/{dataset.data[index]['case_id']}"
+        return f"{model.name}/{dataset.name}/{dataset.data[index].case_id}"
 
     def _skipped_file(self, piece: str) -> Path:
         return self.output_dir / "skipped" / f"{quote(piece, safe='')}.json"

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from monai_synthfm.data.case_slices import CaseSlicer, EvaluationSlice, SlicedCase, Target
-from monai_synthfm.data.datasets.base import Case
+from monai_synthfm.data.case_slices import CaseSlices, CutIntoSlices, EvaluationSlice, Target
+from monai_synthfm.data.datasets.case import LoadedCase
 from monai_synthfm.evaluation.figures import Example
 from monai_synthfm.evaluation.metrics import score_mask
 from monai_synthfm.evaluation.predictors import Predictor
@@ -59,22 +59,22 @@ class SliceProtocol(EvaluationProtocol):
         plan: which prompts.
     """
 
-    slicer: CaseSlicer = field(default_factory=CaseSlicer)
+    slicer: CutIntoSlices = field(default_factory=CutIntoSlices)
     plan: PromptPlan = field(default_factory=PromptPlan)
 
     def describe(self) -> dict[str, Any]:
         """Return the settings of both."""
         return asdict(self)
 
-    def prepare(self, sample: Case) -> SlicedCase:
+    def prepare(self, sample: LoadedCase) -> CaseSlices:
         """Cut a case into slices."""
         return self.slicer(sample)
 
-    def rows(self, model: Predictor, prepared: SlicedCase) -> list[dict[str, Any]]:
+    def rows(self, model: Predictor, prepared: CaseSlices) -> list[dict[str, Any]]:
         """Prompt and score all targets, slice by slice."""
         return [row for item in prepared.slices for row in evaluate_slice(model, item, self.plan, prepared.case)]
 
-    def example(self, model: Predictor, prepared: SlicedCase, row: Mapping[str, Any]) -> Example | None:
+    def example(self, model: Predictor, prepared: CaseSlices, row: Mapping[str, Any]) -> Example | None:
         """Answer the prompts of the row's target again."""
         for item in prepared.slices:
             wanted = [t for t in item.targets if (t.structure, t.instance) == (row["structure"], row["instance"])]
@@ -93,7 +93,7 @@ class SliceProtocol(EvaluationProtocol):
         """Those of the plan."""
         return self.plan.answers
 
-    def count(self, prepared: SlicedCase) -> dict[str, tuple[int, int]]:
+    def count(self, prepared: CaseSlices) -> dict[str, tuple[int, int]]:
         """Count slices and targets by structure."""
         targets = Counter(target.structure for item in prepared.slices for target in item.targets)
         on_slices = Counter(name for item in prepared.slices for name in {t.structure for t in item.targets})

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from monai_synthfm.data.case_volumes import CaseVolumes, EvaluationVolume, VolumeTarget
-from monai_synthfm.data.datasets.base import Case
+from monai_synthfm.data.case_volumes import CaseVolume, CutIntoVolume, VolumeTarget
+from monai_synthfm.data.datasets.case import LoadedCase
 from monai_synthfm.evaluation.figures import Example
 from monai_synthfm.evaluation.protocol import EvaluationProtocol
 from monai_synthfm.evaluation.results_table import IDENTITY
@@ -55,24 +55,22 @@ class VolumeProtocol(EvaluationProtocol):
         plan: which prompts.
     """
 
-    cases: CaseVolumes = field(default_factory=CaseVolumes)
+    cases: CutIntoVolume = field(default_factory=CutIntoVolume)
     plan: VolumePlan = field(default_factory=VolumePlan)
 
     def describe(self) -> dict[str, Any]:
         """Return the settings of both."""
         return asdict(self)
 
-    def prepare(self, sample: Case) -> EvaluationVolume:
+    def prepare(self, sample: LoadedCase) -> CaseVolume:
         """Make a volume or sequence ready."""
         return self.cases(sample)
 
-    def rows(self, model: VolumePredictor, prepared: EvaluationVolume) -> list[dict[str, Any]]:
+    def rows(self, model: VolumePredictor, prepared: CaseVolume) -> list[dict[str, Any]]:
         """Prompt and score all targets of a volume; every slice is encoded once at most."""
         return self.score(model, prepared)[0]
 
-    def score(
-        self, model: VolumePredictor, prepared: EvaluationVolume
-    ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    def score(self, model: VolumePredictor, prepared: CaseVolume) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
         """Return the rows of a volume, and the slices behind them."""
         rows: list[dict[str, Any]] = []
         slices: list[dict[str, Any]] = []
@@ -95,7 +93,7 @@ class VolumeProtocol(EvaluationProtocol):
                 slices += [{**identity, "prompts": name, **record} for record in on_slices]
         return rows, slices
 
-    def example(self, model: VolumePredictor, prepared: EvaluationVolume, row: Mapping[str, Any]) -> Example | None:
+    def example(self, model: VolumePredictor, prepared: CaseVolume, row: Mapping[str, Any]) -> Example | None:
         """Ask the row's question again, or go through its interactions up to the row's."""
         clicks = challenge_clicks_of(row["prompts"])
         for target in prepared.targets:
@@ -118,14 +116,14 @@ class VolumeProtocol(EvaluationProtocol):
         """Those of the plan."""
         return self.plan.answers
 
-    def count(self, prepared: EvaluationVolume) -> dict[str, tuple[int, int]]:
+    def count(self, prepared: CaseVolume) -> dict[str, tuple[int, int]]:
         """Count slices and targets by structure."""
         shown: dict[str, list[set[int]]] = {}
         for target in prepared.targets:
             shown.setdefault(target.structure, []).append(set(target.areas(prepared.axis)))
         return {name: (len(set().union(*on_slices)), len(on_slices)) for name, on_slices in shown.items()}
 
-    def _answers(self, model: VolumePredictor, prepared: EvaluationVolume) -> Iterator[_Answer]:
+    def _answers(self, model: VolumePredictor, prepared: CaseVolume) -> Iterator[_Answer]:
         if not prepared.targets:
             return
         with model.look(torch.from_numpy(prepared.image), prepared.axis) as seen:
@@ -143,8 +141,6 @@ class VolumeProtocol(EvaluationProtocol):
                     for step in challenge_steps(session, mask, prepared.axis, self.plan.challenge_clicks):
                         yield _Answer(target, [step.name], seed, index, step.mask, step.seconds)
 
-    def _questions(
-        self, prepared: EvaluationVolume, target: VolumeTarget, mask: np.ndarray
-    ) -> Iterator[VolumeQuestion]:
+    def _questions(self, prepared: CaseVolume, target: VolumeTarget, mask: np.ndarray) -> Iterator[VolumeQuestion]:
         names = (prepared.case["dataset"], prepared.case["case_id"])
         return self.plan(mask, prepared.axis, *names, target.structure, target.instance)

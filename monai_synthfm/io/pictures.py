@@ -9,6 +9,7 @@ Pictures come as arrays [H, W] or [H, W, 3], rows first and the top row first, a
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ from PIL import Image, UnidentifiedImageError
 from monai_synthfm.io.faults import FaultError, unreadable
 from monai_synthfm.io.itk_files import itk_image
 
-__all__ = ["grey_picture", "picture_tensor", "read_itk_picture", "read_png"]
+__all__ = ["grey_picture", "picture_tensor", "read_itk_picture", "read_png", "relabelled"]
 
 
 def read_png(path: str | Path, palette: bool = False) -> np.ndarray:
@@ -88,6 +89,31 @@ def grey_picture(values: np.ndarray, path: str | Path) -> np.ndarray:
     if (values != values[..., :1]).any():
         raise FaultError("colour", path, "expected grey or three identical channels, found channels that differ")
     return values[..., 0]
+
+
+def relabelled(values: np.ndarray, table: Mapping[int, int], path: str | Path) -> np.ndarray:
+    """
+    Turn the values of a stored label map into those of a dataset, int16.
+
+    Args:
+        values: as stored.
+        table: new values by stored ones; 0 stays.
+        path: of the file, for the message.
+
+    Raises:
+        FaultError: when there are other values.
+
+    Example:
+        >>> relabelled(np.array([[0, 255], [128, 255]]), {128: 1, 255: 2}, "mask.png").tolist()
+        [[0, 2], [1, 2]]
+    """
+    unknown = sorted(set(np.unique(values).tolist()) - {0, *table})
+    if unknown:
+        raise FaultError("unexpected_label", path, f"values {unknown[:5]}, expected {[0, *table]}")
+    label = np.zeros(values.shape, np.int16)
+    for old, new in table.items():
+        label[values == old] = new
+    return label
 
 
 def picture_tensor(values: np.ndarray, path: str | Path) -> MetaTensor:

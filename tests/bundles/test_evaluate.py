@@ -16,8 +16,7 @@ import torch
 import yaml
 from monai.bundle import ConfigParser, ConfigWorkflow
 
-from monai_synthfm.data.datasets import LabelledDataset
-from monai_synthfm.data.datasets.registry import DATASETS
+from monai_synthfm.data.datasets import DATASETS, LabelledDataset
 from monai_synthfm.evaluation.results_table import read_rows
 from tests.bundles.test_train import TINY_SAM
 from tests.bundles.two_processes import run_in_two_processes

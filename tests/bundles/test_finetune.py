@@ -92,7 +92,7 @@ def test_samples_fit_the_square_input_and_validation_is_not_augmented(bundle_dir
         assert sample["label"].shape == (2, 64, 64)
         assert 0 <= sample["image"].min() <= sample["image"].max() <= 1
         assert set(sample["label"].unique().tolist()) <= {0, 1}
-    assert all(type(case).__name__ == "SlicedCase" for case in parsed("train#cases")._cache)
+    assert all(type(case).__name__ == "CaseSlices" for case in parsed("train#cases")._cache)
     assert len(parsed("train#preprocessing").transforms) > len(parsed("validate#preprocessing").transforms)
 
 

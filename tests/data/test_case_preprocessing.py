@@ -13,7 +13,7 @@ import SimpleITK
 import torch
 
 from monai_synthfm.data.case_preprocessing import MedSAMPreprocessing, RemovedObjects
-from monai_synthfm.data.case_slices import CaseSlicer
+from monai_synthfm.data.case_slices import CutIntoSlices
 from monai_synthfm.data.datasets import IndexedDataset
 
 
@@ -48,7 +48,7 @@ def _medsam(image: np.ndarray, mask: np.ndarray, is_ct: bool) -> tuple[np.ndarra
 def test_a_real_volume_is_prepared_as_by_an_independent_implementation(shared_dir: Path, case_id: str) -> None:
     dataset = IndexedDataset(shared_dir)
     case = next(case for case in dataset.data if case["case_id"] == case_id)
-    sliced = CaseSlicer(plane="axial")(dataset.load(case))
+    sliced = CutIntoSlices(plane="axial")(dataset.load(case))
     found = {(t.structure, item.index): t.mask for item in sliced.slices for t in item.targets}
     images = {item.index: item.image for item in sliced.slices}
 

@@ -12,18 +12,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from monai.transforms import RandFlip, Randomizable
 
-from monai_synthfm.data.case_slices import CaseSlicer, EvaluationSlice, SlicedCase, Target
+from monai_synthfm.data.case_slices import CaseSlices, CutIntoSlices, EvaluationSlice, Target
+from monai_synthfm.data.datasets.case import Case
 from monai_synthfm.data.labelled_slices import LabelledSlices, LoadSlices, split_by_patient
 from monai_synthfm.io.faults import FaultError
 from tests.evaluation.stand_ins import Pictures
 
 
-def case(name: str, slices: int) -> SlicedCase:
+def case(name: str, slices: int) -> CaseSlices:
     masks = np.zeros((2, 8, 8), dtype=bool)
     masks[0, 1:4, 1:4], masks[1, 5:7, 5:7] = True, True
     targets = [Target("a", 0, masks[0]), Target("b", 0, masks[1])]
     image = np.arange(64, dtype=np.float32).reshape(1, 8, 8) / 64
-    return SlicedCase({"case_id": name}, [EvaluationSlice(k, image + k, None, targets) for k in range(slices)])
+    return CaseSlices({"case_id": name}, [EvaluationSlice(k, image + k, None, targets) for k in range(slices)])
 
 
 class _Flip(Randomizable):
@@ -52,7 +53,7 @@ def test_a_sample_depends_on_seed_epoch_and_index_alone() -> None:
 
 def test_a_case_is_read_once_for_samples_that_follow_each_other() -> None:
     class Reading(list):
-        def __getitem__(self, index: int) -> SlicedCase:
+        def __getitem__(self, index: int) -> CaseSlices:
             read.append(index)
             return super().__getitem__(index)
 
@@ -79,7 +80,7 @@ def test_cases_without_slices_are_replaced_by_the_next() -> None:
 
 def test_cases_that_cannot_be_read_are_told_and_passed_by(caplog: pytest.LogCaptureFixture) -> None:
     dataset = Pictures(3, broken=("case0",))
-    slicer = CaseSlicer()
+    slicer = CutIntoSlices()
     with pytest.raises(FaultError, match=r"unreadable: .*0\.png: cut short"):
         LoadSlices(dataset, slicer)(dataset.data[0])
     load = LoadSlices(dataset, slicer, "skip")
@@ -104,7 +105,8 @@ def test_wrong_arguments_are_named() -> None:
 
 @given(st.lists(st.sampled_from("abcdefg"), min_size=1, max_size=30), st.floats(0.05, 0.95))
 def test_no_patient_is_in_both_parts_and_no_case_is_lost(patients: list[str], fraction: float) -> None:
-    cases = [{"case_id": str(k), "patient_id": name} for k, name in enumerate(patients)]
+    rest = {"dataset": "d", "modality": "us", "split": "all", "image": "", "label": "", "structures": {}}
+    cases = [Case(case_id=str(k), patient_id=name, **rest) for k, name in enumerate(patients)]
     if len(set(patients)) < 2:
         with pytest.raises(ValueError, match="patients"):
             split_by_patient(cases, fraction)

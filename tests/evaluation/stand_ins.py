@@ -13,7 +13,8 @@ import numpy as np
 import torch
 from monai.data import MetaTensor
 
-from monai_synthfm.data.datasets.base import Case, LabelledDataset
+from monai_synthfm.data.datasets.base import LabelledDataset
+from monai_synthfm.data.datasets.case import Case
 from monai_synthfm.evaluation.external import FunctionPredictor, PromptRecord
 from monai_synthfm.io.faults import FaultError
 from monai_synthfm.networks import Sam, ViTSize

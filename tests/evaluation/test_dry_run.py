@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from monai_synthfm.data.datasets.base import Case
+from monai_synthfm.data.datasets.case import Case
 from monai_synthfm.evaluation.dry_run import DryRun, dry_run
 from monai_synthfm.evaluation.figures import Example
 from monai_synthfm.evaluation.predictors import Model

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from monai_synthfm.data.case_slices import SlicedCase
-from monai_synthfm.data.datasets.base import Case
+from monai_synthfm.data.case_slices import CaseSlices
+from monai_synthfm.data.datasets.case import Case
 from monai_synthfm.evaluation.figures import Example
 from monai_synthfm.evaluation.predictors import Model
 from monai_synthfm.evaluation.replay import RowReplay
@@ -50,7 +50,7 @@ class Witness(SliceProtocol):
 
 
 class Ready:
-    def __init__(self, sliced: SlicedCase) -> None:
+    def __init__(self, sliced: CaseSlices) -> None:
         self.sliced = sliced
 
 

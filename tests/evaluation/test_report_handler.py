@@ -8,6 +8,7 @@ from __future__ import annotations
 import inspect
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -87,8 +88,7 @@ def test_structures_without_a_row_are_named(
     tmp_path: Path, written: Mapping[str, Any], caplog: pytest.LogCaptureFixture
 ) -> None:
     dataset = Pictures(2)
-    for case in dataset.data:
-        case["structures"] = {**case["structures"], "nowhere": 9}
+    dataset.data = [replace(case, structures={**case.structures, "nowhere": 9}) for case in dataset.data]
     runner(tmp_path, datasets=[dataset], report=RunReport("Discs", gallery=False)).run()
     assert written["provenance"].settings["structures of pictures without any row"] == "nowhere"
     assert "pictures: no row of nowhere, in any of 2 cases" in caplog.text

@@ -20,7 +20,7 @@ import pandas as pd
 import pytest
 import torch
 
-from monai_synthfm.data.case_slices import CaseSlicer
+from monai_synthfm.data.case_slices import CutIntoSlices
 from monai_synthfm.evaluation.dry_run import dry_run
 from monai_synthfm.evaluation.predictors import NetworkPredictor
 from monai_synthfm.evaluation.prompt_plan import PromptPlan
@@ -133,7 +133,7 @@ def test_worker_processes_change_nothing(tmp_path: Path) -> None:
     ("change", "message"),
     [
         ({"protocol": replace(PROTOCOL, plan=PromptPlan())}, "another protocol"),
-        ({"protocol": replace(PROTOCOL, slicer=CaseSlicer(objects="each"))}, "another protocol"),
+        ({"protocol": replace(PROTOCOL, slicer=CutIntoSlices(objects="each"))}, "another protocol"),
         ({"datasets": [Pictures(5), Pictures(3, "others")]}, "another dataset pictures"),
         ({"models": [NetworkPredictor("discs", tiny_sam()), Counting("others")]}, "another model discs"),
         ({"models": [Counting("discs")]}, "7 shards of the run do not belong"),

@@ -10,7 +10,7 @@ import pytest
 import torch
 from monai.metrics import compute_dice
 
-from monai_synthfm.data.case_slices import CaseSlicer
+from monai_synthfm.data.case_slices import CutIntoSlices
 from monai_synthfm.evaluation.external import prompt_records
 from monai_synthfm.evaluation.predictors import NetworkPredictor
 from monai_synthfm.evaluation.prompt_plan import PromptPlan
@@ -21,7 +21,7 @@ from tests.evaluation.stand_ins import Counting, Pictures, discs, tiny_sam
 
 DATASET = Pictures(2)
 PLAN = PromptPlan(box=True, interactive_clicks=3, challenge_clicks=2, seeds=(0, 1))
-SLICED = CaseSlicer()(DATASET.load(DATASET.data[1]))
+SLICED = CutIntoSlices()(DATASET.load(DATASET.data[1]))
 
 
 def test_one_look_at_a_slice_serves_all_targets_prompts_and_seeds() -> None:

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from monai_synthfm.data.case_preprocessing import MedSAMPreprocessing
-from monai_synthfm.data.case_volumes import CaseVolumes, EvaluationVolume
+from monai_synthfm.data.case_volumes import CaseVolume, CutIntoVolume
 from monai_synthfm.evaluation.figures import draw_examples
 from monai_synthfm.evaluation.volume_figures import distance_curves, volume_example
 from monai_synthfm.evaluation.volume_plan import SlicePrompt
@@ -44,7 +44,7 @@ def test_planes_are_turned_as_radiologists_see_them(plane: str) -> None:
     sample = dataset.load(dataset.data[0])
     sample["label"][:] = 0
     sample["label"][0, 18, 13, 7] = 1  # far right, anterior, superior
-    cases = CaseVolumes(MedSAMPreprocessing(min_voxels=0, min_pixels=0), plane=plane)
+    cases = CutIntoVolume(MedSAMPreprocessing(min_voxels=0, min_pixels=0), plane=plane)
     volume = cases(sample)
     mask = volume.targets[0].mask(volume.size)
     (index,) = volume.targets[0].areas(volume.axis)
@@ -66,7 +66,7 @@ def test_of_a_sequence_frames_are_shown() -> None:
     frames = np.random.default_rng(0).random((3, 8, 6, 5), dtype=np.float32)
     target = np.zeros((8, 6, 5), bool)
     target[2:4, 2:5, 1:4] = True
-    volume = EvaluationVolume({}, frames, spacing=(0.5, 1.0), is_sequence=True)
+    volume = CaseVolume({}, frames, spacing=(0.5, 1.0), is_sequence=True)
     example = volume_example(volume, target, ~target, SlicePrompt(2, CLICK))
     for view, index in zip((example, *example.others), (2, 1, 3), strict=True):
         assert np.array_equal(view.image, frames[..., index].T)
@@ -76,7 +76,7 @@ def test_of_a_sequence_frames_are_shown() -> None:
 
 
 def test_views_of_an_example_stand_below_it() -> None:
-    volume = EvaluationVolume({}, np.zeros((1, 20, 16, 9), np.float32), spacing=(1.0, 1.0, 2.0))
+    volume = CaseVolume({}, np.zeros((1, 20, 16, 9), np.float32), spacing=(1.0, 1.0, 2.0))
     target = np.zeros((20, 16, 9), bool)
     target[4:9, 4:9, 2:5] = True
     example = volume_example(volume, target, target, SlicePrompt(3, CLICK))

@@ -15,8 +15,9 @@ import torch
 from monai.data import MetaTensor
 
 from monai_synthfm.data.case_preprocessing import MedSAMPreprocessing
-from monai_synthfm.data.case_volumes import CaseVolumes
-from monai_synthfm.data.datasets.base import Case, LabelledDataset
+from monai_synthfm.data.case_volumes import CutIntoVolume
+from monai_synthfm.data.datasets.base import LabelledDataset
+from monai_synthfm.data.datasets.case import Case
 from monai_synthfm.evaluation.prompt_plan import PromptPlan
 from monai_synthfm.evaluation.volume_plan import SlicePrompt, VolumePlan
 from monai_synthfm.evaluation.volume_predictors import VolumePredictor
@@ -26,7 +27,7 @@ from tests.evaluation.stand_ins import disc
 SIZE = (20, 16, 9)
 SPACING = [1.0, 1.0, 2.0]
 PROTOCOL = VolumeProtocol(
-    CaseVolumes(MedSAMPreprocessing(min_voxels=0, min_pixels=0)),
+    CutIntoVolume(MedSAMPreprocessing(min_voxels=0, min_pixels=0)),
     VolumePlan(PromptPlan(click_pairs=((1, 0), (2, 1)), box=True), slices=("first", "middle", "largest")),
 )
 

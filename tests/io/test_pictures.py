@@ -10,10 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
 from monai_synthfm.io.faults import FaultError
-from monai_synthfm.io.pictures import grey_picture, picture_tensor, read_itk_picture, read_png
+from monai_synthfm.io.pictures import grey_picture, picture_tensor, read_itk_picture, read_png, relabelled
 
 GREY = np.random.default_rng(0).integers(0, 256, (7, 11), dtype=np.uint8)
 
@@ -86,3 +88,15 @@ def test_tensors_have_channels_first_and_labels_stay_whole() -> None:
     found = picture_tensor(colour, "a.png")
     np.testing.assert_array_equal(found.numpy(), np.moveaxis(colour, -1, 0))
     assert picture_tensor(GREY.astype(np.int16), "a.png").numpy().dtype == np.int16
+
+
+@given(st.lists(st.sampled_from([0, 7, 8, 255]), min_size=1, max_size=20))
+def test_stored_values_become_those_of_the_dataset_and_others_are_refused(stored: list[int]) -> None:
+    values = np.array([stored], np.uint8)
+    if 255 in stored:
+        with pytest.raises(FaultError, match=r"unexpected_label: a\.png: values \[255\], expected \[0, 7, 8\]"):
+            relabelled(values, {7: 1, 8: 2}, "a.png")
+        return
+    label = relabelled(values, {7: 1, 8: 2}, "a.png")
+    assert label.dtype == np.int16
+    assert label.tolist() == [[max(0, value - 6) for value in stored]]

@@ -20,7 +20,7 @@ from monai_synthfm.utils.switches import as_switch, reads_switches
 
 # rows of tables and parameters of samples, which programs make of values that they have
 RECORDS = {
-    "EvaluationVolume",
+    "CaseVolume",
     "Fault",
     "Frame",
     "ObjectChange",

@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -14,14 +16,15 @@ import torch
 from monai.data import MetaTensor
 from scipy import ndimage
 
-from monai_synthfm.data.datasets.base import Case, LabelledDataset
+from monai_synthfm.data.datasets.base import LabelledDataset
+from monai_synthfm.data.datasets.case import Case, LoadedCase
 from monai_synthfm.io.faults import Fault, FaultError, Finding
 from monai_synthfm.io.folders import files_by_stem, find_root, subfolders
-from monai_synthfm.io.pictures import grey_picture, picture_tensor, read_png
+from monai_synthfm.io.pictures import grey_picture, picture_tensor, read_png, relabelled
 
 __all__ = ["AlfiDataset", "label_objects"]
 
-_STORED = {"interphase": 128, "mitosis": 255}
+_STORED = {128: 1, 255: 2}
 _SEQUENCE = r"MI\d+"
 
 
@@ -78,46 +81,31 @@ class AlfiDataset(LabelledDataset):
                 code = "missing_label" if images else "missing_image"
                 yield self.fault(code, sequence, "expected frames in Images and Masks", sequence.name, "test")
                 continue
-            for frame in [*images, *(frame for frame in masks if frame not in images)]:
-                if frame in twice:
-                    yield self.fault_of(twice[frame], frame, "test")
-                elif frame not in images:
-                    yield self.fault("missing_image", masks[frame], "a mask without an image", frame, "test")
-                elif frame not in masks:
-                    # How many frames have no mask is not known; the count of all masks tells whether any is missing.
-                    yield self.fault(
-                        "missing_label", images[frame], "a frame without a mask", frame, "test", notice=True
-                    )
-                else:
-                    yield self.case(frame, "test", str(images[frame]), str(masks[frame]), patient_id=sequence.name)
+            make = partial(self.case, patient_id=sequence.name)
+            # How many frames have no mask is not known; the count of all masks tells whether any is missing.
+            yield from self.pair(images, masks, "test", make, twice, unlabelled_is_known=True)
 
-    def load(self, case: Case) -> Case:
+    def load(self, case: Case | Mapping[str, Any]) -> LoadedCase:
         """Read and check the files of a case."""
         sample = super().load(case)
-        if self.target == "instance":
-            objects = label_objects(sample["label"][0].numpy())
-            sample["instances"] = MetaTensor(torch.from_numpy(objects)[None], meta=sample["label"].meta)
-        return sample
+        if self.target != "instance":
+            return sample
+        objects = torch.from_numpy(label_objects(sample.label[0].numpy()))
+        return replace(sample, instances=MetaTensor(objects[None], meta=sample.label.meta))
 
     def read(self, case: Case) -> tuple[MetaTensor, MetaTensor]:
         """Read the frame and its mask."""
-        image, stored = (grey_picture(read_png(case[key]), case[key]) for key in ("image", "label"))
-        unknown = sorted(set(np.unique(stored).tolist()) - {0, *_STORED.values()})
-        if unknown:
-            message = f"values {unknown[:5]}, expected 0, {', '.join(map(str, _STORED.values()))}"
-            raise FaultError("unexpected_label", case["label"], message)
-        label = np.zeros(stored.shape, np.int16)
-        for name, value in _STORED.items():
-            label[stored == value] = self.table[name]
+        image, stored = (grey_picture(read_png(file), file) for file in (case.image, case.label))
+        label = relabelled(stored, _STORED, case.label)
         if self.target == "instance":
             label[_cut_off(label_objects(label), self.min_border_area)] = 0
-        return picture_tensor(image, case["image"]), picture_tensor(label, case["label"])
+        return picture_tensor(image, case.image), picture_tensor(label, case.label)
 
-    def inspect(self, sample: Case) -> Iterator[Finding]:
+    def inspect(self, sample: LoadedCase) -> Iterator[Finding]:
         """Check that all 16 bits are there."""
-        yield Finding("largest grey level", float(sample["image"].max()), low=256)
-        if self.target == "instance":
-            yield Finding("objects", float(sample["instances"].max()))
+        yield Finding("largest grey level", float(sample.image.max()), low=256)
+        if sample.instances is not None:
+            yield Finding("objects", float(sample.instances.max()))
 
 
 def label_objects(label: np.ndarray) -> np.ndarray:

@@ -6,14 +6,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from monai.data import MetaTensor
 
 from monai_synthfm.data.datasets.anatomy import sides_of_the_body
-from monai_synthfm.data.datasets.base import Case, LabelledDataset
+from monai_synthfm.data.datasets.base import LabelledDataset
+from monai_synthfm.data.datasets.case import Case, LoadedCase
 from monai_synthfm.io.canonical_volumes import nifti_spacing, read_nifti, read_nifti_labels
 from monai_synthfm.io.faults import Fault, FaultError, Finding
 from monai_synthfm.io.folders import entries, files_by_stem, find_root, read_rows
@@ -110,39 +112,22 @@ class AmosDataset(LabelledDataset):
             for folder in reversed(labels_folders):
                 found = files_by_stem(self.root / folder, NIFTI, twice=twice)
                 labels |= found if folder == labels_folders[0] else {k: v for k, v in found.items() if k in images}
-            for stem in [*images, *(stem for stem in labels if stem not in images)]:
-                yield from self._scan_one(stem, split, images.get(stem), labels.get(stem), sexes, twice.get(stem))
+            for stem, file in {**labels, **images}.items():
+                number = _number(stem)
+                if number is None:
+                    yield self.fault("unexpected_name", file, "expected amos_<number>.nii.gz", stem, split)
+                elif _modality(number) is None and stem in labels:
+                    message = f"numbers 1-{_LAST_CT} are CT and {_LAST_CT + 2}-{_LAST_MR} MR; {number} is neither"
+                    yield self.fault("unknown_modality", file, message, stem, split)
+            images, labels = (
+                {stem: path for stem, path in found.items() if _modality(_number(stem)) == self.modality}
+                for found in (images, labels)
+            )
+            yield from self.pair(images, labels, split, partial(self._case_of, sexes), twice)
 
-    def _scan_one(
-        self,
-        stem: str,
-        split: str,
-        image: Path | None,
-        label: Path | None,
-        sexes: dict[int, str],
-        twice: FaultError | None,
-    ) -> Iterator[Case | Fault]:
-        file = image or label or self.root
-        match = re.fullmatch(r"amos_(\d+)", stem)
-        if match is None:
-            yield self.fault("unexpected_name", file, "expected amos_<number>.nii.gz", stem, split)
-            return
-        number = int(match[1])
-        if number == _LAST_CT + 1 or number > _LAST_MR:
-            if label is not None:
-                message = f"numbers 1-{_LAST_CT} are CT and {_LAST_CT + 2}-{_LAST_MR} MR; {number} is neither"
-                yield self.fault("unknown_modality", file, message, stem, split)
-        elif (number > _LAST_CT) == (self.modality == "mr"):
-            if twice is not None:
-                yield self.fault_of(twice, stem, split)
-            elif image is None:
-                yield self.fault("missing_image", file, "a label without an image", stem, split)
-            elif label is None:
-                yield self.fault("missing_label", file, "an image without a label", stem, split)
-            else:
-                structures = self._structures_of(sexes.get(number))
-                case = {"image": str(image), "label": str(label), "structures": structures}
-                yield self.try_case(lambda: self.case(stem, split, spacing=nifti_spacing(image), **case), stem, split)
+    def _case_of(self, sexes: Mapping[int, str], case_id: str, split: str, image: Path, label: Path) -> Case:
+        structures = self._structures_of(sexes.get(_number(case_id) or 0))
+        return self.case(case_id, split, image, label, spacing=nifti_spacing(image), structures=structures)
 
     def _structures_of(self, sex: str | None) -> dict[str, int]:
         renamed = {"M": "prostate", "F": "uterus"}.get((sex or "")[:1].upper(), "prostate_or_uterus")
@@ -165,10 +150,21 @@ class AmosDataset(LabelledDataset):
 
     def read(self, case: Case) -> tuple[MetaTensor, MetaTensor]:
         """Read the volume (HU, or arbitrary units for MR) and its label map."""
-        return read_nifti(case["image"]), read_nifti_labels(case["label"])
+        return read_nifti(case.image), read_nifti_labels(case.label)
 
-    def inspect(self, sample: Case) -> Iterator[Finding]:
+    def inspect(self, sample: LoadedCase) -> Iterator[Finding]:
         """Check left and right, and that CT numbers reach down to air."""
         yield from sides_of_the_body(sample)
         if self.modality == "ct":
-            yield Finding("smallest HU", float(sample["image"].min()), low=-4096, high=-200)
+            yield Finding("smallest HU", float(sample.image.min()), low=-4096, high=-200)
+
+
+def _number(stem: str) -> int | None:
+    match = re.fullmatch(r"amos_(\d+)", stem)
+    return int(match[1]) if match else None
+
+
+def _modality(number: int | None) -> str | None:
+    if number is None or number == _LAST_CT + 1 or number > _LAST_MR:
+        return None
+    return "mr" if number > _LAST_CT else "ct"

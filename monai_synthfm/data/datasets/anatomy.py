@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from monai_synthfm.data.datasets.base import Case, structure_mask
+from monai_synthfm.data.datasets.case import LoadedCase
 from monai_synthfm.io.faults import Finding
 
 __all__ = ["sides_of_the_body", "structure_position"]
@@ -18,22 +18,22 @@ __all__ = ["sides_of_the_body", "structure_position"]
 _SIDE = re.compile(r"(?<![a-z])(left|right)(?![a-z])")
 
 
-def structure_position(sample: Case, name: str) -> np.ndarray:
+def structure_position(sample: LoadedCase, name: str) -> np.ndarray:
     """Return the centroid of a structure in RAS+ mm [3]; the case must be a loaded volume that has it."""
-    centre = np.argwhere(structure_mask(sample, name)).mean(axis=0)
-    affine = sample["label"].affine.numpy()
+    centre = np.argwhere(sample.mask(name)).mean(axis=0)
+    affine = sample.label.affine.numpy()
     return affine[:3, :3] @ centre + affine[:3, 3]
 
 
-def sides_of_the_body(sample: Case) -> Iterator[Finding]:
+def sides_of_the_body(sample: LoadedCase) -> Iterator[Finding]:
     """
     Measure whether structures called right lie to the right of the same called left, and the liver of the spleen.
 
     In RAS+ coordinates x grows to the patient's right. A few patients have their organs the other way round (situs
     inversus); such a finding is then true and the case may stay.
     """
-    for right, left in _right_of(sample["structures"]):
-        if sample["present"].get(right) and sample["present"].get(left):
+    for right, left in _right_of(sample.structures):
+        if sample.present.get(right) and sample.present.get(left):
             gap = structure_position(sample, right)[0] - structure_position(sample, left)[0]
             yield Finding(f"distance by which {right} lies to the right of {left}, mm", float(gap), low=0.0)
 

@@ -1,43 +1,22 @@
 # Copyright (c) monai_synthfm contributors
 # Licensed under the Apache License, Version 2.0 (http://www.apache.org/licenses/LICENSE-2.0).
 # SPDX-License-Identifier: Apache-2.0
-"""
-The common core of all datasets: cases as dictionaries, loaded and checked when asked for.
-
-A case has, before its files are read,
-
-- ``case_id``, ``patient_id`` (what statistics and splits group by), ``dataset``, ``split``, ``modality`` (in the words
-  of :class:`monai_synthfm.transforms.medsam.MedSAMIntensity`);
-- ``image`` and ``label``: file names, one or several;
-- ``structures``: values in the label map by names of structures;
-- ``spacing``: mm along the axes of the image, or None where the files do not know it;
-
-and, after loading,
-
-- ``image``: float32 in the intensities of the files. Volumes: MetaTensor [1, X, Y, Z] with axes in the order closest
-  to RAS+ and an affine from voxels to RAS+ mm; radiological slices are one ``Orientationd(axcodes="LPI")`` away.
-  Pictures: [1, H, W], rows first, as seen on the screen, never reoriented; sequences of them [1, H, W, T];
-- ``label``: int16 of the same size. The voxels of a structure are those where any channel has its value; there is one
-  channel, unless structures are kept in files of their own and may overlap;
-- ``present``: for each structure whether it is there at all. An absent structure is not to be scored with 0;
-- ``instances``: only where single objects are labelled, int16 [1, H, W], 1..K.
-"""
+"""The common core of all datasets: cases, loaded and checked when asked for."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 from monai.data import Dataset, MetaTensor
 
+from monai_synthfm.data.datasets.case import Case, LoadedCase
 from monai_synthfm.io.faults import Fault, FaultError, Finding
 
-__all__ = ["Case", "LabelledDataset", "structure_mask"]
-
-Case = dict[str, Any]
+__all__ = ["LabelledDataset"]
 
 _SHOWN = 5
 
@@ -81,7 +60,7 @@ class LabelledDataset(Dataset, ABC):
         self,
         root: str | Path,
         section: str | None = None,
-        transform: Callable[[Case], Any] | None = None,
+        transform: Callable[[LoadedCase], Any] | None = None,
         structures: Sequence[str] | str | None = None,
         exclude: Sequence[str] = (),
         on_fault: str = "raise",
@@ -94,8 +73,8 @@ class LabelledDataset(Dataset, ABC):
         self.section = section
         self.structures = self._chosen_structures(structures)
         scanned = list(self.scan())
-        _check_excluded(exclude, {_case_id(item) for item in scanned}, self.name)
-        found = [item for item in scanned if section is None or _split(item) in (section, None)]
+        _check_excluded(exclude, {item.case_id for item in scanned}, self.name)
+        found = [item for item in scanned if section is None or item.split in (section, None)]
         cases, self.skipped = self._sort_out(found, exclude)
         faults = [fault for fault in self.skipped if not fault.notice]
         if faults and on_fault == "raise":
@@ -125,7 +104,7 @@ class LabelledDataset(Dataset, ABC):
     def read(self, case: Case) -> tuple[MetaTensor, MetaTensor]:
         """Read the image and the label map of a case."""
 
-    def inspect(self, sample: Case) -> Iterable[Finding]:
+    def inspect(self, sample: LoadedCase) -> Iterable[Finding]:
         """Measure on a loaded case what tells right from wrong reading."""
         return ()
 
@@ -133,19 +112,23 @@ class LabelledDataset(Dataset, ABC):
         """Measure on all cases together what no single case can tell, from the findings by case id."""
         return ()
 
-    def why_nothing(self, sample: Case) -> str:
+    def why_nothing(self, sample: LoadedCase) -> str:
         """Say why a loaded case has nothing to evaluate."""
-        return f"none of {sorted(sample['structures'])} in this case"
+        return f"none of {sorted(sample.structures)} in this case"
 
-    def load(self, case: Case) -> Case:
+    def load(self, case: Case | Mapping[str, Any]) -> LoadedCase:
         """
         Read and check the files of a case.
+
+        Args:
+            case: of ``data``, or a dictionary of its entries.
 
         Raises:
             FaultError: naming the file, when something is missing, broken, or does not fit.
         """
+        case = Case.of(case)  # datasets of MONAI hand over dictionaries
         image, label = self.read(case)
-        file = case["label"] if isinstance(case["label"], str) else label.meta["filename_or_obj"]
+        file = case.label if isinstance(case.label, str) else label.meta["filename_or_obj"]
         if image.shape[1:] != label.shape[1:]:
             message = f"label of size {tuple(label.shape[1:])}, image of size {tuple(image.shape[1:])}"
             raise FaultError("shape_mismatch", file, message)
@@ -156,8 +139,8 @@ class LabelledDataset(Dataset, ABC):
         if self.only_known_values and unknown:
             message = f"values {unknown[:_SHOWN]}, expected 0 and {sorted(self.table.values())}"
             raise FaultError("unexpected_label", file, message)
-        present = {name: bool((values == value).any()) for name, value in case["structures"].items()}
-        return {**case, "image": image, "label": label, "present": present}
+        present = {name: bool((values == value).any()) for name, value in case.structures.items()}
+        return LoadedCase(**{**vars(case), "image": image, "label": label}, present=present)
 
     def skip_report(self) -> list[dict[str, Any]]:
         """List what was left out and why, for JSON."""
@@ -170,23 +153,45 @@ class LabelledDataset(Dataset, ABC):
         Args:
             case_id: unique in the dataset; it is the patient's id too, unless ``patient_id`` is given.
             split: official split.
-            image: file or files.
-            label: file or files.
-            more: ``spacing``, ``patient_id``, ``structures`` where they differ from the dataset's, and facts of one
-                dataset.
+            image: path, or several in a list or by names.
+            label: the same.
+            more: other arguments of :class:`Case`, and facts.
         """
-        common = {
-            "case_id": case_id,
-            "patient_id": case_id,
-            "modality": self.modality,
-            "dataset": self.name,
-            "split": split,
-            "image": image,
-            "label": label,
-            "structures": dict(self.structures),
-            "spacing": None,
-        }
-        return {**common, **more}
+        common = {"dataset": self.name, "case_id": case_id, "patient_id": case_id, "modality": self.modality}
+        files = {"image": _names(image), "label": _names(label)}
+        return Case.of({**common, "split": split, **files, "structures": dict(self.structures), **more})
+
+    def pair(
+        self,
+        images: Mapping[str, Path],
+        labels: Mapping[str, Path],
+        split: str,
+        make: Callable[..., Case] | None = None,
+        faults: Mapping[str, FaultError] | None = None,
+        unlabelled_is_known: bool = False,
+    ) -> Iterator[Case | Fault]:
+        """
+        Make cases of images and label maps that belong together by their ids, and faults of what is alone.
+
+        Args:
+            images: files by case id.
+            labels: files by case id.
+            split: official split of all.
+            make: called with case id, split, image and label; None takes :meth:`case`.
+            faults: of ids that are known to be no case, such as those that several files have, see
+                :func:`~monai_synthfm.io.folders.files_by_stem`.
+            unlabelled_is_known: images without a label are a notice, as the whole archive has some.
+        """
+        for case_id in dict.fromkeys([*images, *labels]):
+            if faults and case_id in faults:
+                yield self.fault_of(faults[case_id], case_id, split)
+            elif case_id not in images:
+                yield self.fault("missing_image", labels[case_id], "a label map without an image", case_id, split)
+            elif case_id not in labels:
+                file, message = images[case_id], "an image without a label map"
+                yield self.fault("missing_label", file, message, case_id, split, notice=unlabelled_is_known)
+            else:
+                yield self.try_case(case_id, split, make or self.case, images[case_id], labels[case_id])
 
     def fault(
         self,
@@ -204,10 +209,10 @@ class LabelledDataset(Dataset, ABC):
         """Make a fault from the error of a file."""
         return self.fault(error.code, error.file, error.message, case_id, split)
 
-    def try_case(self, make: Callable[[], Case], case_id: str, split: str) -> Case | Fault:
-        """Make a case, or a fault from the error of doing so."""
+    def try_case(self, case_id: str, split: str, make: Callable[..., Case], *args: Any) -> Case | Fault:
+        """Make a case of ``make(case_id, split, *args)``, or a fault from the error of doing so."""
         try:
-            return make()
+            return make(case_id, split, *args)
         except FaultError as error:
             return self.fault_of(error, case_id, split)
 
@@ -230,32 +235,25 @@ class LabelledDataset(Dataset, ABC):
         skipped: list[Fault] = []
         seen: set[str] = set()
         for item in found:
-            case_id = _case_id(item)
-            if case_id in exclude:
-                file = item.file if isinstance(item, Fault) else str(item["label"])
-                skipped.append(self.fault("excluded", file, "by the user", case_id, _split(item), notice=True))
+            if item.case_id in exclude:
+                file = item.file if isinstance(item, Fault) else str(item.label)
+                skipped.append(self.fault("excluded", file, "by the user", item.case_id, item.split, notice=True))
             elif isinstance(item, Fault):
                 skipped.append(item)
-            elif case_id in seen:
+            elif item.case_id in seen:
                 message = "a second case of this id"
-                skipped.append(self.fault("duplicate", item["label"], message, case_id, item["split"]))
+                skipped.append(self.fault("duplicate", str(item.label), message, item.case_id, item.split))
             else:
-                seen.add(item["case_id"])
+                seen.add(item.case_id)
                 cases.append(item)
         return cases, skipped
 
 
-def structure_mask(sample: Case, name: str) -> np.ndarray:
-    """Return where a structure is in a loaded case, as booleans of the image's spatial size."""
-    return (sample["label"].numpy() == sample["structures"][name]).any(axis=0)
-
-
-def _case_id(item: Case | Fault) -> str | None:
-    return item.case_id if isinstance(item, Fault) else item["case_id"]
-
-
-def _split(item: Case | Fault) -> str | None:
-    return item.split if isinstance(item, Fault) else item["split"]
+def _names(files: Any) -> Any:
+    """Turn paths, alone, in a list, or by names, into texts."""
+    if isinstance(files, Mapping):
+        return {name: str(file) for name, file in files.items()}
+    return str(files) if isinstance(files, str | Path) else [str(file) for file in files]
 
 
 def _check_excluded(exclude: Sequence[str], case_ids: set[str | None], name: str) -> None:

@@ -15,7 +15,8 @@ import numpy as np
 import torch
 from monai.data import MetaTensor
 
-from monai_synthfm.data.datasets.base import Case, LabelledDataset, structure_mask
+from monai_synthfm.data.datasets.base import LabelledDataset
+from monai_synthfm.data.datasets.case import Case, LoadedCase
 from monai_synthfm.io.canonical_volumes import nifti_spacing, read_nifti_array, whole_labels
 from monai_synthfm.io.faults import Fault, FaultError, Finding
 from monai_synthfm.io.folders import entries, file_of_stem, find_root, subfolders
@@ -103,34 +104,28 @@ class CamusDataset(LabelledDataset):
             for view in _VIEWS:
                 for part in _INSTANTS if self.frames == "single" else ("half_sequence",):
                     case_id = f"{folder.name}_{view}_{part}"
-
-                    def make(folder: Path = folder, view: str = view, part: str = part, split: str = split) -> Case:
-                        return self._case_of(folder, view, part, split)
-
-                    yield self.try_case(make, case_id, split)
+                    yield self.try_case(case_id, split, self._case_of, folder, view, part)
 
     def read(self, case: Case) -> tuple[MetaTensor, MetaTensor]:
         """Read the frame or sequence and its labels, rows first."""
-        image, label = (self._read_one(case[key]) for key in ("image", "label"))
-        label = whole_labels(label, case["label"])
-        if case["reversed"]:
+        image, label = (self._read_one(file) for file in (case.image, case.label))
+        label = whole_labels(label, case.label)
+        if case.facts["reversed"]:
             image, label = image[..., ::-1], label[..., ::-1]
         tensors = (torch.from_numpy(array.copy())[None] for array in (image.astype(np.float32), label))
-        files = ({"filename_or_obj": case[key]} for key in ("image", "label"))
+        files = ({"filename_or_obj": file} for file in (case.image, case.label))
         first, second = (MetaTensor(tensor, meta=meta) for tensor, meta in zip(tensors, files, strict=True))
         return first, second
 
-    def inspect(self, sample: Case) -> Iterator[Finding]:
+    def inspect(self, sample: LoadedCase) -> Iterator[Finding]:
         """Check that the apex is at the top: the ventricle lies above the atrium."""
-        if sample["present"].get("left_ventricle") and sample["present"].get("left_atrium"):
-            rows = [
-                np.argwhere(structure_mask(sample, name))[:, 0].mean() for name in ("left_atrium", "left_ventricle")
-            ]
+        if sample.present.get("left_ventricle") and sample.present.get("left_atrium"):
+            rows = [np.argwhere(sample.mask(name))[:, 0].mean() for name in ("left_atrium", "left_ventricle")]
             yield Finding("rows from the ventricle down to the atrium", float(rows[0] - rows[1]), low=0.0)
         if self.frames == "single":
-            yield Finding(f"ventricle pixels at {sample['instant']}", float((sample["label"] == 1).sum()))
+            yield Finding(f"ventricle pixels at {sample.facts['instant']}", float((sample.label == 1).sum()))
         else:
-            areas = [float((sample["label"][..., index] == 1).sum()) for index in (0, -1)]
+            areas = [float((sample.label[..., index] == 1).sum()) for index in (0, -1)]
             yield Finding("ventricle pixels in the first minus the last frame", areas[0] - areas[1])
 
     def inspect_set(self, findings: Mapping[str, Sequence[Finding]]) -> Iterator[Finding]:
@@ -152,18 +147,17 @@ class CamusDataset(LabelledDataset):
                 low=0.5,
             )
 
-    def _case_of(self, folder: Path, view: str, part: str, split: str) -> Case:
-        stem = f"{folder.name}_{view}_{part}"
-        image = file_of_stem(folder, stem, self._endings, "missing_image")
-        label = file_of_stem(folder, f"{stem}_gt", self._endings, "missing_label")
+    def _case_of(self, case_id: str, split: str, folder: Path, view: str, part: str) -> Case:
+        image = file_of_stem(folder, case_id, self._endings, "missing_image")
+        label = file_of_stem(folder, f"{case_id}_gt", self._endings, "missing_label")
         info = _read_info(folder / f"Info_{view}.cfg")
         reverse = part == "half_sequence" and int(info["ED"]) > int(info["ES"])
         spacing = read_itk_picture(image)[1] if self.is_metaimage else nifti_spacing(image, as_stored=True)[1::-1]
         return self.case(
-            stem,
+            case_id,
             split,
-            str(image),
-            str(label),
+            image,
+            label,
             patient_id=folder.name,
             spacing=spacing,
             view=view,

@@ -13,7 +13,8 @@ import numpy as np
 from monai.data import MetaTensor
 
 from monai_synthfm.data.datasets.anatomy import sides_of_the_body
-from monai_synthfm.data.datasets.base import Case, LabelledDataset, structure_mask
+from monai_synthfm.data.datasets.base import LabelledDataset
+from monai_synthfm.data.datasets.case import Case, LoadedCase
 from monai_synthfm.data.datasets.mirrored import mirrored_labels
 from monai_synthfm.io.canonical_volumes import canonical_volume
 from monai_synthfm.io.dicom.volume import dicom_number, dicom_spacing, read_dicom_stack
@@ -102,24 +103,20 @@ class ChaosDataset(LabelledDataset):
             patient = f"{self.modality.upper()}_{int(folder.name)}"
             for sequence in self.sequences:
                 case_id = patient if sequence == "ct" else f"{patient}_{sequence}"
+                yield self.try_case(case_id, "training", self._case_of, patient, folder, sequence)
 
-                def make(
-                    folder: Path = folder, patient: str = patient, name: str = sequence, case_id: str = case_id
-                ) -> Case:
-                    images, labels = _pair(folder, name)
-                    spacing = dicom_spacing(images)
-                    more = {"spacing": spacing, "patient_id": patient, "sequence": name}
-                    return self.case(case_id, "training", [*map(str, images)], [*map(str, labels)], **more)
-
-                yield self.try_case(make, case_id, "training")
+    def _case_of(self, case_id: str, split: str, patient: str, folder: Path, sequence: str) -> Case:
+        images, labels = _pair(folder, sequence)
+        spacing = dicom_spacing(images)
+        return self.case(case_id, split, images, labels, patient_id=patient, spacing=spacing, sequence=sequence)
 
     def read(self, case: Case) -> tuple[MetaTensor, MetaTensor]:
         """Read the slices with their label maps."""
-        image, affine, order = read_dicom_stack(case["image"])
-        labels = [self._read_label(path, image.shape[:2]) for path in case["label"]]
+        image, affine, order = read_dicom_stack(case.image)
+        labels = [self._read_label(path, image.shape[:2]) for path in case.label]
         label = np.stack([labels[index] for index in order], axis=-1)
-        folder = Path(case["label"][0]).parent
-        return canonical_volume(image, affine, Path(case["image"][0]).parent), canonical_volume(label, affine, folder)
+        folder = Path(case.label[0]).parent
+        return canonical_volume(image, affine, Path(case.image[0]).parent), canonical_volume(label, affine, folder)
 
     def _read_label(self, path: str, size: tuple[int, ...]) -> np.ndarray:
         stored = read_png(path)
@@ -137,19 +134,19 @@ class ChaosDataset(LabelledDataset):
             raise FaultError("unexpected_label", path, f"greys {found}, expected 0 and {bands}")
         return label
 
-    def inspect(self, sample: Case) -> Iterator[Finding]:
+    def inspect(self, sample: LoadedCase) -> Iterator[Finding]:
         """Check left and right, the HU of the liver, the borders of organs, and the echo times of the two phases."""
         yield from sides_of_the_body(sample)
-        image, label = sample["image"][0].numpy(), sample["label"][0].numpy()
+        image, label = sample.image[0].numpy(), sample.label[0].numpy()
         if not label.any():
             return
         if self.modality == "ct":
-            liver = image[structure_mask(sample, "liver")]
+            liver = image[sample.mask("liver")]
             yield Finding("mean HU of the liver", float(liver.mean()), low=60, high=200)
             yield Finding("standard deviation of HU in the liver", float(liver.std()), high=120)
         yield from mirrored_labels(image, label, {"in the order of slices": 2, "front to back": 1})
-        if sample["sequence"].startswith("t1"):
-            phases = Path(sample["image"].meta["filename_or_obj"]).parent
+        if sample.facts["sequence"].startswith("t1"):
+            phases = Path(sample.image.meta["filename_or_obj"]).parent
             inner, outer = (_echo_time(phases / phase) for phase in ("InPhase", "OutPhase"))
             if inner is not None and outer is not None:
                 yield Finding("echo time in phase minus out of phase, ms", inner - outer, low=0.1)

@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+from monai_synthfm.data.datasets import open_dataset
 from monai_synthfm.data.datasets.base import LabelledDataset
-from monai_synthfm.data.datasets.registry import open_dataset
+from monai_synthfm.data.datasets.case import Case
 from monai_synthfm.io.faults import Fault, FaultError, Finding, check_compressed
 from monai_synthfm.utils.atomic_files import check_writable, staged_files
 from monai_synthfm.utils.switches import reads_switches
@@ -41,10 +42,10 @@ def examine(dataset: LabelledDataset, progress: bool = False) -> dict[str, Any]:
     """
     faults = list(dataset.skipped)
     findings: dict[str, list[Finding]] = {}
-    present: Counter[str] = Counter({name: 0 for case in dataset.data for name in case["structures"]})
+    present: Counter[str] = Counter({name: 0 for case in dataset.data for name in case.structures})
     usable: Counter[str] = Counter()
     for case in tqdm(dataset.data, desc=f"checking {dataset.name}", unit="case", disable=not progress):
-        case_id, split = case["case_id"], case["split"]
+        case_id, split = case.case_id, case.split
         try:
             for file in _files(case):
                 if file.lower().endswith(".gz"):
@@ -52,12 +53,12 @@ def examine(dataset: LabelledDataset, progress: bool = False) -> dict[str, Any]:
             sample = dataset.load(case)
             findings[case_id] = list(dataset.inspect(sample))
         except FaultError as error:
-            faults.append(dataset.fault(error.code, error.file, error.message, case_id, split))
+            faults.append(dataset.fault_of(error, case_id, split))
             continue
         usable[split] += 1
-        present.update(name for name, found in sample["present"].items() if found)
-        file = case["label"] if isinstance(case["label"], str) else sample["label"].meta["filename_or_obj"]
-        if not any(sample["present"].values()):
+        present.update(name for name, found in sample.present.items() if found)
+        file = case.label if isinstance(case.label, str) else sample.label.meta["filename_or_obj"]
+        if not any(sample.present.values()):
             message = dataset.why_nothing(sample)
             faults.append(dataset.fault("nothing_to_evaluate", file, message, case_id, split, notice=True))
         for finding in findings[case_id]:
@@ -92,7 +93,7 @@ def check_data(
     Check a download, print what was found, and write it as JSON.
 
     Args:
-        dataset_name: see :data:`monai_synthfm.data.datasets.registry.DATASETS`.
+        dataset_name: see :data:`monai_synthfm.data.datasets.DATASETS`.
         dataset_dir: folder of the download.
         output_dir: where ``check_<dataset_name>.json`` is written; None writes none.
         require_complete: call a partial download a fault.
@@ -149,10 +150,9 @@ def describe_report(report: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _files(case: Mapping[str, Any]) -> list[str]:
+def _files(case: Case) -> list[str]:
     files: list[str] = []
-    for key in ("image", "label"):
-        value = case[key]
+    for value in (case.image, case.label):
         files += [value] if isinstance(value, str) else value.values() if isinstance(value, Mapping) else value
     return files
 

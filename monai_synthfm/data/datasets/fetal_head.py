@@ -10,14 +10,14 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
-import numpy as np
 from monai.data import MetaTensor
 
-from monai_synthfm.data.datasets.base import Case, LabelledDataset, structure_mask
+from monai_synthfm.data.datasets.base import LabelledDataset
+from monai_synthfm.data.datasets.case import Case, LoadedCase
 from monai_synthfm.io.canonical_volumes import whole_labels
 from monai_synthfm.io.faults import Fault, FaultError, Finding
 from monai_synthfm.io.folders import files_by_stem, find_root, read_rows, subfolders
-from monai_synthfm.io.pictures import grey_picture, picture_tensor, read_itk_picture, read_png
+from monai_synthfm.io.pictures import grey_picture, picture_tensor, read_itk_picture, read_png, relabelled
 
 __all__ = ["FetalHeadDataset", "JnuIfmDataset"]
 
@@ -31,9 +31,9 @@ class _FetalHead(LabelledDataset):
     evaluated = ("fetal_head",)
     sections: ClassVar[tuple[str, ...]] = ("training",)
 
-    def inspect(self, sample: Case) -> Iterator[Finding]:
+    def inspect(self, sample: LoadedCase) -> Iterator[Finding]:
         """Check that the head is larger than the symphysis."""
-        areas = {name: float((sample["label"] == value).sum()) for name, value in _TABLE.items()}
+        areas = {name: float((sample.label == value).sum()) for name, value in _TABLE.items()}
         if all(areas.values()):
             yield Finding(
                 "area of the head over that of the symphysis", areas["fetal_head"] / areas["pubic_symphysis"], low=1.0
@@ -82,20 +82,12 @@ class FetalHeadDataset(_FetalHead):
         if len(images) > _SIZES[self.name]:
             message = f"{len(images)} images, but {self.name} has {_SIZES[self.name]}: is this another release?"
             yield self.fault("count_mismatch", self.root / "image_mha", message, split="training")
-        for stem in [*images, *(stem for stem in labels if stem not in images)]:
-            if stem in twice:
-                yield self.fault_of(twice[stem], stem, "training")
-            elif stem not in images:
-                yield self.fault("missing_image", labels[stem], "a label without an image", stem, "training")
-            elif stem not in labels:
-                yield self.fault("missing_label", images[stem], "an image without a label", stem, "training")
-            else:
-                yield self.case(stem, "training", str(images[stem]), str(labels[stem]))
+        yield from self.pair(images, labels, "training", faults=twice)
 
     def read(self, case: Case) -> tuple[MetaTensor, MetaTensor]:
         """Read one channel of the image, and the label map."""
-        image, label = (grey_picture(read_itk_picture(case[key])[0], case[key]) for key in ("image", "label"))
-        return picture_tensor(image, case["image"]), picture_tensor(whole_labels(label, case["label"]), case["label"])
+        image, label = (grey_picture(read_itk_picture(file)[0], file) for file in (case.image, case.label))
+        return picture_tensor(image, case.image), picture_tensor(whole_labels(label, case.label), case.label)
 
 
 class JnuIfmDataset(_FetalHead):
@@ -123,7 +115,7 @@ class JnuIfmDataset(_FetalHead):
         5: {"fetal_head"},
         6: {"pubic_symphysis", "fetal_head"},
     }
-    _STORED: ClassVar[dict[int, int]] = {0: 0, 7: _TABLE["pubic_symphysis"], 8: _TABLE["fetal_head"]}
+    _STORED: ClassVar[dict[int, int]] = {7: _TABLE["pubic_symphysis"], 8: _TABLE["fetal_head"]}
 
     def find_root(self, root: Path) -> Path:
         """Find the folder of the videos, each of which has ``image`` and ``mask``."""
@@ -143,7 +135,7 @@ class JnuIfmDataset(_FetalHead):
             try:
                 yield from self._scan_video(video, table)
             except FaultError as error:
-                yield self.fault(error.code, error.file, error.message, video.name, "training")
+                yield self.fault_of(error, video.name, "training")
 
     def _scan_video(self, video: Path, table: Path) -> Iterator[Case | Fault]:
         listed = set()
@@ -168,8 +160,8 @@ class JnuIfmDataset(_FetalHead):
                 file = video / "mask" / f"{stem}_mask.png"
                 yield self.fault("missing_label", file, "frame_label.csv says it shows something", stem, "training")
             else:
-                more = {"patient_id": video.name, "frame_class": int(code)}
-                yield self.case(stem, "training", str(images[stem]), str(labels[f"{stem}_mask"]), **more)
+                files = images[stem], labels[f"{stem}_mask"]
+                yield self.case(stem, "training", *files, patient_id=video.name, frame_class=int(code))
         for stem, path in images.items():
             if stem not in listed:
                 message = "not listed in frame_label.csv"
@@ -177,20 +169,13 @@ class JnuIfmDataset(_FetalHead):
 
     def read(self, case: Case) -> tuple[MetaTensor, MetaTensor]:
         """Read the frame, and its label map with the values of the related sets."""
-        stored = grey_picture(read_png(case["label"]), case["label"])
-        unknown = sorted(set(np.unique(stored).tolist()) - set(self._STORED))
-        if unknown:
-            raise FaultError("unexpected_label", case["label"], f"values {unknown[:5]}, expected {list(self._STORED)}")
-        label = np.zeros(stored.shape, np.int16)
-        for old, new in self._STORED.items():
-            label[stored == old] = new
-        image = picture_tensor(grey_picture(read_png(case["image"]), case["image"]), case["image"])
-        return image, picture_tensor(label, case["label"])
+        image, stored = (grey_picture(read_png(file), file) for file in (case.image, case.label))
+        label = relabelled(stored, self._STORED, case.label)
+        return picture_tensor(image, case.image), picture_tensor(label, case.label)
 
-    def inspect(self, sample: Case) -> Iterator[Finding]:
+    def inspect(self, sample: LoadedCase) -> Iterator[Finding]:
         """Check the areas, and that the mask shows what the class of the frame says."""
         yield from super().inspect(sample)
-        every = {**sample, "structures": _TABLE}
-        seen = {name for name in _TABLE if structure_mask(every, name).any()}
-        wrong = seen ^ self._CLASSES[sample["frame_class"]]
+        seen = {name for name, value in _TABLE.items() if (sample.label == value).any()}
+        wrong = seen ^ self._CLASSES[sample.facts["frame_class"]]
         yield Finding("structures that the mask and the frame's class disagree about", float(len(wrong)), high=0.0)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -14,7 +15,8 @@ import numpy as np
 from monai.data import MetaTensor
 
 from monai_synthfm.data.datasets.anatomy import sides_of_the_body
-from monai_synthfm.data.datasets.base import Case, LabelledDataset
+from monai_synthfm.data.datasets.base import LabelledDataset
+from monai_synthfm.data.datasets.case import Case, LoadedCase
 from monai_synthfm.data.datasets.layout import Layout, pair_up
 from monai_synthfm.data.datasets.mirrored import mirrored_labels
 from monai_synthfm.io.faults import Fault, FaultError, Finding
@@ -138,44 +140,37 @@ class FolderDataset(LabelledDataset):
         layouts = self._layouts(self.root)
         images, labels, twice, used = pair_up(*layouts)
         self._check_pairs(layouts, images, labels)
-        for key in [*images, *(key for key in labels if key not in images)]:
-            if key in twice:
-                yield self.fault_of(twice[key], key, "all")
-            elif key not in images:
-                yield self.fault("missing_image", labels[key], "a label map without an image", key, "all")
-            elif key not in labels:
-                yield self.fault("missing_label", images[key], "an image without a label map", key, "all")
-            else:
-                stars = used[images[key]]
-
-                def make(key: str = key, patient: str = stars[0] if len(stars) > 1 else key) -> Case:
-                    image, label = images[key], str(labels[key])
-                    return self.case(key, "all", str(image), label, spacing=self._spacing(image), patient_id=patient)
-
-                yield self.try_case(make, key, "all")
+        yield from self.pair(images, labels, "all", partial(self._case_of, used), twice)
         yield from self._unused(layouts, set(used))
 
-    def load(self, case: Case) -> Case:
+    def _case_of(
+        self, used: Mapping[Path, tuple[str, ...]], case_id: str, split: str, image: Path, label: Path
+    ) -> Case:
+        stars = used[image]
+        patient = stars[0] if len(stars) > 1 else case_id
+        return self.case(case_id, split, image, label, patient_id=patient, spacing=self._spacing(image))
+
+    def load(self, case: Case | Mapping[str, Any]) -> LoadedCase:
         """Read and check the files of a case."""
         try:
             return super().load(case)
         except FaultError as error:
-            remedy = _remedy(error, case["label"], self.table) if error.code == "unexpected_label" else ""
+            remedy = _remedy(error, self.table) if error.code == "unexpected_label" else ""
             raise FaultError(error.code, error.file, error.message + remedy) from error
 
     def read(self, case: Case) -> tuple[MetaTensor, MetaTensor]:
         """Read a pair."""
         with self._remedied():
-            image = read_volume(case["image"]) if self.dimensions == 3 else read_picture(case["image"])
-            return image, read_labels_like(image, case["label"])
+            image = read_volume(case.image) if self.dimensions == 3 else read_picture(case.image)
+            return image, read_labels_like(image, case.label)
 
-    def inspect(self, sample: Case) -> Iterator[Finding]:
+    def inspect(self, sample: LoadedCase) -> Iterator[Finding]:
         """Check left and right, and that no mirror image of the labels fits the image much better."""
         if self.dimensions == 3:
             yield from sides_of_the_body(sample)
-        label = np.max(sample["label"].numpy(), axis=0)
+        label = np.max(sample.label.numpy(), axis=0)
         if label.any():
-            image = sample["image"].numpy().mean(axis=0)
+            image = sample.image.numpy().mean(axis=0)
             yield from mirrored_labels(image, label, _MIRRORED[self.dimensions], low=_LOW)
 
     def inspect_set(self, findings: Mapping[str, Sequence[Finding]]) -> Iterator[Finding]:
@@ -241,10 +236,10 @@ def _is_label(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 1
 
 
-def _remedy(error: FaultError, label: str, table: Mapping[str, int]) -> str:
+def _remedy(error: FaultError, table: Mapping[str, int]) -> str:
     if not error.message.startswith("values ["):
         return ""
-    if file_format(label) == "pillow" and label.lower().endswith((".jpg", ".jpeg")):
+    if file_format(error.file) == "pillow" and error.file.lower().endswith((".jpg", ".jpeg")):
         return "; JPEG changes the values of label maps, store them as PNG"
     if "values [255]" in error.message and len(table) == 1:
         return f"; 255 is object 255 of this mask: structures={{{next(iter(table))!r}: 255}} names it"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
@@ -14,7 +15,8 @@ import numpy as np
 from monai.data import MetaTensor
 from scipy import ndimage
 
-from monai_synthfm.data.datasets.base import Case, LabelledDataset, structure_mask
+from monai_synthfm.data.datasets.base import LabelledDataset
+from monai_synthfm.data.datasets.case import Case, LoadedCase
 from monai_synthfm.data.datasets.ellipses import Ellipse, fit_ellipse, outline_points
 from monai_synthfm.io.faults import Fault, FaultError, Finding
 from monai_synthfm.io.folders import entries, files_by_stem, find_root, read_rows
@@ -26,6 +28,7 @@ _TABLE = "training_set_pixel_size_and_HC.csv"
 _NAME = re.compile(r"(\d+)_(\d*)HC")
 _SUFFIX = "_Annotation"
 _OUTLINE = 127
+_Key = tuple[int, int]
 
 
 class Hc18Dataset(LabelledDataset):
@@ -69,47 +72,43 @@ class Hc18Dataset(LabelledDataset):
         files = files_by_stem(self.root, (".png",), twice=twice)
         labels = {stem.removesuffix(_SUFFIX): path for stem, path in files.items() if stem.endswith(_SUFFIX)}
         images = {stem: path for stem, path in files.items() if not stem.endswith(_SUFFIX)}
-        for stem in [*images, *(stem for stem in labels if stem not in images)]:
-            file = images.get(stem) or labels[stem]
-            key = _key(stem)
-            same = twice.get(stem) or twice.get(f"{stem}{_SUFFIX}")
-            if same is not None:
-                yield self.fault_of(same, stem, "training")
-            elif key is None:
-                yield self.fault("unexpected_name", file, "expected <number>_HC.png", stem, "training")
-            elif stem not in images:
-                yield self.fault("missing_image", file, "an annotation without an image", stem, "training")
-            elif stem not in labels:
-                yield self.fault("missing_label", file, "an image without an annotation", stem, "training")
-            elif key not in rows:
-                yield self.fault("no_metadata", file, f"no pixel size in {_TABLE}", stem, "training")
-            else:
-                pixel, circumference = rows[key]
-                more = {"patient_id": f"{key[0]:03d}", "spacing": [pixel, pixel], "circumference": circumference}
-                yield self.case(stem, "training", str(images[stem]), str(labels[stem]), **more)
+        twice = {stem.removesuffix(_SUFFIX): fault for stem, fault in twice.items()}
+        odd = {
+            stem: FaultError("unexpected_name", file, "expected <number>_HC.png")
+            for stem, file in {**labels, **images}.items()
+            if _key(stem) is None
+        }
+        yield from self.pair(images, labels, "training", partial(self._case_of, rows), {**odd, **twice})
+
+    def _case_of(self, rows: Mapping[_Key, tuple[float, float]], case_id: str, split: str, *files: Path) -> Case:
+        key = _key(case_id)
+        if key is None or key not in rows:
+            raise FaultError("no_metadata", files[0], f"no pixel size in {_TABLE}")
+        patient, (pixel, length) = f"{key[0]:03d}", rows[key]
+        return self.case(case_id, split, *files, patient_id=patient, spacing=[pixel, pixel], circumference=length)
 
     def read(self, case: Case) -> tuple[MetaTensor, MetaTensor]:
         """Read the image and fill the ellipse."""
-        image = grey_picture(read_png(case["image"]), case["image"])
-        marked = _marked(case["label"])
-        mask = _ellipse(case["label"], marked).mask(marked.shape, margin=0.5)
-        return picture_tensor(image, case["image"]), picture_tensor(mask.astype(np.int16), case["label"])
+        image = grey_picture(read_png(case.image), case.image)
+        marked = _marked(case.label)
+        mask = _ellipse(case.label, marked).mask(marked.shape, margin=0.5)
+        return picture_tensor(image, case.image), picture_tensor(mask.astype(np.int16), case.label)
 
-    def inspect(self, sample: Case) -> Iterator[Finding]:
+    def inspect(self, sample: LoadedCase) -> Iterator[Finding]:
         """Compare with the recorded circumference, and with filled holes where the outline is closed."""
-        path = sample["label"].meta["filename_or_obj"]
+        path = sample.label.meta["filename_or_obj"]
         marked = _marked(path)
         length = _ellipse(path, marked).circumference() * sample["spacing"][0]
         yield Finding(
-            "length of the outline minus recorded circumference, mm", length - sample["circumference"], 0.0, 4.0
+            "length of the outline minus recorded circumference, mm", length - sample.facts["circumference"], 0.0, 4.0
         )
         touches = marked[0].any() or marked[-1].any() or marked[:, 0].any() or marked[:, -1].any()
         if not touches:
-            mask, filled = structure_mask(sample, "fetal_head"), ndimage.binary_fill_holes(marked)
+            mask, filled = sample.mask("fetal_head"), ndimage.binary_fill_holes(marked)
             dice = 2 * (mask & filled).sum() / (mask.sum() + filled.sum())
             yield Finding("Dice of the ellipse and the filled outline", float(dice), low=0.99)
 
-    def _rows(self) -> dict[tuple[int, int], tuple[float, float]]:
+    def _rows(self) -> dict[_Key, tuple[float, float]]:
         # a folder that was linked to lies beside its table elsewhere
         places = (self.root, self.root.parent, self.root.resolve().parent)
         path = next((place / _TABLE for place in places if (place / _TABLE).is_file()), None)
@@ -127,7 +126,7 @@ class Hc18Dataset(LabelledDataset):
         return found
 
 
-def _key(stem: str) -> tuple[int, int] | None:
+def _key(stem: str) -> _Key | None:
     """Turn ``010_2HC`` into fetus 10, image 2."""
     match = _NAME.fullmatch(stem)
     return (int(match[1]), int(match[2] or 1)) if match else None

@@ -5,13 +5,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from monai.data import MetaTensor
 
-from monai_synthfm.data.datasets.base import Case, LabelledDataset
+from monai_synthfm.data.datasets.base import LabelledDataset
+from monai_synthfm.data.datasets.case import Case, LoadedCase
 from monai_synthfm.io.faults import Fault, FaultError
 from monai_synthfm.io.folders import find_root, read_rows
 from monai_synthfm.io.formats import read_labels_like, read_picture, read_volume, volume_spacing
@@ -68,13 +71,9 @@ class IndexedDataset(LabelledDataset):
             if _structure(row) in self.structures:
                 by_case.setdefault(row["case_id"], []).append(row)
         for case_id, rows in by_case.items():
+            yield self.try_case(case_id, "development", self._case_of, rows)
 
-            def make(case_id: str = case_id, rows: list[dict[str, str]] = rows) -> Case:
-                return self._case_of(case_id, rows)
-
-            yield self.try_case(make, case_id, "development")
-
-    def _case_of(self, case_id: str, rows: list[dict[str, str]]) -> Case:
+    def _case_of(self, case_id: str, split: str, rows: list[dict[str, str]]) -> Case:
         first = rows[0]
         image, label = (self.root / first[key] for key in ("image", "mask"))
         for path, code in ((image, "missing_image"), (label, "missing_label")):
@@ -92,37 +91,38 @@ class IndexedDataset(LabelledDataset):
             raise FaultError("no_metadata", label, f"labels must be numbers, found {[row['label'] for row in rows]}")
         return self.case(
             case_id,
-            "development",
-            str(image),
-            str(label),
+            split,
+            image,
+            label,
             patient_id=first["patient"] if first["patient"] not in ("", "unknown") else case_id,
             modality=modality,
             structures={_structure(row): 1 if instances else int(row["label"]) for row in rows},
-            spacing=volume_spacing(image) if first["dims"] == "3D" else _picture_spacing(first["spacing_mm"]),
+            spacing=volume_spacing(image) if first["dims"] == "3D" else _picture_spacing(image, first["spacing_mm"]),
             source=first["set"],
-            is_volume=first["dims"] == "3D",
             has_instances=bool(instances),
         )
 
-    def load(self, case: Case) -> Case:
+    def load(self, case: Case | Mapping[str, Any]) -> LoadedCase:
         """Read and check the files of a case; instances become one structure, and are kept beside it."""
         sample = super().load(case)
-        if case["has_instances"]:
-            sample["instances"] = sample["label"]
-            sample["label"] = (sample["label"] > 0).to(sample["label"].dtype)
-            sample["present"] = {name: bool(sample["label"].any()) for name in case["structures"]}
-        return sample
+        if not sample.facts["has_instances"]:
+            return sample
+        label = (sample.label > 0).to(sample.label.dtype)
+        present = {name: bool(label.any()) for name in sample.structures}
+        return replace(sample, label=label, present=present, instances=sample.label)
 
     def read(self, case: Case) -> tuple[MetaTensor, MetaTensor]:
         """Read a volume or a picture with its mask."""
-        image = read_volume(case["image"]) if case["is_volume"] else read_picture(case["image"])
-        return image, read_labels_like(image, case["label"])
+        image = read_volume(case.image) if case.is_volume else read_picture(case.image)
+        return image, read_labels_like(image, case.label)
 
 
 def _structure(row: dict[str, str]) -> str:
     return row["structure"].removesuffix(" (instances)")
 
 
-def _picture_spacing(text: str) -> list[float] | None:
+def _picture_spacing(image: Path, text: str) -> list[float] | None:
     """Turn ``0.1x0.2``, columns by rows, into mm of rows and columns."""
+    if not re.fullmatch(r"([\d.]+x[\d.]+)?", text):
+        raise FaultError("no_metadata", image, f"spacing_mm of a picture must be such as 0.1x0.2, found {text!r}")
     return [float(size) for size in reversed(text.split("x"))] if text else None

@@ -14,7 +14,8 @@ import torch
 from monai.data import MetaTensor
 
 from monai_synthfm.data.datasets.anatomy import sides_of_the_body
-from monai_synthfm.data.datasets.base import Case, LabelledDataset, structure_mask
+from monai_synthfm.data.datasets.base import LabelledDataset
+from monai_synthfm.data.datasets.case import Case, LoadedCase
 from monai_synthfm.io.canonical_volumes import nifti_spacing, read_nifti, read_nifti_labels
 from monai_synthfm.io.faults import Fault, FaultError, Finding
 from monai_synthfm.io.folders import file_of_stem, files_by_stem, find_root, natural_key, read_rows, subfolders
@@ -104,27 +105,23 @@ class TotalSegmentatorDataset(LabelledDataset):
                 )
                 yield self.fault("no_metadata", folders[subject], message, subject)
             else:
+                yield self.try_case(subject, split, self._case_of, folders[subject])
 
-                def make(folder: Path = folders[subject], split: str = split) -> Case:
-                    return self._case_of(folder, split)
-
-                yield self.try_case(make, subject, split)
-
-    def _case_of(self, folder: Path, split: str) -> Case:
+    def _case_of(self, subject: str, split: str, folder: Path) -> Case:
         masks = _masks(folder)
         missing = [name for name in self.structures if name not in masks]
         image = file_of_stem(folder, _IMAGES[self.modality], NIFTI, "missing_image")
         if missing:
             message = f"no masks of {missing[:3]}{' and more' if len(missing) > 3 else ''}"
             raise FaultError("missing_label", folder / "segmentations", message)
-        label = {name: str(masks[name]) for name in self.structures}
-        return self.case(folder.name, split, str(image), label, spacing=nifti_spacing(image))
+        label = {name: masks[name] for name in self.structures}
+        return self.case(subject, split, image, label, spacing=nifti_spacing(image))
 
     def read(self, case: Case) -> tuple[MetaTensor, MetaTensor]:
         """Read the volume and the masks of the chosen structures."""
-        image = read_nifti(case["image"])
+        image = read_nifti(case.image)
         channels = [torch.zeros(image.shape[1:], dtype=torch.int16)]
-        for name, path in case["label"].items():
+        for name, path in case.label.items():
             mask = _read_mask(path, image)
             if not mask.any():
                 continue
@@ -133,22 +130,22 @@ class TotalSegmentatorDataset(LabelledDataset):
                 free = torch.zeros_like(channels[0])
                 channels.append(free)
             free[mask] = self.table[name]
-        folder = str(Path(case["image"]).parent / "segmentations")
+        folder = str(Path(case.image).parent / "segmentations")
         return image, MetaTensor(torch.stack(channels), affine=image.affine, meta={"filename_or_obj": folder})
 
-    def inspect(self, sample: Case) -> Iterator[Finding]:
+    def inspect(self, sample: LoadedCase) -> Iterator[Finding]:
         """Check left and right, and that numbers are those of CT and labels lie on tissue."""
         yield from sides_of_the_body(sample)
         if self.modality == "ct":
-            yield Finding("smallest HU", float(sample["image"].min()), low=-4096, high=-200)
-            organs = [structure_mask(sample, name) for name in _ORGANS if sample["present"].get(name)]
+            yield Finding("smallest HU", float(sample.image.min()), low=-4096, high=-200)
+            organs = [sample.mask(name) for name in _ORGANS if sample.present.get(name)]
             if organs:
-                labelled = sample["image"][0].numpy()[np.any(organs, axis=0)]
+                labelled = sample.image[0].numpy()[np.any(organs, axis=0)]
                 yield Finding("median HU of the organs", float(np.median(labelled)), low=-200, high=1500)
 
-    def why_nothing(self, sample: Case) -> str:
+    def why_nothing(self, sample: LoadedCase) -> str:
         """Tell subjects that do not show the organs from subjects without any label."""
-        masks = _masks(Path(sample["label"].meta["filename_or_obj"]).parent)
+        masks = _masks(Path(sample.label.meta["filename_or_obj"]).parent)
         if any(bool(read_nifti_labels(path).any()) for path in masks.values()):
             return super().why_nothing(sample)
         return f"all {len(masks)} masks of this subject are empty"

@@ -15,7 +15,6 @@ from monai.data import CacheDataset, Dataset
 from monai.transforms import Compose
 
 from monai_synthfm.data.datasets.amos import AmosDataset
-from monai_synthfm.data.datasets.base import structure_mask
 from monai_synthfm.data.datasets.checks import check_data
 from tests.replicas.amos import LABELS, LAS, SHAPE, write_amos, write_sexes
 from tests.replicas.body import centred_affine, organ_masks
@@ -62,7 +61,7 @@ def test_volume_and_label_lie_where_nibabel_says_in_ras(root: Path) -> None:
     np.testing.assert_allclose(sample["label"].affine.numpy(), stored.affine)
     assert sample["spacing"] == [4.5, 4.5, 5.0] == sample["image"].pixdim.tolist()
     masks = organ_masks(centred_affine(LAS, SHAPE), SHAPE, list(LABELS))
-    np.testing.assert_array_equal(structure_mask(sample, "liver"), masks["liver"][::-1])
+    np.testing.assert_array_equal(sample.mask("liver"), masks["liver"][::-1])
 
 
 def test_structures_default_to_the_eight_of_the_paper_and_absent_ones_are_flagged(root: Path) -> None:

@@ -15,7 +15,8 @@ import pytest
 import torch
 from monai.data import MetaTensor
 
-from monai_synthfm.data.datasets.base import Case, LabelledDataset
+from monai_synthfm.data.datasets.base import LabelledDataset
+from monai_synthfm.data.datasets.case import Case
 from monai_synthfm.io.faults import Fault, FaultError
 
 LABEL = np.array([[[0, 1, 1], [4, 4, 0]]], dtype=np.int16)
@@ -150,3 +151,44 @@ def test_a_fault_of_a_file_comes_out_as_it_is_and_before_any_transform() -> None
         Tiny(["test/a"], label=7 * LABEL, transform=seen.append)[0]
     assert (caught.value.code, caught.value.file) == ("unexpected_label", "a_label.nii")
     assert seen == []
+
+
+def test_files_that_belong_together_become_cases_and_others_faults() -> None:
+    dataset = Tiny(["test/a"])
+    images, labels = (
+        {name: Path(f"{kind}/{name}.nii") for name in names} for kind, names in (("i", "abd"), ("l", "acd"))
+    )
+    twice = {"d": FaultError("duplicate", "i/d.nii.gz", "the same case as d.nii; keep one of them")}
+    found = list(dataset.pair(images, labels, "test", faults=twice))
+    assert [item if isinstance(item, Fault) else (item.case_id, item.image, item.label) for item in found] == [
+        ("a", "i/a.nii", "l/a.nii"),
+        Fault("tiny", "b", "test", "missing_label", "i/b.nii", "an image without a label map"),
+        Fault("tiny", "d", "test", "duplicate", "i/d.nii.gz", "the same case as d.nii; keep one of them"),
+        Fault("tiny", "c", "test", "missing_image", "l/c.nii", "a label map without an image"),
+    ]
+    known = [
+        item.notice for item in dataset.pair(images, {}, "test", unlabelled_is_known=True) if isinstance(item, Fault)
+    ]
+    assert known == [True] * 3
+
+
+def test_a_pair_that_cannot_be_a_case_is_a_fault_of_its_file() -> None:
+    dataset = Tiny(["test/a"])
+
+    def make(case_id: str, split: str, image: Path, label: Path) -> Case:
+        if case_id == "b":
+            raise FaultError("no_metadata", image, "no row in the table")
+        return dataset.case(case_id, split, image, label, patient_id="p", side="left")
+
+    paths = {name: Path(f"{name}.nii") for name in "ab"}
+    case, fault = dataset.pair(paths, paths, "test", make)
+    assert isinstance(case, Case)
+    assert (case.patient_id, case.facts, case["side"]) == ("p", {"side": "left"}, "left")
+    assert fault == Fault("tiny", "b", "test", "no_metadata", "b.nii", "no row in the table")
+
+
+def test_a_case_of_a_dictionary_is_loaded_as_the_case_is() -> None:
+    dataset = Tiny(["test/a"])
+    first, second = (dataset.load(case) for case in (dataset.data[0], dict(dataset.data[0])))
+    assert first.record == second.record
+    assert first.present == second.present == {"liver": True, "spleen": False}

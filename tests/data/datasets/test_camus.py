@@ -12,7 +12,6 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from monai_synthfm.data.datasets.base import structure_mask
 from monai_synthfm.data.datasets.camus import CamusDataset
 from monai_synthfm.data.datasets.checks import check_data
 from tests.replicas.camus import FRAMES, HEIGHT, WIDTH, heart, write_camus_metaimage, write_camus_nifti
@@ -41,7 +40,7 @@ def test_nifti_arrays_are_transposed_and_not_flipped(root: Path) -> None:
     image, label = heart(HEIGHT, WIDTH, 1.0, 0)
     np.testing.assert_array_equal(sample["image"][0].numpy(), image)
     for name, value in (("left_ventricle", 1), ("myocardium", 2), ("left_atrium", 3)):
-        np.testing.assert_array_equal(structure_mask(sample, name), label == value)
+        np.testing.assert_array_equal(sample.mask(name), label == value)
 
 
 def test_half_sequences_run_from_end_diastole_to_end_systole(root: Path) -> None:

@@ -14,7 +14,6 @@ import pytest
 from PIL import Image
 
 pydicom = pytest.importorskip("pydicom", reason="pydicom writes the DICOM slices of the replica")
-from monai_synthfm.data.datasets.base import structure_mask  # noqa: E402
 from monai_synthfm.data.datasets.chaos import ChaosDataset  # noqa: E402
 from monai_synthfm.data.datasets.checks import check_data  # noqa: E402
 from tests.replicas.body import hounsfield  # noqa: E402
@@ -47,7 +46,7 @@ def test_ct_is_in_hounsfield_units_with_its_own_masks_though_names_run_against_z
     sample = ChaosDataset(root, ("ct",))[0]
     # Axes of the replica run to the left and to the back, those of a loaded volume to the right and to the front.
     np.testing.assert_array_equal(sample["image"][0].numpy(), hounsfield(lps_grid(), SHAPE, 0)[::-1, ::-1])
-    np.testing.assert_array_equal(structure_mask(sample, "liver"), liver()[::-1, ::-1])
+    np.testing.assert_array_equal(sample.mask("liver"), liver()[::-1, ::-1])
     assert sample["image"].affine[:3, :3].diagonal().tolist() == [4.0, 4.0, 2.0]
     assert sample["spacing"] == [4.0, 4.0, 2.0]
     lowest = sample["image"].affine[:3, 3].tolist()
@@ -61,8 +60,8 @@ def test_mr_phases_share_labels_but_not_images(root: Path) -> None:
     np.testing.assert_array_equal(first["image"][0].numpy(), expected)
     np.testing.assert_array_equal(second["image"][0].numpy(), expected // 2)
     np.testing.assert_array_equal(spir["image"][0].numpy(), expected // 3)
-    np.testing.assert_array_equal(structure_mask(first, "liver"), liver(4.0)[::-1, ::-1])
-    assert structure_mask(first, "kidney_right").sum() > structure_mask(first, "kidney_left").sum()
+    np.testing.assert_array_equal(first.mask("liver"), liver(4.0)[::-1, ::-1])
+    assert first.mask("kidney_right").sum() > first.mask("kidney_left").sum()
 
 
 @pytest.mark.parametrize("name", ["chaos_ct", "chaos_mr", "chaos_mr_t1in", "chaos_mr_t1out", "chaos_mr_t2"])

@@ -19,9 +19,10 @@ import SimpleITK
 from PIL import Image
 
 pytest.importorskip("pydicom", reason="pydicom writes the DICOM slices of a replica")
-from monai_synthfm.data.datasets.base import Case, LabelledDataset
+from monai_synthfm.data.datasets import DATASETS
+from monai_synthfm.data.datasets.base import LabelledDataset
+from monai_synthfm.data.datasets.case import Case
 from monai_synthfm.data.datasets.checks import check_data
-from monai_synthfm.data.datasets.registry import DATASETS
 from tests.replicas.every import REPLICAS
 from tests.replicas.indexed import write_indexed
 

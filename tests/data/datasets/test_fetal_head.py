@@ -12,7 +12,6 @@ import pytest
 import SimpleITK
 from PIL import Image
 
-from monai_synthfm.data.datasets.base import structure_mask
 from monai_synthfm.data.datasets.checks import check_data
 from monai_synthfm.data.datasets.fetal_head import FetalHeadDataset, JnuIfmDataset
 from tests.replicas.fetal_head import FRAMES, VIDEOS, picture, write_fh_ps_aop, write_jnu_ifm, write_psfhs
@@ -26,8 +25,8 @@ def test_channels_as_axis_and_as_vectors_give_one_grey_picture(tmp_path: Path, n
     for seed, sample in enumerate(dataset):
         image, label = picture(seed)
         np.testing.assert_array_equal(sample["image"].numpy(), image[None])
-        np.testing.assert_array_equal(structure_mask(sample, "pubic_symphysis"), label == 1)
-        np.testing.assert_array_equal(structure_mask(sample, "fetal_head"), label == 2)
+        np.testing.assert_array_equal(sample.mask("pubic_symphysis"), label == 1)
+        np.testing.assert_array_equal(sample.mask("fetal_head"), label == 2)
         assert sample["spacing"] is None
     report = check_data(name, tmp_path, progress=False)
     assert report["sane"], report["faults"]

@@ -15,7 +15,6 @@ import SimpleITK
 from PIL import Image
 
 from monai_synthfm.data.datasets.anatomy import sides_of_the_body
-from monai_synthfm.data.datasets.base import structure_mask
 from monai_synthfm.data.datasets.checks import check_data
 from monai_synthfm.data.datasets.folder import FolderDataset
 from tests.replicas.body import centred_affine, hounsfield, organ_masks
@@ -71,7 +70,7 @@ def test_volumes_of_all_formats_come_in_one_orientation_with_organs_in_place(roo
         findings = list(sides_of_the_body(sample))
         assert len(findings) == 2
         assert all(finding.plausible for finding in findings)
-        assert sample["image"][0].numpy()[structure_mask(sample, "liver")].mean() == pytest.approx(120, abs=2)
+        assert sample["image"][0].numpy()[sample.mask("liver")].mean() == pytest.approx(120, abs=2)
     first, second = dataset[0], dataset[1]
     np.testing.assert_array_equal(first["label"].numpy(), second["label"].numpy())
 
@@ -108,7 +107,7 @@ def test_pictures_are_paired_by_suffix_in_one_folder(tmp_path: Path) -> None:
     assert [case["spacing"] for case in dataset.data] == [None, None, [0.2, 0.3]]
     assert [sample["image"].shape[0] for sample in dataset] == [3, 1, 1]
     for sample in dataset:
-        np.testing.assert_array_equal(structure_mask(sample, "bright"), label > 0)
+        np.testing.assert_array_equal(sample.mask("bright"), label > 0)
         np.testing.assert_array_equal(sample["image"][0].numpy(), grey)
 
 
@@ -179,7 +178,7 @@ def test_radiographs_are_pictures_as_files_or_in_folders_of_their_own(tmp_path: 
     (case,) = FolderDataset(tmp_path, {"bright": 1}, dimensions=2, modality="xray", pixel_spacing=True)
     assert (case["case_id"], case["spacing"]) == ("c1", [0.2, 0.3])
     np.testing.assert_array_equal(case["image"][0], GREY)
-    np.testing.assert_array_equal(structure_mask(case, "bright"), GREY > 2000)
+    np.testing.assert_array_equal(case.mask("bright"), GREY > 2000)
 
 
 def test_slices_of_dicom_masks_are_a_label_map(tmp_path: Path) -> None:
@@ -195,7 +194,7 @@ def test_slices_of_dicom_masks_are_a_label_map(tmp_path: Path) -> None:
         write_slice(tmp_path / "labels" / "c1" / file.name, values, np.diag([-1.0, -1, 1, 1]) @ affine, z, "1.9", z)
         _take_geometry(tmp_path / "labels" / "c1" / file.name, file)
     (case,) = FolderDataset(tmp_path, {"bright": 3})
-    np.testing.assert_array_equal(structure_mask(case, "bright"), case["image"][0].numpy() > 1000)
+    np.testing.assert_array_equal(case.mask("bright"), case["image"][0].numpy() > 1000)
 
 
 def _take_geometry(path: Path, other: Path) -> None:

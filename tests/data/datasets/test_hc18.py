@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from monai_synthfm.data.datasets.base import structure_mask
 from monai_synthfm.data.datasets.checks import check_data
 from monai_synthfm.data.datasets.ellipses import fit_ellipse, outline_points
 from monai_synthfm.data.datasets.hc18 import Hc18Dataset
@@ -43,17 +42,17 @@ def test_every_kind_of_annotation_is_filled_to_the_true_head(root: Path) -> None
     for sample in Hc18Dataset(root):
         name = sample["case_id"]
         assert sample["image"].shape == (1, *IMAGES[name][0])
-        mask = structure_mask(sample, "fetal_head")
+        mask = sample.mask("fetal_head")
         assert dice(mask, inside(name)) > 0.975, name
         assert mask[inside(name)].all(), name
 
 
 def test_a_filled_copy_gives_the_mask_of_its_outline(root: Path) -> None:
-    before = {sample["case_id"]: structure_mask(sample, "fetal_head") for sample in Hc18Dataset(root)}
+    before = {sample["case_id"]: sample.mask("fetal_head") for sample in Hc18Dataset(root)}
     for name, mask in before.items():
         Image.fromarray((mask * 255).astype(np.uint8)).convert("RGB").save(root / f"{name}_Annotation.png")
     for sample in Hc18Dataset(root):
-        assert dice(structure_mask(sample, "fetal_head"), before[sample["case_id"]]) > 0.99
+        assert dice(sample.mask("fetal_head"), before[sample["case_id"]]) > 0.99
 
 
 def test_copies_without_zeros_and_with_the_table_inside_are_read(root: Path) -> None:

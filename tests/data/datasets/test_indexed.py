@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from monai_synthfm.data.datasets.base import structure_mask
 from monai_synthfm.data.datasets.checks import check_data, examine
 from monai_synthfm.data.datasets.indexed import IndexedDataset
 from tests.replicas.indexed import write_indexed
@@ -35,7 +34,7 @@ def test_rows_of_one_case_become_one_case_with_several_structures(root: Path) ->
 
 def test_nrrd_and_its_nifti_mask_lie_in_one_place(root: Path) -> None:
     sample = IndexedDataset(root, structures=["tumour"])[0]
-    image, mask = sample["image"][0].numpy(), structure_mask(sample, "tumour")
+    image, mask = sample["image"][0].numpy(), sample.mask("tumour")
     assert image[mask].mean() == pytest.approx(1120, abs=3)
     np.testing.assert_allclose(sample["image"].affine, sample["label"].affine)
     stored = nib.as_closest_canonical(nib.load(root / "mr/mr1_mask.nii.gz"))
@@ -47,14 +46,14 @@ def test_pictures_are_rows_first_with_16_bits_kept_and_equal_channels_merged(roo
     grey = np.asarray(Image.open(root / "us/us2.png"))[..., 0]
     for name in ("us1", "us2"):
         np.testing.assert_array_equal(samples[name]["image"][0].numpy(), grey)
-        assert structure_mask(samples[name], "fetal_head")[10:18, 12:25].all()
+        assert samples[name].mask("fetal_head")[10:18, 12:25].all()
     np.testing.assert_array_equal(samples["cells"]["image"][0].numpy(), grey.astype(float) * 200)
 
 
 def test_instances_stay_apart_and_make_one_structure(root: Path) -> None:
     sample = IndexedDataset(root, structures=["nucleus"])[0]
     assert np.unique(sample["instances"]).tolist() == [0, 1, 2, 3]
-    np.testing.assert_array_equal(structure_mask(sample, "nucleus"), sample["instances"][0].numpy() > 0)
+    np.testing.assert_array_equal(sample.mask("nucleus"), sample["instances"][0].numpy() > 0)
 
 
 def edit_row(root: Path, old: str, new: str) -> None:
@@ -96,6 +95,6 @@ def test_every_real_case_loads_and_has_the_voxels_that_the_table_counts(shared_d
     assert len(samples) == len({row["case_id"] for row in rows})
     for row in rows:
         sample = samples[row["case_id"]]
-        mask = structure_mask(sample, row["structure"].removesuffix(" (instances)"))
+        mask = sample.mask(row["structure"].removesuffix(" (instances)"))
         if row["n_voxels"]:
             assert mask.sum() == int(row["n_voxels"]), row["case_id"]

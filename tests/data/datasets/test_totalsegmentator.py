@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 
 from monai_synthfm.data.datasets.anatomy import structure_position
-from monai_synthfm.data.datasets.base import structure_mask
 from monai_synthfm.data.datasets.checks import check_data
 from monai_synthfm.data.datasets.totalsegmentator import TotalSegmentatorDataset
 from tests.replicas.body import centred_affine, hounsfield, organ_masks
@@ -47,7 +46,7 @@ def test_masks_keep_their_voxels_even_where_they_overlap(root: Path) -> None:
     for sample in samples:
         for name in (*ORGANS, *OTHERS):
             stored = nib.load(root / sample["case_id"] / "segmentations" / f"{name}.nii.gz")
-            np.testing.assert_array_equal(structure_mask(sample, name), np.asanyarray(stored.dataobj) > 0)
+            np.testing.assert_array_equal(sample.mask(name), np.asanyarray(stored.dataobj) > 0)
 
 
 def test_empty_masks_are_absent_structures(root: Path) -> None:
