@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Write the tables of results into README, the card and the pages, all from docs/results.csv.
 
-    python scripts/write_results.py                         # the tables, from the figures as they are
-    python scripts/write_results.py --rows eval/dev_shared  # first the figures, from a run of configs/dev_shared.yaml
+python scripts/write_results.py                         # the tables, from the figures as they are
+python scripts/write_results.py --rows eval/dev_shared  # first the figures, from a run of configs/dev_shared.yaml
 """
 
 from __future__ import annotations

@@ -207,7 +207,7 @@ def case_record(sample: Case) -> dict[str, str]:
 
 
 def is_volume(sample: Case) -> bool:
-    """Tell volumes from sequences of pictures, and from pictures."""
+    """Distinguish volumes from sequences of pictures, and from pictures."""
     return sample["image"].ndim == 4 and len(sample["spacing"] or ()) == 3
 
 

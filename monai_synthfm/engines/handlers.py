@@ -22,7 +22,7 @@ _SMOOTHING = 0.05  # weight of the newest loss in the running mean
 
 
 class EpochSetter:
-    """Tell a seeded dataset which epoch begins: every epoch has new samples, and a resumed one has its own.
+    """Set the epoch of a seeded dataset as it begins: every epoch has new samples, and a resumed one has its own.
 
     Args:
         dataset: the trainer's dataset.

@@ -132,7 +132,7 @@ class Prompts:
         return next((int(value.shape[value.ndim - rank - 1]) for _, value, rank in self._ranked()), 0)
 
     def has_click_or_box(self, row: int) -> bool:
-        """Tell whether an object of prompts ``[N, ...]`` has a click or a box."""
+        """Return whether an object of prompts ``[N, ...]`` has a click or a box."""
         clicked = self.point_labels is not None and bool((self.point_labels[row] >= 0).any())
         return clicked or (self.boxes is not None and not bool(self.boxes[row].isnan().any()))
 

@@ -84,7 +84,7 @@ class AlfiDataset(LabelledDataset):
                 elif frame not in images:
                     yield self.fault("missing_image", masks[frame], "a mask without an image", frame, "test")
                 elif frame not in masks:
-                    # How many frames have no mask is not known; the count of all masks tells whether any is missing.
+                    # How many frames have no mask is not known; the count of all masks shows whether any is missing.
                     yield self.fault(
                         "missing_label", images[frame], "a frame without a mask", frame, "test", notice=True
                     )
