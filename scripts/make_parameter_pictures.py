@@ -46,23 +46,19 @@ def _labels(generator: Any, seed: int) -> torch.Tensor:
 
 def maps(kind: type, name: str, values: Sequence[Any], seed: int = 1, **fixed: Any) -> Strip:
     """Label maps with a parameter at several values."""
-    return lambda: [
-        (_short(value), np.asarray(_labels(kind(SIZE, **{**fixed, name: value}), seed)[0]).astype(int))
-        for value in values
-    ]
+    made = {_short(value): kind(SIZE, **{**fixed, name: value}) for value in values}
+    return lambda: [(value, np.asarray(_labels(one, seed)[0]).astype(int)) for value, one in made.items()]
 
 
 def _shapes() -> torch.Tensor:
     return _labels(RandBezierShapes(SIZE, num_shapes=(5, 5), radius=(0.08, 0.25), phantom_prob=1.0), 4)
 
 
-def paints(
-    name: str, values: Sequence[Any], seed: int = 3, labels: Callable[[], torch.Tensor] = _shapes, **fixed: Any
-) -> Strip:
+def paints(name: str, values: Sequence[Any], seed: int = 3, **fixed: Any) -> Strip:
     """The same label map painted with a parameter of the appearance at several values."""
     plain = {"num_noises": (0, 0), "texture_prob": 0.0, "blur": (0.5, 0.5), "contrast": (0.2, 0.4), **fixed}
     return lambda: [
-        (_short(value), _image(RandSynthFMIntensity(**{**plain, name: value}).set_random_state(seed=seed)(labels())))
+        (_short(value), _image(RandSynthFMIntensity(**{**plain, name: value}).set_random_state(seed=seed)(_shapes())))
         for value in values
     ]
 

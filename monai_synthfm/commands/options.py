@@ -134,7 +134,7 @@ class BundleOptions:
         return [*here, *parameters, *_SPECIAL] if last else list(here)
 
     def _is_number_where_used(self, name: str) -> bool:
-        """Tell whether an option without a value is handed to an argument that takes a number."""
+        """Return whether an option without a value is handed to an argument that takes a number."""
         return any(
             kind_of_parameter(parameters[key]) is Kind.NUMBER
             for component in _components(self.parser.get())
@@ -161,7 +161,7 @@ class BundleOptions:
             return inspect.Signature()
 
     def _kind_of(self, value: Any, seen: frozenset[str] = frozenset()) -> Kind | None:
-        """What a value of the config is; None where it does not tell."""
+        """What a value of the config is; None where it does not show."""
         if value is None:
             return None
         if isinstance(value, bool):

@@ -64,7 +64,7 @@ def check_seedable(transform: Any, name: str = "transform") -> None:
 
 
 def _hands_on(holder: Randomizable, seeded: set[int]) -> bool:
-    """Tell whether an object that was not seeded itself has handed the seed on, as one does that only holds others."""
+    """Return whether an object that was not seeded itself has handed the seed on, as one that only holds others."""
     return any(id(part) in seeded for part in vars(holder).values())
 
 

@@ -29,7 +29,7 @@ class EmbeddingProducer:
     and after an interruption only what is missing is made. Data-parallel processes share the work among them.
 
     Args:
-        dataset: visits the ring; its epoch tells what is needed. Attach this after the handler that sets the epoch.
+        dataset: visits the ring; its epoch decides what is needed. Attach this after the handler that sets the epoch.
         source: generates image i of the stream; without transform.
         network: its image encoder must be frozen.
         num_workers: processes, for each training process, that make the images of the next epoch during this one;

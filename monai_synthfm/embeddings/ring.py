@@ -95,7 +95,7 @@ class EmbeddingRing:
                 path.unlink(missing_ok=True)
 
     def holds(self, number: int) -> bool:
-        """Tell whether image ``number`` is here."""
+        """Return whether image ``number`` is here."""
         try:
             with self._path(number).open("rb") as file:
                 return _read_number(file) == number

@@ -49,7 +49,7 @@ class Model(ABC):
     def __init__(self, name: str) -> None:
         if not isinstance(name, str) or not name:
             raise ValueError(
-                f"name must be a text that tells the model from others in the table, got {name!r}. "
+                f"name must be a text that no other model in the table has, got {name!r}. "
                 "On a command line a text with commas takes two pairs of quotes: \"'SynthFM, ours'\"."
             )
         self.name = name

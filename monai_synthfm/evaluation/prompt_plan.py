@@ -85,7 +85,7 @@ class PromptPlan:
             ``challenge-00`` (the box) and so on.
         feed_masks: give the interactive runs the logits of the answer before, as SAM was trained. False by default:
             decoders trained on clicks and boxes alone have never seen a mask.
-        seeds: of the random clicks; several tell how much they matter.
+        seeds: of the random clicks; several show how much they matter.
         click_options: further arguments of :class:`~monai_synthfm.prompts.ClickSimulator`.
         box_options: arguments of :class:`~monai_synthfm.prompts.BoxSimulator`; by default the box is tight.
 

@@ -198,7 +198,7 @@ def read_rows(folder: str | Path) -> pd.DataFrame:
 
 
 def volume_rows(rows: pd.DataFrame) -> pd.Series:
-    """Tell which rows are of whole volumes."""
+    """Return which rows are of whole volumes."""
     if "over_propagation" not in rows:
         return pd.Series(False, index=rows.index)
     return rows.over_propagation.notna()

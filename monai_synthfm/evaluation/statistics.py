@@ -89,7 +89,7 @@ def compare_models(
         A table with ``model``, ``other``, ``by``, ``n_patients``, ``n_pairs``, ``n_dropped``, ``mean``, ``other_mean``,
         ``difference`` (model minus other), ``ci_low``, ``ci_high``, ``win_rate`` (share of patients where the model
         is better; ties count half), ``p_ttest``, ``p_wilcoxon``, ``p_ttest_holm``, ``p_wilcoxon_holm`` and ``note``,
-        which says why a test is not there or cannot tell.
+        which states why a test is missing or not informative.
     """
     comparisons: list[dict[str, Any]] = []
     for cell, part in rows.groupby(list(by), observed=True):

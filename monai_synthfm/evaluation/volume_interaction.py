@@ -73,7 +73,7 @@ def challenge_steps(session: InteractiveSession, target: np.ndarray, axis: int, 
     Different here:
 
     - The box is tight. The challenge's grows on all sides by 0 to 5 pixels of an image of 256.
-    - The first and the last slice of the object, which the challenge tells besides the box, are not told.
+    - The first and the last slice of the object, which the challenge gives besides the box, are not given.
     - Of equally deep voxels the first is taken. The challenge draws one.
     - Every object is alone in the session. The challenge asks for all objects of an image at once.
     - NSD is what it is. The challenge counts it as 0 where the mean DSC of an image is at most 0.2.
@@ -111,7 +111,7 @@ def challenge_steps(session: InteractiveSession, target: np.ndarray, axis: int, 
 
 def challenge_clicks_of(prompts: str) -> int | None:
     """
-    Tell how many clicks a row of the protocol has by the name of its prompts; None for other rows.
+    Return how many clicks a row of the protocol has by the name of its prompts; None for other rows.
 
     Example:
         >>> challenge_clicks_of("challenge-05"), challenge_clicks_of("box@largest/both")

@@ -5,7 +5,7 @@
 Scores of one predicted mask of a volume, and what propagation from the prompted slice did well and badly.
 
 The paper's scores of volumes are not known. 3D DSC over the whole volume counts what leaks beyond the object; the
-others tell why it is low, after the three failures that arXiv 2511.21926 (the same first author) measures: too much on
+others show why it is low, after the three failures that arXiv 2511.21926 (the same first author) measures: too much on
 the prompted slice, going on after the object has ended, and losing what began well. Their definitions are our choice.
 """
 

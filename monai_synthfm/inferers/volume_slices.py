@@ -19,7 +19,7 @@ _GREY_LEVEL = 1 / 255
 
 def blank_slices(volume: torch.Tensor, axis: int) -> list[bool]:
     """
-    Tell which slices of a volume show nothing: their values, of each channel, differ by less than a grey level of 255.
+    Return which slices of a volume show nothing: values of each channel differ by less than a grey level of 255.
 
     Args:
         volume: [C, X, Y, Z] in [0, 1].

@@ -193,7 +193,7 @@ def spacing_in_ras(spacing: Sequence[float], direction: Sequence[float]) -> list
 
 def last_line(error: Exception) -> str:
     """
-    Return what is worth reading of an error of ITK.
+    Return the reason that an error of ITK states last, without the address of the object that raised it.
 
     Example:
         >>> last_line(RuntimeError("in file a.cxx:\\nITK ERROR: GDCMImageIO(0x55e10f): Cannot read requested file"))

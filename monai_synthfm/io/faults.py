@@ -81,7 +81,7 @@ def unreadable(file: str | Path, what: str, error: Exception) -> FaultError:
     """
     Make the fault of a file that could not be read, in one sentence, out of what a library said.
 
-    Links to files that are not there, missing and empty files, and folders are told as such.
+    Links to files that are not there, missing and empty files, and folders are reported as such.
 
     Args:
         file: the file.

@@ -40,7 +40,7 @@ READ_ERRORS = (ImageFileError, HeaderDataError, OSError, EOFError, ValueError, T
 
 def is_nifti(path: str | Path) -> bool:
     """
-    Tell whether a file is NIfTI by the ending of its name.
+    Return whether a file is NIfTI by the ending of its name.
 
     Example:
         >>> is_nifti("CT.NII.GZ"), is_nifti("ct.nii.bz2"), is_nifti("ct.gz")

@@ -107,7 +107,7 @@ class MobileSam2(PaddedSquare, Sam2):
         del self.mask_downsample, self.no_mem_pos_enc  # here known masks are prompts like others
 
     def describe(self) -> NetworkSettings:
-        """Tell the settings; see :class:`Promptable`."""
+        """Return the settings; see :class:`Promptable`."""
         settings = super().describe()
         seen = {"image_size": self.image_size, "preprocessing": self.preprocessing, "skips": self.skips}
         return replace(settings, embeddings=seen, masks={**settings.masks, "carry_mask": self.carry_mask})
@@ -205,7 +205,7 @@ def _renamed(key: str) -> str:
 
 
 def _is_new(key: str) -> bool:
-    """Tell whether SAM's mask decoder lacks this key of SAM 2's."""
+    """Return whether SAM's mask decoder lacks this key of SAM 2's."""
     return any(part in key for part in (".conv_s", ".obj_score_token.", ".pred_obj_score_head."))
 
 

@@ -101,7 +101,7 @@ class Promptable(nn.Module, ABC):
 
     @abstractmethod
     def describe(self) -> NetworkSettings:
-        """Tell all settings that change embeddings or masks, those of networks within among them."""
+        """Return all settings that change embeddings or masks, those of networks within among them."""
 
     @abstractmethod
     def encode(self, image: torch.Tensor) -> ImageEmbedding:
@@ -243,7 +243,7 @@ def checked_multimask(value: str) -> Multimask:
 
 
 def is_single_click(prompts: Prompts) -> torch.Tensor:
-    """Tell which objects ``[B, N]`` are prompted by one click and nothing else."""
+    """Return which objects ``[B, N]`` are prompted by one click and nothing else."""
     if prompts.point_labels is None or prompts.masks is not None:
         return torch.zeros(1, 1, dtype=torch.bool)
     single = (_plain(prompts.point_labels) >= 0).sum(dim=-1) == 1

@@ -118,7 +118,7 @@ class Sam(SamFamily):
         self.size = size
 
     def describe(self) -> NetworkSettings:
-        """Tell the settings, sizes of the transformer that shapes of weights do not tell among them."""
+        """Return the settings, sizes of the transformer that shapes of weights do not show among them."""
         settings = super().describe()
         return replace(settings, embeddings={**settings.embeddings, "size": asdict(self.size)})
 

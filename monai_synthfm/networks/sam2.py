@@ -110,7 +110,7 @@ class Sam2(Sam2Image):
         return new_memory_encoder(self.size)
 
     def describe(self) -> NetworkSettings:
-        """Tell the settings, with those of the memory."""
+        """Return the settings, with those of the memory."""
         settings = super().describe()
         tracking = {"tracking_multimask": self.tracking_multimask, "max_conditioning": self.max_conditioning}
         return replace(settings, masks={**settings.masks, **tracking})
@@ -259,7 +259,7 @@ class Sam2(Sam2Image):
         return tokens, places.repeat_interleave(split, dim=0)[:, None]
 
     def _pointer_positions(self, distances: torch.Tensor) -> torch.Tensor:
-        """Encode distances ``[P]`` of pointers as ``[P, C']``; SAM 2.0 does not tell them."""
+        """Encode distances ``[P]`` of pointers as ``[P, C']``; SAM 2.0 does not encode them."""
         if self.size.version == "2.0":
             return distances.new_zeros(len(distances), self.size.memory_dim)
         return self.obj_ptr_tpos_proj(get_1d_sine_pe(distances, dim=self.size.hidden_dim))
@@ -321,7 +321,7 @@ def _padded(tokens: PromptTokens) -> PromptTokens:
 
 
 def _is_stable(logits: torch.Tensor) -> torch.Tensor:
-    """Tell which masks ``[M, h, w]`` hardly change with the threshold."""
+    """Return which masks ``[M, h, w]`` hardly change with the threshold."""
     inner, outer = ((logits > limit).sum(dim=(1, 2)) for limit in (_STABILITY_LOGIT, -_STABILITY_LOGIT))
     return torch.where(outer > 0, inner / outer, 1.0) >= _STABLE
 

@@ -95,7 +95,7 @@ class Sam2Image(PretrainedPromptable):
         return new_image_encoder(self.size)
 
     def describe(self) -> NetworkSettings:
-        """Tell the settings; see :class:`Promptable`."""
+        """Return the settings; see :class:`Promptable`."""
         return NetworkSettings(
             type(self).__name__,
             {"image_size": self.image_size, "size": asdict(self.size)},

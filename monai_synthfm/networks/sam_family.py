@@ -71,7 +71,7 @@ class SamFamily(PaddedSquare, PretrainedPromptable):
         self.mask_decoder = _new_mask_decoder()
 
     def describe(self) -> NetworkSettings:
-        """Tell the settings; see :class:`Promptable`."""
+        """Return the settings; see :class:`Promptable`."""
         return NetworkSettings(
             type(self).__name__,
             {"image_size": self.image_size, "preprocessing": self.preprocessing},

@@ -247,6 +247,6 @@ def _by_rows(block: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor, str
 
 
 def _in_one_piece(x: torch.Tensor) -> bool:
-    """Tell whether strips gain nothing: on accelerators, which want large pieces, where gradients keep all intermediate
-    results, and where operations are recorded for another runtime."""
+    """Return whether strips gain nothing: on accelerators, which want large pieces, where gradients keep all
+    intermediate results, and where operations are recorded for another runtime."""
     return x.device.type != "cpu" or torch.is_grad_enabled() or torch.compiler.is_compiling()

@@ -43,10 +43,7 @@ class Zoom(Promptable):
     For inference. Every call of :meth:`decode` encodes one window for each object; caches keep the image alone.
 
     Source: not given in the papers; our choice: a network of coarse features sees small vessels better once they are
-    large. On single slices of CT, MR and ultrasound, clicks and boxes, the decoder that ships has a mean Dice of 0.800
-    with one look and 0.808 with two. Of another run of its training, which had 0.805 and 0.816, margins of 2.5 and 3
-    were alike and 4 was 0.006 worse; in volumes that had 0.58 and 0.59 from one click, 0.65 and 0.65 from a box.
-    MobileSAM's published decoder gained with boxes and lost with clicks in CT.
+    large. Measurements are in ``docs/experiments.md``, section "A second look".
 
     Args:
         network: what looks, with its weights and settings. Of a network with a memory it is the single images that are
@@ -85,7 +82,7 @@ class Zoom(Promptable):
         return self.network.core
 
     def describe(self) -> NetworkSettings:
-        """Tell the network's settings with those of the second look, which changes no embedding."""
+        """Return the network's settings with those of the second look, which changes no embedding."""
         inner = self.network.describe()
         masks = {**inner.masks, "multimask": self.multimask, "margin": self.margin}
         return NetworkSettings(f"{type(self).__name__}({inner.name})", inner.embeddings, masks)

@@ -129,7 +129,7 @@ class ClickSimulator:
 
 
 def clicks_fit(mask: Any, points: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Tell for every click whether the pixel it falls in is where its label says.
+    """Return for every click whether the pixel it falls in is where its label says.
 
     A positive click fits inside the mask, a negative one in the image but outside the mask, and padding everywhere.
     Worth asking again after masks or clicks were resized.

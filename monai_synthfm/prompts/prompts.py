@@ -142,7 +142,7 @@ class Prompts:
         return present
 
     def has_click_or_box(self, row: int) -> bool:
-        """Tell whether an object of prompts ``[N, ...]`` has a click or a box."""
+        """Return whether an object of prompts ``[N, ...]`` has a click or a box."""
         clicked = self.point_labels is not None and bool((self.point_labels[row] >= 0).any())
         return clicked or bool(self.has_box[row])
 

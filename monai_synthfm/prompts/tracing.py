@@ -13,14 +13,14 @@ __all__ = ["int_sizes", "is_exported", "is_traced"]
 
 
 def is_exported() -> bool:
-    """Tell whether ``torch.export`` is at work, which has no values at all."""
+    """Return whether ``torch.export`` is at work, which has no values at all."""
     compiler = torch.compiler
     # torch before 2.7 tells both apart no further; elsewhere torch.compile looks at values where it must
     return compiler.is_exporting() if hasattr(compiler, "is_exporting") else compiler.is_compiling()
 
 
 def is_traced() -> bool:
-    """Tell whether ``torch.export`` or ``torch.jit.trace`` is at work: checks of values would not be in the result."""
+    """Return whether ``torch.export`` or ``torch.jit.trace`` is at work: checks of values would be lost."""
     return torch.jit.is_tracing() or is_exported()
 
 

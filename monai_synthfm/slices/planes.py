@@ -61,7 +61,7 @@ def stored_slice(index: int, axis: int, to_voxel: np.ndarray, affine: np.ndarray
 
 def is_reversed(affine: np.ndarray, axis: int) -> bool:
     """
-    Tell whether ``axis`` of the display frame counts slices the other way round than the array with this ``affine``.
+    Return whether ``axis`` of the display frame counts slices the other way round than the array with this ``affine``.
 
     Example:
         >>> is_reversed(np.eye(4), 2), is_reversed(np.diag([1.0, 1.0, -1.0, 1.0]), 2)
@@ -72,7 +72,7 @@ def is_reversed(affine: np.ndarray, axis: int) -> bool:
 
 def comes_back(shown: np.ndarray, affine: np.ndarray, shape: Sequence[int]) -> bool:
     """
-    Tell whether a reoriented volume can be brought back by the axis codes of its file, as MONAI inverts orientations.
+    Return whether a reoriented volume can be brought back by the axis codes of its file, as MONAI inverts orientations.
 
     Axis codes name each axis after the nearest direction of the body. Where two are equally near, which is so at
     exactly 45 degrees, the same axes may get other names once they are reordered.

@@ -83,6 +83,6 @@ def _matching(options: tuple[Any, ...], value: Any) -> Any:
 
 
 def _fits(cls: type[Params], data: Mapping[str, Any]) -> bool:
-    """Tell whether all fields are there; those with a default may be missing, as in samples made before they came."""
+    """Return whether all fields are there; those with a default may be missing, as in samples made before they came."""
     needed = {field.name for field in fields(cls) if field.default is MISSING and field.default_factory is MISSING}
     return needed <= set(data) <= {field.name for field in fields(cls)}

@@ -136,7 +136,7 @@ class SolidGrid:
         self.z = (float(z.min()), float(z.max())) if motion is not None else None
 
     def is_thin(self, part: SolidPartParams) -> bool:
-        """Tell whether a part could hide between two faces, so that it has depths on the middles of slices too."""
+        """Return whether a part could hide between two faces, so that it has depths on the middles of slices too."""
         return part.radius < _THIN * self.step
 
     def depths(

@@ -60,7 +60,7 @@ def edge_visibility(image: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Te
 
 
 def stands_out(image: torch.Tensor, labels: torch.Tensor, min_visibility: float) -> torch.Tensor:
-    """Tell which instances can be seen, ``E >= min_visibility N`` and E at least five grey levels of 255.
+    """Return which instances can be seen, ``E >= min_visibility N`` and E at least five grey levels of 255.
 
     Args:
         image: ``[H, W]`` or slices ``[S, H, W]`` in [0, 1].

@@ -36,10 +36,10 @@ class RandAnatomy(RandGenerator):
 
     A body may have a wall (skin, fat) and a cavity with a wall (ribs, skull); tissue may come in layers, as a mosaic of
     cells that touch each other, or with clutter in it (strands, specks). Organs lie in the innermost of these, alone or
-    as mirrored pairs; they may have a wall, whole or in pieces, lobes that make one target with them (processes of a
-    vertebra), and parts (lesions, vessels, chambers). Lobes and twins mostly are of the organ's own tissue, and some
-    organs of that of another organ. In one sample the walls, and in one organ the parts, belong to the organ or not, as
-    annotators decide too.
+    as mirrored pairs. An organ may have a wall, whole or in pieces; lobes that make one target with it, as processes of
+    a vertebra do; and parts, such as lesions, vessels or chambers. Most lobes and twins have the tissue of their organ.
+    Some organs have the tissue of another one. Whether walls belong to the target is drawn for each sample, whether
+    parts do for each organ, since annotations differ in this as well.
 
     Source: not given in the paper; our choice, for targets that the paper's modules do not have: large ones, ones with
     bright or interrupted walls, ones that look like their surroundings, heterogeneous ones.

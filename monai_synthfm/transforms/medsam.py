@@ -194,7 +194,7 @@ def _level_and_width(window: str | Sequence[float]) -> Sequence[float]:
 
 
 def looks_like_ct(values: np.ndarray) -> tuple[bool, str]:
-    """Tell whether intensities are those of a CT in Hounsfield units, and why.
+    """Return whether intensities are those of a CT in Hounsfield units, and why.
 
     They are if at least 5 % of the voxels are at most -100, which is fat, lung, air or the lower end of a clipped CT,
     and 99.5 % are at most 3100, where 12 bits from -1024 on end. Voxels of 0 are left out: they are padding. Few

@@ -1,7 +1,7 @@
 # Copyright (c) monai_synthfm contributors
 # Licensed under the Apache License, Version 2.0 (http://www.apache.org/licenses/LICENSE-2.0).
 # SPDX-License-Identifier: Apache-2.0
-"""What the server tells the page: its state, and the labels that changed as compressed bytes of a box."""
+"""What the server sends to the page: its state, and the labels that changed as compressed bytes of a box."""
 
 from __future__ import annotations
 

@@ -58,7 +58,7 @@ def prompts_file(state: ViewerState) -> tuple[str, bytes]:
     archive of the JSON and a label map.
 
     Raises:
-        ValueError: when they cannot be told in this way.
+        ValueError: when they cannot be stored in this way.
     """
     arguments, mask = state.session.inference_arguments()
     arguments = {"image": str(state.image.resolve()), **arguments}

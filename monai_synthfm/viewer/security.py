@@ -127,7 +127,7 @@ def host_names(host: str, port: int) -> frozenset[str]:
 
 def is_loopback(host: str) -> bool:
     """
-    Tell whether only this machine reaches an address.
+    Return whether only this machine reaches an address.
 
     Example:
         >>> is_loopback("127.0.0.1"), is_loopback("localhost"), is_loopback("0.0.0.0")

@@ -188,7 +188,7 @@ class ViewerState:
     # what pages are told
 
     def say_aloud(self, text: str, level: str = "info") -> None:
-        """Tell all pages something."""
+        """Show a message on all pages."""
         self.message = {"id": self.message["id"] + 1, "text": text, "level": level}
         self.revision += 1
 

@@ -6,9 +6,9 @@
 from __future__ import annotations
 
 import inspect
-import itertools
 import re
 import runpy
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +48,7 @@ def test_a_strip_changes_with_its_parameter(script: dict[str, Any], name: str, t
     pictures = script["STRIPS"][name]()
     values = [value for value, _ in pictures]
     assert len(set(values)) == len(values) > 1
-    assert all((first != second).any() for (_, first), (_, second) in itertools.pairwise(pictures))
+    assert all((first != second).any() for (_, first), (_, second) in pairwise(pictures))
     script["draw"](pictures, tmp_path / "strip.png")
     strip = np.asarray(Image.open(tmp_path / "strip.png").convert("L"))
     assert strip.shape[1] > 150 * len(pictures)

@@ -82,7 +82,7 @@ class AlfiDataset(LabelledDataset):
                 yield self.fault(code, sequence, "expected frames in Images and Masks", sequence.name, "test")
                 continue
             make = partial(self.case, patient_id=sequence.name)
-            # How many frames have no mask is not known; the count of all masks tells whether any is missing.
+            # How many frames have no mask is not known; the count of all masks shows whether any is missing.
             yield from self.pair(images, masks, "test", make, twice, unlabelled_is_known=True)
 
     def load(self, case: Case | Mapping[str, Any]) -> LoadedCase:

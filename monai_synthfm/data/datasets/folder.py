@@ -47,7 +47,7 @@ class FolderDataset(LabelledDataset):
     Images may be NIfTI, MHA, MHD and NRRD files, pictures (PNG, JPEG, TIFF), DICOM files, or folders that hold one
     DICOM series each. Label maps may be files of any of these formats, not only of the image's. Names are compared
     without their endings, such as ``.nii.gz``; every image must have a label map and the other way round. Files that
-    are neither are told in ``skipped``.
+    are neither are listed in ``skipped``.
 
     A folder with images of 2 dimensions gives pictures, one with volumes gives volumes; ``dimensions`` says which.
 

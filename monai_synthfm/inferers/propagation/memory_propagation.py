@@ -134,7 +134,7 @@ class _Track:
         return tracked
 
     def reaches(self, index: int, reverse: bool) -> bool:
-        """Tell whether the objects are to be looked for on a slice."""
+        """Return whether the objects are to be looked for on a slice."""
         return (index < self.start if reverse else index > self.start) and index not in self.prompted
 
     def follow(

@@ -19,7 +19,7 @@ __all__ = ["DIRECTIONS", "Progress", "Propagation", "PropagationStopped", "Slice
 DIRECTIONS = ("both", "forward", "backward", "none")
 
 Progress = Callable[[int, int], bool]
-"""Is told how many slices are done, and how many there are at most; says whether to go on."""
+"""Called with the number of slices that are done and their largest number; returns whether to go on."""
 
 
 class PropagationStopped(Exception):  # noqa: N818

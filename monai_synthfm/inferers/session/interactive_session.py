@@ -303,7 +303,7 @@ class InteractiveSession(SessionSteps):
         :func:`~monai_synthfm.inferers.session.record.inference_arguments`.
 
         Raises:
-            ValueError: when objects are :attr:`outdated`, or cannot be told in its terms.
+            ValueError: when objects are :attr:`outdated`, or cannot be stored in its terms.
         """
         arguments, mask = inference_arguments(self._ready(), self._shown.present(self.history.now), self.reach)
         window = {name: getattr(self.intensity, name) for name in ("modality", "level", "width")}

@@ -42,7 +42,7 @@ class Ticker:
     Counts the slices of objects for a :data:`~monai_synthfm.inferers.propagation.propagation.Progress`.
 
     Args:
-        progress: is told; None = nobody.
+        progress: is called; None = nothing is.
         objects: how many there are.
         slices: how many each may reach.
     """

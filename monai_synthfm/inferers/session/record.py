@@ -104,7 +104,7 @@ def inference_arguments(
         map [X, Y, Z] of ``mask``, or None when there is none.
 
     Raises:
-        ValueError: when objects cannot be told in this way: their numbers are not 1 to N, nothing says where one of
+        ValueError: when objects cannot be stored in this way: their numbers are not 1 to N, nothing says where one of
             them is, or masks that prompt overlap.
     """
     if sorted(found) != list(range(1, len(found) + 1)):

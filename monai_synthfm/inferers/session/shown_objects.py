@@ -46,7 +46,7 @@ class ShownObjects:
             propagation: how objects are carried on.
             carries: take objects through the volume; otherwise those that are not known yet are looked for where they
                 are prompted, and the others of their slices show what the object was like when it was carried last.
-            progress: is told after each slice of an object that is carried.
+            progress: is called after each slice of an object that is carried.
 
         Returns:
             Where the labels changed, or None.

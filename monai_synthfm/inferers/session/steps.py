@@ -113,7 +113,7 @@ class SessionSteps:
     @torch.no_grad()
     def alternatives(self, object_id: int = 1) -> Alternatives:
         """
-        Tell what :meth:`resize` chooses among.
+        Return what :meth:`resize` chooses among.
 
         Raises:
             ValueError: when the object has no click or box.
@@ -157,7 +157,7 @@ class SessionSteps:
         Args:
             direction: from the prompted slices; None = the session's. ``none`` leaves all other slices again.
             slice_range: first and last slice of the file that may be segmented, None = all.
-            progress: is told after each slice, and may stop.
+            progress: is called after each slice, and may stop.
 
         Returns:
             Where the segmentation changed, or None when it did not.

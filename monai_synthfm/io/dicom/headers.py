@@ -80,7 +80,7 @@ _NEEDED = (
 
 
 def has_dicom_magic(path: str | Path) -> bool:
-    """Tell whether a file begins as DICOM files do: 128 bytes of anything, then ``DICM``."""
+    """Return whether a file begins as DICOM files do: 128 bytes of anything, then ``DICM``."""
     return _beginning(path)[128:] == b"DICM"
 
 
@@ -93,7 +93,7 @@ def _beginning(path: str | Path) -> bytes:
 
 
 def is_dicom(path: str | Path) -> bool:
-    """Tell whether a file is DICOM by its beginning, by the ending of its name, or by being readable as such."""
+    """Return whether a file is DICOM by its beginning, by the ending of its name, or by being readable as such."""
     if Path(path).name.lower().endswith(ENDINGS) or has_dicom_magic(path):
         return True
     try:

@@ -70,7 +70,7 @@ def export_onnx(network: SamFamily | Sam2Image, folder: str | Path) -> tuple[Pat
 
     As SAM expects it, one point labelled -1 follows the clicks of an object without a box; for Sam2 it follows in any
     case. Everything is float32 but for the labels; B, N and K are free. A network above 2 GiB keeps its weights beside
-    the graph, in ``encoder.onnx.data``. The metadata of both files tell network, settings and hashes of the weights.
+    the graph, in ``encoder.onnx.data``. The metadata of both files state network, settings and hashes of the weights.
 
     Args:
         network: in any mode and on any device; it is left as it was.
