@@ -133,7 +133,11 @@ def outside(installed: Path, *words: str) -> subprocess.CompletedProcess[str]:
 def test_a_wheel_carries_the_bundles(installed: Path) -> None:
     with zipfile.ZipFile(next((installed / "wheel").glob("*.whl"))) as wheel:
         found = {name: wheel.read(name) for name in wheel.namelist() if name.startswith("monai_synthfm/_bundles/")}
-        assert "monai_synthfm/py.typed" in wheel.namelist()
+        data = {
+            str(path.relative_to(ROOT)) for end in ("csv", "j2") for path in (ROOT / "monai_synthfm").rglob(f"*.{end}")
+        }
+        assert {"monai_synthfm/py.typed", *data} <= set(wheel.namelist())
+        assert len(data) == 3
     tracked = [path for name in BUNDLES for path in (ROOT / "bundles" / name).rglob("*") if path.is_file()]
     wanted = [path for path in tracked if path.parent.name != "models" or path.name == "model.pt"]
     shipped = ("LICENSE", "large_files.yml", "configs", "docs", "models")

@@ -137,8 +137,8 @@ class _Tables:
 def _results(tables: _Tables, rows: pd.DataFrame, paper_tables: Sequence[int]) -> Iterable[Block]:
     if rows.empty:
         return
-    yield Block(
-        note="Means over the slices of a patient, then over patients, unless said otherwise; the best model with the same "
+    yield _note(
+        "Means over the slices of a patient, then over patients, unless said otherwise; the best model with the same "
         "prompts is bold. 1p2n: one positive and two negative clicks. An empty prediction has DSC 0, NSD 0 and the "
         "image diagonal as HD95."
     )
@@ -166,8 +166,8 @@ def _results(tables: _Tables, rows: pd.DataFrame, paper_tables: Sequence[int]) -
 def _volumes(tables: _Tables, rows: pd.DataFrame) -> Iterable[Block]:
     if rows.empty:
         return
-    yield Block(
-        note="One slice of a volume is prompted, the object is followed through the others, and the whole mask is scored in "
+    yield _note(
+        "One slice of a volume is prompted, the object is followed through the others, and the whole mask is scored in "
         "3D; means over patients. 1p0n@largest/both: one positive click on the slice where the object is "
         "largest, followed both ways; first, middle: of the slices that show the object. The model with the best mean "
         "is bold. An empty prediction has DSC 0, NSD 0 and the diagonal of the volume as HD95."
@@ -179,8 +179,8 @@ def _volumes(tables: _Tables, rows: pd.DataFrame) -> Iterable[Block]:
 def _distances(tables: _Tables, slices: pd.DataFrame | None) -> Iterable[Block]:
     curves = {} if slices is None else {unit: distance_curve(pooled(slices), unit) for unit in UNITS}
     if any(map(len, curves.values())):
-        yield Block(
-            note="DSC of the slices that show the target, by their distance from the prompted slice on either side: means "
+        yield _note(
+            "DSC of the slices that show the target, by their distance from the prompted slice on either side: means "
             "over the slices of a patient, then over patients, then over structures, with the 95 % interval over "
             "patients. Each step reaches from the one before it. Far steps hold large structures alone. Between frames "
             "of a sequence there are no mm."
@@ -195,8 +195,8 @@ def _distances(tables: _Tables, slices: pd.DataFrame | None) -> Iterable[Block]:
 def _interactive(tables: _Tables, rows: pd.DataFrame) -> Iterable[Block]:
     table = interaction_table(rows)
     if len(table):
-        yield Block(
-            note="NoC@80: clicks until the DSC is 80 %, the number of the last click where it never is. AUC: area under the "
+        yield _note(
+            "NoC@80: clicks until the DSC is 80 %, the number of the last click where it never is. AUC: area under the "
             "curve of DSC or NSD over the clicks, 100 % at most. challenge: the rule of the CVPR 2025 challenge, a box "
             "and clicks on the largest error; its own AUC of 5 clicks is 4 times the share given here."
         )
@@ -212,8 +212,8 @@ def _interactive(tables: _Tables, rows: pd.DataFrame) -> Iterable[Block]:
 
 def _comparisons(tables: _Tables, rows: pd.DataFrame) -> Iterable[Block]:
     if rows.model.nunique() > 1:
-        yield Block(
-            note="Paired by patient, same masks and clicks. Holm: adjusted for all rows of this table. Interval: bootstrap "
+        yield _note(
+            "Paired by patient, same masks and clicks. Holm: adjusted for all rows of this table. Interval: bootstrap "
             "over patients (BCa). The paper reports the t-test."
         )
         caption = "Number of structures with a DSC more than 3 points below that of the best other model"
@@ -234,8 +234,8 @@ def _gallery(rows: pd.DataFrame, load_example: ExampleLoader | None) -> Iterable
         return
     there = set(rows.prompts)
     prompts = next((name for name in (*PAPER_PROMPTS, "1p0n@largest/both") if name in there), min(there))
-    yield Block(
-        note=f"Prompts {prompts}. Target: green; prediction: orange, dashed; positive clicks: blue discs; negative clicks: "
+    yield _note(
+        f"Prompts {prompts}. Target: green; prediction: orange, dashed; positive clicks: blue discs; negative clicks: "
         "red crosses."
     )
     for (model, modality), part in pick_examples(rows[rows.prompts == prompts]).groupby(["model", "modality"]):
@@ -267,6 +267,10 @@ def _provenance(provenance: Provenance) -> Iterable[Block]:
             yield Block(caption, table=pd.DataFrame(facts.items(), columns=["name", "value"]))
     for name, text in provenance.configs.items():
         yield Block(alt=name, text=text)
+
+
+def _note(text: str) -> Block:
+    return Block(note=text)
 
 
 def _picture(figure: Figure, alt: str, kind: Literal["svg", "png"] = "svg", heading: str = "") -> Block:
