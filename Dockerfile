@@ -9,7 +9,8 @@ RUN apt-get update \
     && rm -rf /var/lib/apt/lists/*
 
 WORKDIR /opt/monai-synthfm
-# torch first: sam2 is published as source and is built with it
+# torch first: sam2 is published as source and is built with it (an index with torch for CPUs makes the image smaller:
+# set PIP_INDEX_URL or PIP_EXTRA_INDEX_URL)
 RUN pip install --no-cache-dir torch torchvision "setuptools>=77" wheel \
     && SAM2_BUILD_CUDA=0 pip install --no-cache-dir --no-build-isolation "sam2>=1.1"
 COPY pyproject.toml setup.py README.md LICENSE ./

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from pydoc import locate
 
 import pytest
 
@@ -23,7 +24,7 @@ _LINK = re.compile(r"\]\(([^)\s]+)\)")
 def shown(page: Path) -> str:
     """The text of a page without its blocks of code, and with what it includes."""
     text = page.read_text(encoding="utf-8")
-    if included := re.match(r"```\{include\} (\S+)", text):
+    if included := re.search(r"^```\{include\} (\S+)", text, re.M):
         return shown((page.parent / included[1]).resolve())
     return _FENCED.sub("", text)
 
@@ -50,6 +51,23 @@ def dead_links(page: Path) -> list[str]:
 def test_links_lead_somewhere(page: Path) -> None:
     if "{include}" not in page.read_text(encoding="utf-8"):  # whose links start where the included page lies
         assert dead_links(page) == []
+
+
+def missing_names(text: str) -> list[str]:
+    """Files and Python names in code spans that are not there."""
+    files = re.findall(r"`((?:monai_synthfm|docs|scripts|tests|bundles|configs|benchmarks)/[\w/.]*\w)`", text)
+    names = re.findall(r"`(monai_synthfm(?:\.\w+)+)`", text)
+    return [file for file in files if not (ROOT / file).exists()] + [name for name in names if locate(name) is None]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_files_and_names_in_code_exist(page: Path) -> None:
+    assert missing_names(shown(page)) == []
+
+
+def test_missing_names_are_found() -> None:
+    text = "`docs/conf.py` `docs/none.py` `monai_synthfm.networks.Sam` `monai_synthfm.networks.Samm`"
+    assert missing_names(text) == ["docs/none.py", "monai_synthfm.networks.Samm"]
 
 
 def test_dead_links_are_found(tmp_path: Path) -> None:
