@@ -59,6 +59,7 @@ def main() -> None:
                 f"hours on {gpus} GPU{'s' if gpus > 1 else ''}, if they scale": f"{count * step / 3600 / gpus:.1f}"
                 for gpus in GPUS
             },
+            **{f"updates on {gpus} GPUs, batch of one on each": f"{count // gpus:,}" for gpus in GPUS[1:]},
             "workers that feed one GPU = CPU-seconds / GPU-seconds, rounded up": f"{math.ceil(seconds / step)}",
             **{f"workers for {gpus} GPUs": f"{gpus * math.ceil(seconds / step)}" for gpus in GPUS[1:]},
         }

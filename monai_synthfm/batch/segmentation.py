@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import ignite.distributed as idist
 import pandas as pd
 from filelock import FileLock
 from monai.data import ThreadBuffer, list_data_collate
@@ -24,6 +25,7 @@ from monai_synthfm.data.prompted_volumes import PromptedVolumeDataset
 from monai_synthfm.io.volume_files import source_name
 from monai_synthfm.networks.weights.fingerprint import describe_network
 from monai_synthfm.utils.atomic_files import check_writable, staged_files
+from monai_synthfm.utils.processes import ranks_at_folder
 from monai_synthfm.utils.shards import parse_shard
 from monai_synthfm.utils.switches import reads_switches
 
@@ -60,7 +62,9 @@ class BatchSegmentation:
     What is done is done: an image whose report in ``output_dir`` says that the same was asked of the same files, and
     answered by the same weights and settings, is left as it is, so that a killed run goes on with the same call. An
     image that cannot be read or segmented does not stop the others. Images can be shared out between processes or
-    machines that see one ``output_dir``; each leaves tables of all that is done by then, the last one whole ones.
+    machines that see one ``output_dir``; each leaves tables of all that is done by then, the last one whole ones. A
+    machine with an ``output_dir`` of its own has tables of its own images there; once such folders are copied into one,
+    the same call there completes them.
 
     ``output_dir`` then has the files of :class:`~monai_synthfm.handlers.segmentation_writer.SegmentationWriter` for
     each image in a folder like the image's own, ``summary.csv`` (for each object its volume in ml, the slices that it
@@ -74,8 +78,6 @@ class BatchSegmentation:
         shard: ``i/n`` with 1 <= i <= n: take every n-th image beginning with the i-th.
         on_fault: ``skip`` goes on with the next image; ``raise`` stops at one that cannot be segmented.
         on_empty: ``fail`` calls an image in which an object came out empty a failed one, ``warn`` does not.
-        last_tells: raise :class:`UnfinishedBatchError` in the process that completes the run alone, for the images of
-            all; for launchers that end all processes when one fails, as torchrun does.
         progress: show a bar over images with the time left.
 
     Raises:
@@ -91,7 +93,6 @@ class BatchSegmentation:
         shard: str = "1/1",
         on_fault: str = "skip",
         on_empty: str = "warn",
-        last_tells: bool = False,
         progress: bool = True,
     ) -> None:
         if on_fault not in _ON_FAULT:
@@ -102,7 +103,7 @@ class BatchSegmentation:
         self.cases = list(dataset.data)
         self.output_dir = Path(output_dir)
         self.shard = parse_shard(shard)
-        self.on_fault, self.on_empty, self.last_tells, self.progress = on_fault, on_empty, last_tells, progress
+        self.on_fault, self.on_empty, self.progress = on_fault, on_empty, progress
         self.places = places_of(self.cases, dataset.root)
 
     def run(self) -> None:
@@ -110,7 +111,7 @@ class BatchSegmentation:
         Segment the missing images of this shard, and write the tables.
 
         Raises:
-            UnfinishedBatchError: when images failed, after all others are done.
+            UnfinishedBatchError: when images failed, after all others are done; in all processes of a group.
             ValueError: with ``on_fault="raise"``, at the first image that fails.
         """
         number, count = self.shard
@@ -139,15 +140,33 @@ class BatchSegmentation:
                         self._write_tables()
                         raise ValueError(failed[-1]) from error
                 bar.update()
-        missing, faults = self._write_tables()
         logger.info("%d images: %d were done before, %d failed", len(own), done, len(failed))
-        total = len(own)
-        if self.last_tells:
-            failed, total = ([] if missing else faults), len(self.cases)
+        if idist.get_world_size() > 1:
+            self._end_together()
+            return
+        self._write_tables()
         if failed:
             raise UnfinishedBatchError(
-                f"{len(failed)} of {total} images failed, see {self.output_dir / 'failed.csv'}, the first for this "
+                f"{len(failed)} of {len(own)} images failed, see {self.output_dir / 'failed.csv'}, the first for this "
                 f"reason: {failed[0]}"
+            )
+
+    def _end_together(self) -> None:
+        """Write the tables when no process is at work any more, and fail in all processes or in none: torchrun ends
+        those beside one that fails, and waits minutes for machines that do not fail with the others."""
+        ranks = ranks_at_folder(self.output_dir)
+        missing, faults = self._write_tables() if idist.get_rank() == ranks[0] else (0, [])
+        if missing:
+            logger.warning(
+                "%d of %d images are not in %s, since other processes have folders of their own: copy these into one "
+                "and run the same there with one process for tables of all",
+                *(missing, len(self.cases), self.output_dir),
+            )
+        failed = int(idist.all_reduce(len(faults)))
+        if failed:
+            where = "" if len(ranks) == idist.get_world_size() else ", on each machine"
+            raise UnfinishedBatchError(
+                f"{failed} of {len(self.cases)} images failed, see {self.output_dir / 'failed.csv'}{where}."
             )
 
     def _jobs(self, indexes: range, settings: dict[str, Any]) -> Iterator[Job]:

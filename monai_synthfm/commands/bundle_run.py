@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 import sys
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -45,7 +46,8 @@ def run_bundle(
         options: by name or id; texts are read as :class:`~monai_synthfm.commands.BundleOptions` says,
             other values stay.
         run_id: what is run.
-        arguments: further ones of :func:`monai.bundle.run`, such as ``tracking``.
+        arguments: further ones of :func:`monai.bundle.run`, such as ``tracking``, which of torchrun's processes the
+            first alone does: MONAI would record a run in each.
 
     Raises:
         ValueError: before anything is built, when an option does not exist, is not of its kind or does nothing.
@@ -56,6 +58,8 @@ def run_bundle(
     starts = [run_id, "run", *(arguments.get(key) or default for key, default in ids.items())]
     config = ConfigParser.load_config_files(files)
     values = BundleOptions(config, starts, _tracking_names(arguments.get("tracking"))).read(options)
+    if int(os.environ.get("RANK", "0")):
+        arguments.pop("tracking", None)
     if arguments.get("tracking") and str(values.get("output_dir", "$"))[:1] not in "$@%":
         values["output_dir"] = f"${values['output_dir']!r}"  # MONAI appends to it as to an expression
     token = _running.set(True)

@@ -18,6 +18,7 @@ from monai_synthfm.embeddings.ring_dataset import EmbeddingRingDataset
 from monai_synthfm.networks.sam_family import SamFamily
 from monai_synthfm.networks.weights.fingerprint import state_sha256
 from monai_synthfm.utils.one_thread import one_thread
+from monai_synthfm.utils.processes import ranks_at_folder
 
 __all__ = ["EmbeddingProducer"]
 
@@ -26,7 +27,8 @@ class EmbeddingProducer:
     """Before each epoch, generate, encode and store the images of its window that the ring does not hold yet.
 
     What is stored depends on the number of an image in the stream alone: any number of processes makes the same ring,
-    and after an interruption only what is missing is made. Data-parallel processes share the work among them.
+    and after an interruption only what is missing is made. Data-parallel processes that see one ring share the work
+    among them; a machine with a ring of its own makes all of it.
 
     Args:
         dataset: visits the ring; its epoch decides what is needed. Attach this after the handler that sets the epoch.
@@ -54,7 +56,7 @@ class EmbeddingProducer:
         self.source = source
         self.network = network
         self.num_workers = num_workers
-        self.claimed = False
+        self.ranks: tuple[int, ...] = ()  # of the processes at this ring, once it is claimed
         self.pending: Iterator[int] = iter(())
 
     def attach(self, engine: Engine) -> None:
@@ -63,9 +65,9 @@ class EmbeddingProducer:
 
     def __call__(self, engine: Engine) -> None:
         """Make what this epoch needs, and begin with what the next one needs."""
-        if not self.claimed:
+        if not self.ranks:
             self.dataset.ring.claim(self._signature())
-            self.claimed = True
+            self.ranks = ranks_at_folder(self.dataset.ring.folder)
         for _ in self.pending:
             pass
         for _ in self._making(self.dataset.epoch, num_workers=0):
@@ -78,7 +80,8 @@ class EmbeddingProducer:
         """Make this process's share of what is missing for an epoch, image by image as it is iterated over."""
         ring = self.dataset.ring
         # shared out by number: what is missing is another list for a process that looks while others are writing
-        own = (number for number in self.dataset.window(epoch) if number % idist.get_world_size() == idist.get_rank())
+        place = self.ranks.index(idist.get_rank())
+        own = (number for number in self.dataset.window(epoch) if number % len(self.ranks) == place)
         share = [number for number in own if not ring.holds(number)]
         writing = _Writing(ring, self.source, self.network)
         # all of it queued at once: nobody takes results before the epoch is over

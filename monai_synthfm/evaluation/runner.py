@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import ignite.distributed as idist
 import pandas as pd
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
@@ -25,6 +26,7 @@ from monai_synthfm.evaluation.slice_protocol import SliceProtocol
 from monai_synthfm.io.faults import Fault, FaultError
 from monai_synthfm.utils.atomic_files import check_writable, staged_files
 from monai_synthfm.utils.claimed_folders import claim
+from monai_synthfm.utils.processes import ranks_at_folder
 from monai_synthfm.utils.shards import parse_shard
 from monai_synthfm.utils.switches import reads_switches
 
@@ -76,8 +78,10 @@ class EvaluationRunner:
 
     A piece of work is one case with one model. What is done is done: after being killed at any moment, the same call
     goes on with the pieces that are missing, and the table is the same to the byte. Pieces can be shared out between
-    processes or machines that see one ``output_dir``; whichever finishes last merges. Rows of other settings, models or
-    cases are never mixed: ``pinned`` in ``output_dir`` holds what the pieces there were made with.
+    processes or machines that see one ``output_dir``; whichever finishes last merges, and of a process group the first
+    once all have finished. Folders of machines that see none in common can be copied into one, where the same call
+    merges. Rows of other settings, models or cases are never mixed: ``pinned`` in ``output_dir`` holds what the pieces
+    there were made with.
 
     ``output_dir`` then has ``rows.parquet``, ``rows.csv``, ``timings.parquet`` (see
     :mod:`monai_synthfm.evaluation.results_table`), of whole volumes ``slices.parquet``
@@ -133,7 +137,7 @@ class EvaluationRunner:
         Do the missing pieces of this shard; merge and report when the whole run is complete.
 
         Returns:
-            The rows, or None while pieces of other shards are missing.
+            The rows; None while pieces of other shards are missing, and where another process merges.
 
         Raises:
             ValueError: when a case cannot be read, or ``output_dir`` holds pieces of another run.
@@ -154,8 +158,18 @@ class EvaluationRunner:
                     bar.set_description(f"{model.name} on {dataset.name}")
                     self._run_cases(model, dataset, [k for owner, k in own if owner is dataset], bar)
                 model.release()
+        ranks = ranks_at_folder(self.output_dir)
+        if idist.get_rank() != ranks[0]:
+            return None
         names = [self._piece(model, dataset, k) for model in self.models for dataset, k in units]
         missing = set(names) - finished_shards(self.output_dir)
+        if missing and len(ranks) < idist.get_world_size():
+            logger.warning(
+                "%d of %d pieces are not in %s, since other processes have folders of their own: copy these into one "
+                "and run the same there with one process to merge them",
+                *(len(missing), len(names), self.output_dir),
+            )
+            return None
         if missing:
             logger.info("%d of %d pieces are missing: they are of other shards", len(missing), len(names))
             return None

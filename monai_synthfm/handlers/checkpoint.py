@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from monai_synthfm.networks import Promptable
 from monai_synthfm.networks.state_settings import with_settings
 from monai_synthfm.networks.weights.fingerprint import file_settings
 from monai_synthfm.utils.atomic_files import check_writable, staged_files
+from monai_synthfm.utils.processes import from_first_process
 from monai_synthfm.utils.switches import reads_switches
 
 __all__ = ["TrainingCheckpoint"]
@@ -32,7 +34,8 @@ class TrainingCheckpoint:
     in the training and the best metric so far, so that a resumed training is the training that was never interrupted.
     Every file says what network it is of (:func:`~monai_synthfm.networks.weights.fingerprint.file_settings`):
     ``model.pt`` in the metadata of the state dict, ``checkpoint.pt`` in ``settings``. Files appear whole or not at
-    all; only the first rank writes. Attach it after the handler that validates.
+    all. Of data-parallel processes the first alone writes and reads, and sends the others what it read, so that they
+    need not see its folder. Attach it after the handler that validates.
 
     Args:
         folder: where the files go; made when missing.
@@ -40,7 +43,7 @@ class TrainingCheckpoint:
         optimizer: its optimizer.
         lr_scheduler: its learning-rate scheduler.
         evaluator: the validation engine with a key metric, larger = better; None = the last network is the best.
-        resume: start from ``checkpoint.pt``.
+        resume: start from ``checkpoint.pt``; the first process decides for all.
         keep_epochs: how many of the last epochs leave their network in ``epoch_<number>.pt``, for an average of them.
         combines_prompts: whether a promptable network is trained to read masks, and boxes with clicks; if not, it is
             taken to read clicks or a box alone, whatever it could before, see
@@ -68,11 +71,11 @@ class TrainingCheckpoint:
             raise ValueError(f"keep_epochs must be at least 0, got {keep_epochs}.")
         check_writable(folder, "folder")
         self.folder = Path(folder)
-        if resume and not (self.folder / _LAST).is_file():
+        self.resume = from_first_process(b"" if resume else None) is not None
+        if self.resume and from_first_process(b"" if (self.folder / _LAST).is_file() else None) is None:
             raise FileNotFoundError(f"resume is set, but there is no {self.folder / _LAST}; start without it.")
         self.parts: dict[str, Any] = {"network": network, "optimizer": optimizer, "lr_scheduler": lr_scheduler}
         self.evaluator = evaluator
-        self.resume = resume
         self.keep_epochs = keep_epochs
         self.combines_prompts = combines_prompts
         self.best = -float("inf")
@@ -94,7 +97,9 @@ class TrainingCheckpoint:
 
     def _load(self, engine: Engine) -> None:
         path = self.folder / _LAST
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        content = from_first_process(path.read_bytes() if get_rank() == 0 else None)
+        assert content is not None
+        state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
         if state["epoch_length"] != engine.state.epoch_length:
             raise ValueError(
                 f"{path} is of a training with {state['epoch_length']} steps in an epoch, "

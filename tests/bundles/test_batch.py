@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,12 +15,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import yaml
 from monai.bundle import ConfigWorkflow
 
 from monai_synthfm.batch.segmentation import UnfinishedBatchError
 from monai_synthfm.networks.promptable import ImageEmbedding
 from monai_synthfm.prompts import Prompts
 from tests.bundles.stored_volumes import OBLIQUE, ORIENTATIONS, STRAIGHT, root_of, store
+from tests.bundles.two_processes import run_on_two_nodes
 from tests.data.datasets.dicom_files import write_series
 from tests.inferers.region_grower import RegionGrower
 
@@ -248,23 +251,41 @@ def test_a_modality_of_a_row_goes_before_that_of_the_run(batch: Run, home: Path)
     assert [report["intensity"]["modality"] for report in reports] == ["ct", "mr"]
 
 
-def test_processes_of_torchrun_share_the_images_and_the_last_tells(
-    batch: Run, home: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.slow
+def test_two_nodes_share_the_images_and_folders_of_their_own_can_be_joined(
+    bundle_dir: Path, batch: Run, home: Path
 ) -> None:
-    table = TABLE + "no.nii.gz,none,1 1 1,,\n"  # the fourth image
-    monkeypatch.setenv("WORLD_SIZE", "2")
-    for rank in (1, 0):
-        monkeypatch.setenv("RANK", str(rank))
-        monkeypatch.setenv("LOCAL_RANK", "0")
-        if rank:
-            batch(table, "out", "multi_gpu_batch_inference")
-            assert [row["image"] for row in table_of(home / "out/summary.csv")] == ["b/ct.nii.gz"]
-        else:
-            with pytest.raises(RuntimeError) as caught:
-                batch(table, "out", "multi_gpu_batch_inference")
-            assert str(status(caught)).startswith("1 of 4 images failed")
-    batch(TABLE, "whole")
-    assert outputs(home / "out") == outputs(home / "whole")
+    network = {"_target_": "tests.inferers.region_grower.RegionGrower"}
+    (home / "network.yaml").write_text(yaml.safe_dump({"network_def": network, "direction": "none"}))
+    names = ("inference", "batch_inference", "multi_gpu_batch_inference")
+    configs = [*(bundle_dir / "configs" / f"{name}.yaml" for name in names), home / "network.yaml"]
+    options = {"prompts": home / "prompts.csv", "dataset_dir": home, "device": "cpu"}
+    batch(TABLE, "whole", network_def=RegionGrower())
+
+    # torchrun ends what is beside a process that fails: all is done before any does
+    (home / "prompts.csv").write_text(TABLE + "no.nii.gz,none,1 1 1,,\n")
+    shown = run_on_two_nodes(configs, options, [{"output_dir": home / "shared"}] * 2, check=False)
+    assert ["1 of 4 images failed" in text for text in shown] == [True, True]
+    assert [row["image"] for row in table_of(home / "shared/failed.csv")] == ["no.nii.gz"]
+    assert outputs(home / "shared") == outputs(home / "whole")
+
+    (home / "prompts.csv").write_text(TABLE)
+    own = [home / "first", home / "second"]
+    shown = run_on_two_nodes(configs, options, [{"output_dir": folder} for folder in own])
+    rows = [[row["image"] for row in table_of(folder / "summary.csv")] for folder in own]
+    assert sorted(rows) == [["a/ct.nii.gz", "a/ct.nii.gz", "b/other.nii.gz"], ["b/ct.nii.gz"]]
+    for folder, text in zip(own, shown, strict=True):
+        assert f"of 3 images are not in {folder}, since other processes have folders of their own" in text
+    shutil.copytree(own[1], own[0], dirs_exist_ok=True)
+    before = {path: path.stat().st_mtime_ns for path in own[0].rglob("*_segmentation.nii.gz")}
+    batch(TABLE, "first", network_def=RegionGrower())
+    assert {path: path.stat().st_mtime_ns for path in own[0].rglob("*_segmentation.nii.gz")} == before
+    assert outputs(own[0]) == outputs(home / "whole")
+    objects = [
+        [(row["image"], row["object"], row["ml"]) for row in table_of(folder / "summary.csv")]
+        for folder in (own[0], home / "whole")
+    ]
+    assert objects[0] == objects[1]
 
 
 def test_a_series_in_a_folder_of_several_is_an_image(batch: Run, home: Path, voxels: np.ndarray) -> None:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from monai.bundle import ConfigParser, ConfigWorkflow
 from monai_synthfm.data.datasets import DATASETS, LabelledDataset
 from monai_synthfm.evaluation.results_table import read_rows
 from tests.bundles.test_train import TINY_SAM
-from tests.bundles.two_processes import run_in_two_processes
+from tests.bundles.two_processes import run_on_two_nodes
 from tests.evaluation.stand_ins import tiny_sam
 from tests.replicas.alfi import write_alfi
 from tests.replicas.amos import write_amos
@@ -146,15 +147,35 @@ def test_the_dry_run_says_what_there_is_to_do(
 
 
 @pytest.mark.slow
-def test_two_processes_share_the_cases(bundle_dir: Path, tmp_path: Path, network: dict[str, Any]) -> None:
+def test_two_nodes_share_the_cases_and_folders_of_their_own_can_be_joined(
+    bundle_dir: Path, tmp_path: Path, network: dict[str, Any]
+) -> None:
     root = write_hc18(tmp_path)
     evaluate(bundle_dir, "hc18", root, tmp_path / "one", **network)
     names = ("evaluate.yaml", "datasets/hc18.yaml", "multi_gpu_evaluate.yaml")
     (tmp_path / "network.yaml").write_text(yaml.safe_dump({**network, "min_voxels": 8, "min_pixels": 2}))
     configs = [*(bundle_dir / "configs" / name for name in names), tmp_path / "network.yaml"]
-    run_in_two_processes(configs, {"dataset_dir": root, "output_dir": tmp_path / "two", "on_fault": "skip"})
-    one, two = ((tmp_path / folder / "rows.parquet").read_bytes() for folder in ("one", "two"))
-    assert one == two
+    options = {"dataset_dir": root, "on_fault": "skip"}
+
+    shared = {"output_dir": tmp_path / "shared"}
+    run_on_two_nodes(configs, options, [shared, shared])
+    own = [tmp_path / "first", tmp_path / "second"]
+    shown = run_on_two_nodes(configs, options, [{"output_dir": folder} for folder in own])
+
+    pieces = [{path.name for path in (folder / "shards").iterdir()} for folder in own]
+    assert all(pieces)
+    assert not pieces[0] & pieces[1]
+    for folder, text in zip(own, shown, strict=True):
+        assert re.search(rf"\d of \d pieces are not in {folder}, since other processes have folders of their own", text)
+        assert not (folder / "rows.parquet").exists()
+    shutil.copytree(own[1], own[0], dirs_exist_ok=True)
+    evaluate(bundle_dir, "hc18", root, own[0], **network)
+    one, *others = (
+        (folder / "rows.parquet").read_bytes() for folder in (tmp_path / "one", shared["output_dir"], own[0])
+    )
+    assert others == [one, one]
+    assert {path.name for path in (own[0] / "shards").iterdir()} == pieces[0] | pieces[1]
+    assert not list(shared["output_dir"].glob(".seen-*"))
 
 
 @pytest.mark.slow

@@ -34,6 +34,7 @@ COMBINATIONS: list[list[Path]] = [
     *([folder / "train.yaml"] for folder in (SAM, SAM2)),
     *([folder / "train.yaml", folder / name] for folder, names in TRAIN.items() for name in names),
     [SAM / "train.yaml", SAM / "finetune.yaml"],
+    *([folder / f"{name}.yaml" for name in ("train", "multi_gpu_train", "restartable")] for folder in (SAM, SAM2)),
     [SAM / "train.yaml", SAM / "train_cached.yaml", SAM / "multi_gpu_train.yaml"],
     *(
         [

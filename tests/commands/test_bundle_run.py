@@ -116,3 +116,17 @@ def test_other_commands_and_programs_are_left_alone(
 def test_programs_run_bundles_with_values_or_texts(config: Path, tmp_path: Path) -> None:
     run_bundle(config, {"zoom": "yes", "checkpoint": None, "seeds": [3]})
     assert record(tmp_path) == ["out", True, None, [3]]
+
+
+@pytest.mark.parametrize(("rank", "tracking"), [(None, "mlflow"), ("0", "mlflow"), ("1", None)])
+def test_of_many_processes_the_first_alone_is_tracked(
+    config: Path, monkeypatch: pytest.MonkeyPatch, rank: str | None, tracking: str | None
+) -> None:
+    given: dict[str, Any] = {}
+    monkeypatch.setattr("monai.bundle.run", lambda **options: given.update(options))
+    monkeypatch.delenv("RANK", raising=False)
+    if rank is not None:
+        monkeypatch.setenv("RANK", rank)
+    run_bundle(config, {"experiment_name": "mine", "zoom": "yes"}, tracking="mlflow")
+    assert given.get("tracking") == tracking
+    assert given["zoom"] is True

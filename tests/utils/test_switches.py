@@ -50,7 +50,9 @@ FOUND = list(classes_with_switches())
 
 
 def test_there_are_classes_to_look_at() -> None:
-    assert {"VolumeInferer", "EmbeddingDecoder", "TrainingCheckpoint", "RandPromptsd"} <= {kind.__name__ for kind, _ in FOUND}
+    assert {"VolumeInferer", "EmbeddingDecoder", "TrainingCheckpoint", "RandPromptsd"} <= {
+        kind.__name__ for kind, _ in FOUND
+    }
     assert len(FOUND) > 25
 
 
