@@ -25,6 +25,7 @@ __all__ = ["OnnxImageEncoder", "use_onnx_encoder"]
 onnxruntime, _has_onnxruntime = optional_import("onnxruntime")
 
 _Provider = str | tuple[str, Mapping[str, Any]]
+_CPU = "CPUExecutionProvider"
 _Network = TypeVar("_Network", bound=nn.Module)
 
 
