@@ -36,8 +36,10 @@ ROOTED = sorted(
 def test_lines_of_configs_are_within_the_width_of_the_code() -> None:
     configs = [path for folder in ("bundles", "configs") for path in (ROOT / folder).rglob("*.yaml")]
     assert len(configs) > 40
-    lines = [(path.name, number, line) for path in configs for number, line in enumerate(path.open(), 1)]
-    assert [(name, number) for name, number, line in lines if len(line.rstrip("\n")) > 120] == []
+    lines = [
+        (path.name, number, line) for path in configs for number, line in enumerate(path.read_text().splitlines(), 1)
+    ]
+    assert [(name, number) for name, number, line in lines if len(line) > 120] == []
 
 
 @pytest.mark.parametrize("name", BUNDLES)

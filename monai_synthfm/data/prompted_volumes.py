@@ -16,9 +16,8 @@ from monai.data import MetaTensor
 from torch.utils.data import Dataset
 
 from monai_synthfm.io.volume_files import check_space, load_image, load_mask
-from monai_synthfm.prompts.slice_prompts import prompts_by_slice, within_slices
 from monai_synthfm.prompts.volume_prompts import read_volume_prompts
-from monai_synthfm.slices.planes import is_reversed, slicing_axis, stored_axis
+from monai_synthfm.slices.planes import slicing_axis
 
 __all__ = ["PromptedVolumeDataset"]
 
@@ -30,12 +29,10 @@ class PromptedVolumeDataset(Dataset):
     An item is a dictionary with
 
     - ``image``, MetaTensor [1, X, Y, Z] as stored;
-    - ``points``, ``point_labels`` and ``boxes`` in its voxels (see :func:`read_volume_prompts`); what lies half-way
-      between two slices of the file belongs to the lower one (see :func:`within_slices`);
+    - ``points``, ``point_labels`` and ``boxes`` in its voxels (see :func:`read_volume_prompts`);
     - ``masks``, MetaTensor [1, X, Y, Z] of object numbers, 0 everywhere when no mask is given;
-    - ``axis``, the axis of the display frame across which the volume is to be cut (see :func:`slicing_axis`);
-    - ``slice_range`` [2], the first and the last slice of the display frame that may be segmented;
-    - ``reverse``, whether the file counts slices the other way round than the display frame;
+    - ``axis``, across which the volume is to be cut (see :func:`slicing_axis`);
+    - ``slice_range`` [2], the first and the last slice that may be segmented;
     - ``modality``, where it is given.
 
     ``transform`` then works on it.
@@ -85,25 +82,14 @@ class PromptedVolumeDataset(Dataset):
             masked=np.unique(mask[mask > 0]).tolist(),
         )
         axis = slicing_axis(case.get("axis", "auto"), affine, shape)
-        stored = stored_axis(affine, axis)
-        prompts, masks = within_slices(prompts, stored), torch.from_numpy(mask)
-        first, last = _checked_range(case.get("slice_range"), shape[stored])
-        # complains in terms of the file's own slices
-        outside = [k for k in prompts_by_slice(prompts, stored, masks) if not first <= k <= last]
-        if outside:
-            raise ValueError(f"prompts lie on slices {outside} of axis {stored}, out of slice_range {first} to {last}.")
-        reverse = is_reversed(affine, axis)
-        if reverse:
-            first, last = shape[stored] - 1 - last, shape[stored] - 1 - first
         item = {
             "image": image,
             "points": prompts.points,
             "point_labels": prompts.point_labels,
             "boxes": prompts.boxes,
-            "masks": MetaTensor(masks[None], affine=image.affine.clone()),
+            "masks": MetaTensor(torch.from_numpy(mask)[None], affine=image.affine.clone()),
             "axis": axis,
-            "slice_range": torch.tensor([first, last]),
-            "reverse": reverse,
+            "slice_range": torch.tensor(_checked_range(case.get("slice_range"), shape[axis])),
             **({"modality": case["modality"]} if case.get("modality") else {}),
         }
         return item if self.transform is None else self.transform(item)

@@ -20,11 +20,12 @@ from monai.utils import convert_to_tensor
 
 from monai_synthfm.networks import ImageEmbedding, Promptable
 from monai_synthfm.networks.weights.fingerprint import describe_embeddings, state_sha256
+from monai_synthfm.slices.slice_frame import SliceFrame
 from monai_synthfm.utils.atomic_files import clear_staged, staged_files
 
 __all__ = ["EmbeddingCache", "EmbeddingCacheOpener", "volume_sha256", "volume_signature"]
 
-FORMAT = 1
+FORMAT = 2
 _SIGNATURE = "signature.json"
 _DTYPES = ("float16", "float32")
 _ON_STALE = ("raise", "replace")
@@ -182,28 +183,30 @@ class EmbeddingCacheOpener:
         self.on_stale = on_stale
         self.opened: EmbeddingCache | None = None
 
-    def __call__(self, volume: torch.Tensor, axis: int, network: Promptable) -> EmbeddingCache:
-        """Open the cache of ``volume`` [C, X, Y, Z], cut across ``axis`` and encoded by ``network``."""
-        signature = volume_signature(volume, axis, network)
+    def __call__(self, volume: torch.Tensor, frame: SliceFrame, network: Promptable) -> EmbeddingCache:
+        """Open the cache of ``volume`` [C, X, Y, Z], shown in ``frame`` and encoded by ``network``."""
+        signature = volume_signature(volume, frame, network)
         self.opened = EmbeddingCache(self.folder, signature, self.dtype, self.on_stale)
         return self.opened
 
 
-def volume_signature(volume: torch.Tensor, axis: int, network: Promptable) -> dict[str, Any]:
+def volume_signature(volume: torch.Tensor, frame: SliceFrame, network: Promptable) -> dict[str, Any]:
     """
     Sign the slices of a volume as a network encodes them: the volume, the network's settings that concern embeddings
     (:meth:`~monai_synthfm.networks.Promptable.describe`), its weights, and the precision of autocast around the call.
 
     Args:
-        volume: [C, X, Y, Z] as it is shown to the network.
-        axis: the axis (0, 1 or 2) across which it is cut.
+        volume: [C, X, Y, Z] in [0, 1].
+        frame: how its slices are shown to the network.
         network: encodes.
     """
     device = volume.device.type
     return {
         "image_sha256": volume_sha256(volume),
         "shape": list(volume.shape),
-        "axis": axis,
+        "axis": frame.axis,
+        "transposed": frame.transposed,
+        "flips": frame.flips,
         **describe_embeddings(network),
         "weights_sha256": state_sha256(network.core),
         "autocast": str(torch.get_autocast_dtype(device)) if torch.is_autocast_enabled(device) else None,

@@ -15,7 +15,6 @@ import torch
 
 from monai_synthfm.evaluation.simulated_user import largest_error
 from monai_synthfm.evaluation.volume_plan import SlicePrompt
-from monai_synthfm.evaluation.volume_predictors import prompts_in_volume
 from monai_synthfm.inferers.session.interactive_session import InteractiveSession
 from monai_synthfm.prompts import Prompts, tight_box
 
@@ -91,7 +90,9 @@ def challenge_steps(session: InteractiveSession, target: np.ndarray, axis: int, 
     Source: ``CVPR25_iter_eval.py`` and ``get_boxes.py`` of github.com/JunMa11/CVPR-MedSegFMCompetition.
     """
     session.reset()
-    box = prompts_in_volume(challenge_box(target, axis), axis, target.shape)["boxes"][0, 0]
+    first = challenge_box(target, axis)
+    assert first.prompts.boxes is not None
+    box = np.insert(first.prompts.boxes.numpy().reshape(2, 2), axis, first.index, axis=1).ravel()
     start = perf_counter()
     session.add_box(box)
     step = ChallengeStep(_name(0), _mask(session), perf_counter() - start)

@@ -9,10 +9,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+import torch
 
 from monai_synthfm.evaluation.prompt_plan import PromptPlan
 from monai_synthfm.inferers.propagation.propagation import DIRECTIONS
 from monai_synthfm.prompts import Prompts
+from monai_synthfm.prompts.slice_prompts import SlicePrompts
 from monai_synthfm.utils.switches import reads_switches
 
 __all__ = ["PROMPT_SLICES", "SlicePrompt", "VolumePlan", "VolumeQuestion"]
@@ -41,6 +43,25 @@ class SlicePrompt:
     index: int
     prompts: Prompts
     mask: np.ndarray | None = None
+
+    def by_slice(self) -> dict[int, SlicePrompts]:
+        """
+        Return the same as propagations take it, without padding.
+
+        Example:
+            >>> clicks = Prompts(torch.ones(1, 2, 2), torch.tensor([[-1, 1]]))
+            >>> SlicePrompt(7, clicks).by_slice()[7].prompts.point_labels.tolist()
+            [[1]]
+        """
+        points, labels, boxes = self.prompts.points, self.prompts.point_labels, self.prompts.boxes
+        if points is None or labels is None or not bool((labels >= 0).any()):
+            points, labels = torch.zeros(1, 1, 2), torch.full((1, 1), -1)
+        else:
+            points, labels = points[:, labels[0] >= 0], labels[:, labels[0] >= 0]
+        if boxes is not None and bool(boxes.isnan().any()):
+            boxes = None
+        mask = None if self.mask is None else torch.from_numpy(self.mask)[None]
+        return {self.index: SlicePrompts([0], Prompts(points, labels, boxes), mask)}
 
 
 @dataclass(frozen=True)

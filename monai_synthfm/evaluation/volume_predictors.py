@@ -25,13 +25,15 @@ from monai_synthfm.inferers.session.interactive_session import InteractiveSessio
 from monai_synthfm.inferers.session.volume import ChangedBox
 from monai_synthfm.inferers.volume_inferer import VolumeInferer, default_propagation
 from monai_synthfm.networks import ImageEmbedding
+from monai_synthfm.slices.slice_frame import SliceFrame
+from monai_synthfm.slices.sliced_volume import SlicedVolume
 from monai_synthfm.transforms.medsam import MedSAMIntensity
 from monai_synthfm.utils.switches import reads_switches
 
-__all__ = ["NetworkVolumePredictor", "OpenVolume", "PreparedSession", "VolumePredictor", "prompts_in_volume"]
+__all__ = ["NetworkVolumePredictor", "OpenVolume", "PreparedSession", "VolumePredictor"]
 
 _SLICES_IN_MEMORY = 64
-# The display frame: a session then shows the slices as they stand.
+# As radiologists see them: a session then shows the slices as they stand.
 _DISPLAYED = torch.diag(torch.tensor([-1.0, -1.0, -1.0, 1.0], dtype=torch.float64))
 
 
@@ -134,13 +136,11 @@ class NetworkVolumePredictor(VolumePredictor):
 
     def segment(self, seen: OpenVolume, prompt: SlicePrompt, direction: str) -> np.ndarray:
         """Follow the object through the volume."""
-        inferer = VolumeInferer(
-            self.propagation, direction, keep_largest=self.keep_largest, store=lambda *_: seen.store
-        )
-        given = prompts_in_volume(prompt, seen.axis, seen.image.shape[1:])
+        slices = SlicedVolume(seen.image, SliceFrame(seen.axis), self.predictor.ready(), seen.store)
+        inferer = VolumeInferer(self.propagation, direction, keep_largest=self.keep_largest)
         with self.predictor.autocast():
-            labels = inferer(seen.image[None], self.predictor.ready(), **given, axis=seen.axis)
-        return labels[0, 0].cpu().numpy() > 0
+            labels = inferer.segment_slices(slices, prompt.by_slice(), range(len(slices)), 1)
+        return labels[0].cpu().numpy() > 0
 
     def session(self, seen: OpenVolume) -> InteractiveSession:
         """Open a session that shares the encodings of this volume."""
@@ -197,39 +197,6 @@ class _AsPrepared(MedSAMIntensity):
         return img
 
 
-def prompts_in_volume(prompt: SlicePrompt, axis: int, size: tuple[int, ...]) -> dict[str, torch.Tensor]:
-    """
-    Turn the prompts of a slice into those of a volume, as :class:`~monai_synthfm.inferers.VolumeInferer` takes them.
-
-    Args:
-        prompt: of one object on one slice.
-        axis: across which the volume is cut.
-        size: X, Y and Z.
-
-    Returns:
-        What is given of ``points`` [1, 1, K, 3] with ``point_labels`` [1, 1, K], ``boxes`` [1, 1, 6] and ``masks``
-        [1, 1, X, Y, Z].
-
-    Example:
-        >>> from monai_synthfm.prompts import Prompts
-        >>> box = SlicePrompt(7, Prompts(boxes=torch.tensor([[1.0, 2.0, 3.0, 4.0]])))
-        >>> prompts_in_volume(box, axis=1, size=(9, 9, 9))["boxes"].tolist()
-        [[[1.0, 7.0, 2.0, 3.0, 7.0, 4.0]]]
-    """
-    prompts, given = prompt.prompts, {}
-    if prompts.points is not None and prompts.point_labels is not None and bool((prompts.point_labels >= 0).any()):
-        given["points"] = _lift(prompts.points, prompt.index, axis)[None]
-        given["point_labels"] = prompts.point_labels[None]
-    if prompts.boxes is not None and prompts.has_box.any():
-        corners = prompts.boxes.unflatten(-1, (2, 2))
-        given["boxes"] = _lift(corners, prompt.index, axis).flatten(-2)[None]
-    if prompt.mask is not None:
-        masks = torch.zeros((1, 1, *size), dtype=torch.uint8)
-        masks[0, 0].select(axis, prompt.index).copy_(torch.from_numpy(prompt.mask).T)
-        given["masks"] = masks
-    return given
-
-
 def _settings(value: Any) -> Any:
     """Return the public attributes of an object, and of those in it, for JSON."""
     if value is None or isinstance(value, bool | int | float | str):
@@ -240,9 +207,3 @@ def _settings(value: Any) -> Any:
         return [_settings(part) for part in value]
     settings = {name: _settings(part) for name, part in vars(value).items() if not name.startswith("_")}
     return {"name": type(value).__name__, **settings}
-
-
-def _lift(places: torch.Tensor, index: int, axis: int) -> torch.Tensor:
-    """Add the coordinate of the slice to places [..., 2] on it."""
-    across = torch.full_like(places[..., :1], float(index))
-    return torch.cat([places[..., :axis], across, places[..., axis:]], dim=-1)

@@ -15,17 +15,14 @@ from scipy import ndimage
 
 from monai_synthfm.networks.weights.files import find_weights
 from monai_synthfm.prompts import Prompts
-from monai_synthfm.prompts.coordinates import apply_affine, map_boxes
+from monai_synthfm.prompts.coordinates import DECIMALS, apply_affine
 from monai_synthfm.utils.hashes import sha256_of
 
 __all__ = ["describe_objects", "describe_weights", "plain"]
 
-_DECIMALS = 3
-
 
 def describe_objects(
     prompts: Prompts,
-    to_voxel: np.ndarray,
     affine: np.ndarray,
     labels: np.ndarray,
     axis: int,
@@ -38,8 +35,7 @@ def describe_objects(
     Boxes lie along the axes of the file; in mm their two opposite corners are given.
 
     Args:
-        prompts: ``points`` [N, K, 3], ``point_labels`` [N, K] and ``boxes`` [N, 6] in any voxel frame.
-        to_voxel: from that frame to voxels of the file [4, 4].
+        prompts: ``points`` [N, K, 3], ``point_labels`` [N, K] and ``boxes`` [N, 6] in voxels of the file.
         affine: from voxels of the file to RAS+ mm [4, 4].
         labels: label map [X, Y, Z] of the file, 0 background, n the n-th object.
         axis: the axis of the file across which it was cut.
@@ -53,7 +49,7 @@ def describe_objects(
     objects = []
     for n in range(prompts.num_objects):
         found: dict[str, Any] = {"label": n + 1, "voxels": int(counts[n + 1])}
-        found["mm3"] = round(found["voxels"] * voxel_mm3, _DECIMALS) if in_mm else None
+        found["mm3"] = round(found["voxels"] * voxel_mm3, DECIMALS) if in_mm else None
         if (extent := extents[n]) is not None:
             first, last = extent[axis].start, extent[axis].stop - 1
             found["slices"] = [first, last]
@@ -61,14 +57,14 @@ def describe_objects(
                 found["ends_at_blank"] = ends
         if prompts.points is not None and prompts.point_labels is not None:
             given = prompts.point_labels[n] >= 0
-            voxels = apply_affine(to_voxel, np.asarray(prompts.points[n][given].cpu(), dtype=np.float64))
+            voxels = np.asarray(prompts.points[n][given].cpu(), dtype=np.float64)
             world = apply_affine(affine, voxels)
             found["points"] = [
                 {"label": label, "voxel": _rounded(v), "world": _rounded(w) if in_mm else None}
                 for label, v, w in zip(prompts.point_labels[n][given].tolist(), voxels, world, strict=True)
             ]
         if prompts.boxes is not None and prompts.has_box[n]:
-            box = map_boxes(to_voxel, np.asarray(prompts.boxes[n].cpu(), dtype=np.float64))
+            box = np.asarray(prompts.boxes[n].cpu(), dtype=np.float64)
             corners = apply_affine(affine, box.reshape(2, 3)).ravel()
             found["box"] = {"voxel": _rounded(box), "world": _rounded(corners) if in_mm else None}
         objects.append(found)
@@ -100,4 +96,4 @@ def plain(value: Any) -> Any:
 
 def _rounded(values: np.ndarray) -> list[float]:
     # Adding 0 turns -0.0 into 0.0.
-    return [float(value) for value in np.round(values, _DECIMALS) + 0.0]
+    return [float(value) for value in np.round(values, DECIMALS) + 0.0]

@@ -22,7 +22,6 @@ from monai.data import MetaTensor, decollate_batch
 from monai_synthfm.handlers.segmentation_record import describe_objects, describe_weights, plain
 from monai_synthfm.inferers import EmbeddingCacheOpener
 from monai_synthfm.inferers.mask_volumes import label_map
-from monai_synthfm.inferers.volume_slices import blank_slices
 from monai_synthfm.io.nifti import label_image, probability_image
 from monai_synthfm.io.volume_files import geometry_of, source_name
 from monai_synthfm.networks.weights.fingerprint import network_name
@@ -30,7 +29,8 @@ from monai_synthfm.pictures.overlay import draw_overlay
 from monai_synthfm.pictures.volume_panels import volume_panels
 from monai_synthfm.prompts import Prompts
 from monai_synthfm.prompts.slice_prompts import prompts_by_slice
-from monai_synthfm.slices.planes import PLANES, comes_back, stored_axis, stored_slice
+from monai_synthfm.slices.planes import plane_of
+from monai_synthfm.slices.sliced_volume import blank_slices
 from monai_synthfm.utils.atomic_files import check_writable, staged_files
 from monai_synthfm.utils.versions import package_versions
 
@@ -63,10 +63,8 @@ class SegmentationWriter:
     An image's ``meta["place"]`` is a folder below ``output_dir`` for its files, and ``meta["request_sha256"]`` goes
     into its report; both are what :class:`~monai_synthfm.batch.segmentation.BatchSegmentation` sets.
 
-    The batch must come from :class:`monai_synthfm.data.prompted_volumes.PromptedVolumeDataset`, reoriented to the
-    display frame, the evaluator's inferer must be a :class:`~monai_synthfm.inferers.VolumeInferer`, and postprocessing
-    must have brought ``pred`` back to the orientation of the file, as
-    :class:`~monai_synthfm.io.file_frame.ToFileFramed` does.
+    The batch must come from :class:`monai_synthfm.data.prompted_volumes.PromptedVolumeDataset`, with its volumes in the
+    orientation of their files, and the evaluator's inferer must be a :class:`~monai_synthfm.inferers.VolumeInferer`.
 
     Args:
         output_dir: folder of the files, created when missing.
@@ -77,8 +75,7 @@ class SegmentationWriter:
 
     Raises:
         ValueError: when ``on_empty`` is another word; before a volume is segmented, when ``output_dir`` has results of
-            another one of the same name, or when its orientation cannot be brought back; on writing, when ``pred`` is
-            not in the orientation of the file.
+            another one of the same name; on writing, when ``pred`` is not in the orientation of the file.
         OSError: when ``output_dir`` cannot be written to.
         EmptySegmentationError: see ``on_empty``.
     """
@@ -115,13 +112,7 @@ class SegmentationWriter:
     def _check(self, engine: Engine) -> None:
         """Refuse what could not be written, before it is segmented."""
         for image in decollate_batch(engine.state.batch["image"]):
-            source = Path(image.meta["filename_or_obj"])
-            self._check_name(source, self._folder(image))
-            if not comes_back(np.asarray(image.affine), np.asarray(image.meta["original_affine"]), image.shape[1:]):
-                raise ValueError(
-                    f"image {source}: it lies at exactly 45 degrees between two directions of the body, so that its "
-                    "orientation has no name and cannot be brought back; turn it by a small angle."
-                )
+            self._check_name(Path(image.meta["filename_or_obj"]), self._folder(image))
 
     def _finish(self) -> None:
         empty, self._empty = self._empty, []
@@ -152,24 +143,18 @@ class SegmentationWriter:
         self._check_name(source, folder)
         prompts = Prompts.from_mapping({**item, "masks": None}).to("cpu")
         affine = np.asarray(image.meta["original_affine"])
-        to_voxel = np.linalg.inv(affine) @ np.asarray(image.affine)
-        pred = item["pred"].cpu()
-        if not isinstance(pred, MetaTensor) or not np.allclose(pred.affine, affine):
-            raise ValueError(
-                f"pred is not in the orientation of {source}: postprocessing must invert the preprocessing."
-            )
-        found = np.asarray(pred)
+        for name, given in (("image", image), ("pred", item["pred"].cpu())):
+            if not isinstance(given, MetaTensor) or not np.allclose(given.affine, affine):
+                raise ValueError(f"{name} is not in the orientation of {source}: no transform may turn it.")
+        found = np.asarray(item["pred"].cpu())
         labels = _labels(found)
         by_slice = prompts_by_slice(prompts, axis, item["masks"][0].cpu())
-        stored = stored_axis(affine, axis)
         in_mm = bool(image.meta.get("has_position", True))
-        blank = [
-            stored_slice(k, axis, to_voxel, affine) for k, is_blank in enumerate(blank_slices(image, axis)) if is_blank
-        ]
+        blank = [index for index, is_blank in enumerate(blank_slices(image, axis)) if is_blank]
         files = {"segmentation": _file(source, "segmentation.nii.gz")}
         if found.dtype.kind == "f":
             files["probabilities"] = _file(source, "probabilities.nii.gz")
-        objects = describe_objects(prompts, to_voxel, affine, labels, stored, in_mm, blank)
+        objects = describe_objects(prompts, affine, labels, axis, in_mm, blank)
         empty = [found["label"] for found in objects if not found["voxels"]]
         report = {
             "image": str(source),
@@ -177,13 +162,13 @@ class SegmentationWriter:
             "network": network,
             "weights": describe_weights(self.weights),
             "intensity": plain(image.meta.get("medsam_intensity")),
-            "plane": PLANES[axis] if in_mm else None,
+            "plane": plane_of(affine, axis) if in_mm else None,
             "direction": direction,
             "slices": {
-                "axis": stored,
-                "prompted": sorted(stored_slice(index, axis, to_voxel, affine) for index in by_slice),
-                **({"blank": sorted(blank)} if blank else {}),
-                "segmented": int(labels.any(axis=tuple(a for a in range(3) if a != stored)).sum()),
+                "axis": axis,
+                "prompted": list(by_slice),
+                **({"blank": blank} if blank else {}),
+                "segmented": int(labels.any(axis=tuple(a for a in range(3) if a != axis)).sum()),
             },
             "objects": objects,
             "empty": empty,
@@ -193,7 +178,7 @@ class SegmentationWriter:
         }
         if "request_sha256" in image.meta:
             report["request_sha256"] = image.meta["request_sha256"]
-        figure = draw_overlay(volume_panels(image, MetaTensor(labels[None], affine=pred.affine), by_slice, axis))
+        figure = draw_overlay(volume_panels(image, labels, by_slice, axis))
         template = geometry_of(image)
         with staged_files(folder) as stage:
             nib.save(label_image(labels, template), stage / files["segmentation"])

@@ -8,7 +8,6 @@ from __future__ import annotations
 from monai_synthfm.embeddings.cache import EmbeddingCache, EmbeddingCacheOpener
 from monai_synthfm.embeddings.recent import RecentEmbeddings
 from monai_synthfm.inferers.autocast import AutocastInferer
-from monai_synthfm.inferers.file_order import FileOrderInferer
 from monai_synthfm.inferers.propagation.mask_propagation import MaskPropagation
 from monai_synthfm.inferers.propagation.memory_propagation import MemoryPropagation
 from monai_synthfm.inferers.session.interactive_session import InteractiveSession
@@ -19,7 +18,6 @@ __all__ = [
     "AutocastInferer",
     "EmbeddingCache",
     "EmbeddingCacheOpener",
-    "FileOrderInferer",
     "InteractiveSession",
     "MaskPropagation",
     "MemoryPropagation",

@@ -5,9 +5,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, MutableMapping, Sequence
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
 
 import torch
+from monai.data import MetaTensor
 from monai.inferers import Inferer
 from monai.utils import convert_to_dst_type, convert_to_tensor
 from tqdm import tqdm
@@ -19,17 +20,18 @@ from monai_synthfm.inferers.propagation.mask_propagation import MaskPropagation
 from monai_synthfm.inferers.propagation.memory_propagation import MemoryPropagation
 from monai_synthfm.inferers.propagation.propagation import DIRECTIONS, Propagation
 from monai_synthfm.inferers.propagation.stretches import carry_in_stretches
-from monai_synthfm.inferers.volume_slices import VolumeSlices
 from monai_synthfm.networks import ImageEmbedding, Promptable, Sam2
 from monai_synthfm.prompts import Prompts
 from monai_synthfm.prompts.coordinates import check_inside
 from monai_synthfm.prompts.slice_prompts import SlicePrompts, prompts_by_slice
+from monai_synthfm.slices.slice_frame import SliceFrame
+from monai_synthfm.slices.sliced_volume import SlicedVolume
 from monai_synthfm.utils.free_memory import free_memory
 
 __all__ = ["EmbeddingStore", "VolumeInferer", "default_propagation"]
 
-EmbeddingStore = Callable[[torch.Tensor, int, Promptable], MutableMapping[int, ImageEmbedding]]
-"""Gives a place for the embeddings of a volume [C, X, Y, Z] cut across an axis and encoded by a network."""
+EmbeddingStore = Callable[[torch.Tensor, SliceFrame, Promptable], MutableMapping[int, ImageEmbedding]]
+"""Gives a place for the embeddings of a volume [C, X, Y, Z] shown in a frame and encoded by a network."""
 
 _OUTPUTS: dict[str, type[MaskVolume]] = {"labels": LabelVolume, "logits": LogitVolume}
 
@@ -60,9 +62,11 @@ class VolumeInferer(Inferer):
     Segment objects of volumes from prompts on some of their slices.
 
     The volume is cut into slices; a ``propagation`` carries each object from the slices where it is prompted to the
-    others. The network is shown slices with the first axis that is left as width and the second as height, which is the
-    radiologist's view when the volume is in the display frame (:mod:`monai_synthfm.slices.planes`). It sees pixels:
-    anisotropic spacing within a slice is not corrected. Where objects overlap, the voxel goes to the one with the
+    others. The network is shown slices of a MetaTensor as radiologists see them (:mod:`monai_synthfm.slices.planes`),
+    so that the segmentation does not depend on how a volume is stored, and slices of a plain tensor with the first axis
+    that is left as width and the second as height. All else counts as the given tensor does: prompts, axis,
+    ``direction``, ``slice_range`` and what comes out. The network sees pixels: anisotropic spacing within a slice is
+    not corrected. Where objects overlap, the voxel goes to the one with the
     larger logit. Objects end at slices of one value, see
     :func:`~monai_synthfm.inferers.propagation.stretches.carry_in_stretches`.
 
@@ -127,7 +131,8 @@ class VolumeInferer(Inferer):
         Segment B volumes.
 
         Args:
-            inputs: volumes [B, C, X, Y, Z] with values in [0, 1] and C = 1 or 3.
+            inputs: volumes [B, C, X, Y, Z] with values in [0, 1] and C = 1 or 3; a MetaTensor with the affine of all
+                of them or of each.
             network: a promptable network of 2D images.
             points: clicks [B, N, K, 3] of N objects in voxels.
             point_labels: [B, N, K], 1 positive, 0 negative, -1 padding.
@@ -158,17 +163,21 @@ class VolumeInferer(Inferer):
         if prompts.is_empty and known is None:
             raise ValueError("nothing is prompted: give points with point_labels, boxes, or masks.")
         count = prompts.num_objects if known is None else max(prompts.num_objects, int(known.max()))
-        axes = torch.as_tensor(axis).flatten().expand(len(inputs)).tolist()
-        ranges = self._ranges(slice_range, [inputs.shape[2 + a] for a in axes])
-        found = [
-            prompts_by_slice(prompts.image(b).to("cpu"), axes[b], None if known is None else known[b, 0])
-            for b in range(len(inputs))
-        ]
-        for by_slice, allowed, a in zip(found, ranges, axes, strict=True):
-            _check_slices(by_slice, allowed, inputs.shape[2 + a])
+        frames = _frames(inputs, torch.as_tensor(axis).flatten().expand(len(inputs)).tolist())
+        ranges = self._ranges(slice_range, [inputs.shape[2 + frame.axis] for frame in frames])
         _check_inside(prompts, inputs.shape[2:])
+        found = [
+            prompts_by_slice(prompts.image(b).to("cpu"), frame.axis, None if known is None else known[b, 0])
+            for b, frame in enumerate(frames)
+        ]
+        for by_slice, allowed, frame in zip(found, ranges, frames, strict=True):
+            _check_slices(by_slice, allowed, frame.axis)
         volumes = convert_to_tensor(inputs, track_meta=False)
-        results = [self._segment(volumes[b], axes[b], network, found[b], ranges[b], count) for b in range(len(inputs))]
+        results = []
+        for volume, frame, by_slice, allowed in zip(volumes, frames, found, ranges, strict=True):
+            make = _recent if self.store is None else self.store
+            slices = SlicedVolume(volume, frame, network, make(volume, frame, network))
+            results.append(self.segment_slices(slices, by_slice, allowed, count))
         result = results[0][None] if len(results) == 1 else torch.stack(results)  # logits of many objects are large
         return convert_to_dst_type(result, inputs, dtype=result.dtype)[0]
 
@@ -187,30 +196,33 @@ class VolumeInferer(Inferer):
                 raise ValueError(f"slice_range must be within slices 0 to {size - 1}, got {first} to {last}.")
         return [range(first, last + 1) for first, last in pairs.tolist()]
 
-    def _segment(
-        self,
-        volume: torch.Tensor,
-        axis: int,
-        network: Promptable,
-        by_slice: dict[int, SlicePrompts],
-        allowed: range,
-        count: int,
+    @torch.no_grad()
+    def segment_slices(
+        self, slices: SlicedVolume, prompts: Mapping[int, SlicePrompts], slice_range: range, count: int
     ) -> torch.Tensor:
-        if self.store is None:
-            store: MutableMapping[int, ImageEmbedding] = RecentEmbeddings(free_memory(volume.device) // 2)
-        else:
-            store = self.store(volume, axis, network)
-        slices = VolumeSlices(volume, axis, network, store)
+        """
+        Segment objects of one volume.
+
+        Args:
+            slices: of the volume.
+            prompts: on stored slices, by slice, each within ``slice_range``.
+            slice_range: consecutive slices not to be left.
+            count: N, the number of objects.
+
+        Returns:
+            ``labels`` [1, X, Y, Z] or ``logits`` [N, X, Y, Z], as of the whole inferer.
+        """
+        network, volume = slices.network, slices.volume
         propagation = default_propagation(network) if self.propagation is None else self.propagation
-        merged = _OUTPUTS[self.output](tuple(volume.shape[1:]), axis, count, volume.device)
+        merged = _OUTPUTS[self.output](tuple(volume.shape[1:]), slices.frame.axis, count, volume.device)
         done: set[int] = set()
         with tqdm(
-            total=len(_reachable(by_slice, self.direction, allowed)),
+            total=len(_reachable(prompts, self.direction, slice_range)),
             desc="slices",
             unit="slice",
             disable=not self.progress,
         ) as bar:
-            for masks in carry_in_stretches(propagation, slices, by_slice, self.direction, allowed):
+            for masks in carry_in_stretches(propagation, slices, prompts, self.direction, slice_range):
                 merged.add(masks)
                 bar.update(masks.index not in done)
                 done.add(masks.index)
@@ -219,6 +231,18 @@ class VolumeInferer(Inferer):
         if self.keep_largest:
             merged.keep_largest()
         return merged.values
+
+
+def _recent(volume: torch.Tensor, frame: SliceFrame, network: Promptable) -> MutableMapping[int, ImageEmbedding]:
+    return RecentEmbeddings(free_memory(volume.device) // 2)
+
+
+def _frames(inputs: torch.Tensor, axes: list[int]) -> list[SliceFrame]:
+    """Return how the slices of each volume are shown."""
+    if not isinstance(inputs, MetaTensor):
+        return [SliceFrame(axis) for axis in axes]
+    affines = torch.as_tensor(inputs.affine).expand(len(axes), 4, 4).cpu().numpy()
+    return [SliceFrame.of(affine, axis) for affine, axis in zip(affines, axes, strict=True)]
 
 
 def _checked_masks(masks: torch.Tensor | None, inputs: torch.Tensor, prompts: Prompts) -> torch.Tensor | None:
@@ -251,18 +275,17 @@ def _check_inside(prompts: Prompts, shape: Sequence[int]) -> None:
             check_inside(f"click {k + 1} of object {n + 1}", prompts.points[b, n, k].cpu().numpy(), shape)
 
 
-def _check_slices(by_slice: dict[int, SlicePrompts], allowed: range, size: int) -> None:
+def _check_slices(by_slice: Mapping[int, SlicePrompts], allowed: range, axis: int) -> None:
     if not by_slice:
         raise ValueError("nothing is prompted: no click, box or mask in the volume.")
-    outside = [index for index in by_slice if not 0 <= index < size]
+    outside = [index for index in by_slice if index not in allowed]
     if outside:
-        raise ValueError(f"prompts lie on slices {outside}, but the volume has {size} slices.")
-    excluded = [index for index in by_slice if index not in allowed]
-    if excluded:
-        raise ValueError(f"prompts lie on slices {excluded}, out of slice_range {allowed[0]} to {allowed[-1]}.")
+        raise ValueError(
+            f"prompts lie on slices {outside} of axis {axis}, out of slice_range {allowed[0]} to {allowed[-1]}."
+        )
 
 
-def _reachable(by_slice: dict[int, SlicePrompts], direction: str, allowed: range) -> range | list[int]:
+def _reachable(by_slice: Mapping[int, SlicePrompts], direction: str, allowed: range) -> range | list[int]:
     """Return the slices that may be segmented."""
     if direction == "none":
         return list(by_slice)

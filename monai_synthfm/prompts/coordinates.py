@@ -9,9 +9,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-__all__ = ["SPACES", "apply_affine", "box_corners", "check_inside", "map_boxes", "to_voxels"]
+__all__ = ["DECIMALS", "SPACES", "apply_affine", "box_corners", "check_inside", "map_boxes", "to_voxels"]
 
 SPACES = ("voxel", "world", "lps")
+DECIMALS = 3
+"""Of a voxel that are told apart: so the floating error of an affine moves no prompt to the next slice, and no mask."""
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 

@@ -6,17 +6,15 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 import torch
 
 from monai_synthfm.prompts import Prompts
+from monai_synthfm.prompts.coordinates import DECIMALS
 
-__all__ = ["SlicePrompts", "prompts_by_slice", "slice_index", "within_slices"]
-
-# Further than prompts are moved when they are rounded later.
-_MARGIN = 1e-3
-_DECIMALS = 3
+__all__ = ["SlicePrompts", "numbers_by_slice", "prompts_by_slice", "slice_index"]
 
 
 @dataclass(frozen=True)
@@ -26,10 +24,11 @@ class SlicePrompts:
 
     Args:
         objects: indexes (0..N-1) of the n objects prompted on the slice.
-        prompts: their prompts in pixels of the slice, ``points`` [n, K, 2] and ``boxes`` [n, 4], where x runs along
-            the first and y along the second axis that the slice leaves of the volume.
-        masks: what is known of the objects, booleans [n, H, W] in pixels of the slice, without any True for an object
-            of which nothing is known; None when that holds for all.
+        prompts: their prompts in pixels of the slice as it is stored, ``points`` [n, K, 2] and ``boxes`` [n, 4], where
+            x runs along the first and y along the second axis that the slice leaves of the volume; or in pixels of its
+            picture, see :class:`~monai_synthfm.slices.slice_frame.SliceFrame`.
+        masks: what is known of the objects, booleans [n, H, W] in the same pixels, without any True for an object of
+            which nothing is known; None when that holds for all.
     """
 
     objects: list[int]
@@ -39,42 +38,18 @@ class SlicePrompts:
 
 def slice_index(coordinate: float) -> int:
     """
-    Return the slice that a voxel coordinate lies in; half-way between two slices it is the lower one.
+    Return the slice that a voxel coordinate lies in; half-way between two slices, to a thousandth, it is the lower one.
 
     Example:
         >>> slice_index(3.0), slice_index(3.4), slice_index(3.5), slice_index(3.6)
         (3, 3, 3, 4)
     """
-    return math.ceil(coordinate - 0.5)
+    return math.ceil(round(coordinate, DECIMALS) - 0.5)
 
 
-def within_slices(prompts: Prompts, axis: int) -> Prompts:
-    """
-    Move prompts from half-way between two slices into the lower one, to which they then belong when slices are counted
-    the other way round, too.
-
-    Args:
-        prompts: ``points`` [N, K, 3] with ``point_labels`` [N, K], ``boxes`` [N, 6], or both, in float64 voxels.
-        axis: the axis (0, 1 or 2) across which the volume is cut.
-
-    Example:
-        >>> boxes = torch.tensor([[0, 0, 2.5, 9, 9, 4]], dtype=torch.float64)
-        >>> within_slices(Prompts(boxes=boxes), axis=2).boxes.tolist()
-        [[0.0, 0.0, 2.499, 9.0, 9.0, 4.0]]
-    """
-
-    def moved(coordinates: torch.Tensor) -> torch.Tensor:
-        coordinates = coordinates.clone()
-        along = coordinates[..., axis::3]
-        index = (along.round(decimals=_DECIMALS) - 0.5).ceil()
-        coordinates[..., axis::3] = along.clamp(index - 0.5 + _MARGIN, index + 0.5 - _MARGIN)
-        return coordinates
-
-    given = {name: getattr(prompts, name) for name in ("points", "boxes") if getattr(prompts, name) is not None}
-    return replace(prompts, **{name: moved(value) for name, value in given.items()})
-
-
-def prompts_by_slice(prompts: Prompts, axis: int, masks: torch.Tensor | None = None) -> dict[int, SlicePrompts]:
+def prompts_by_slice(
+    prompts: Prompts, axis: int, masks: torch.Tensor | Mapping[int, torch.Tensor] | None = None
+) -> dict[int, SlicePrompts]:
     """
     Sort the prompts of a volume by slice.
 
@@ -84,10 +59,12 @@ def prompts_by_slice(prompts: Prompts, axis: int, masks: torch.Tensor | None = N
     Args:
         prompts: ``points`` [N, K, 3] with ``point_labels`` [N, K], ``boxes`` [N, 6], or both, in voxels.
         axis: the axis (0, 1 or 2) across which the volume is cut.
-        masks: what is known of the objects, integers [X, Y, Z]: n + 1 where object n is known to be, 0 elsewhere.
+        masks: what is known of the objects, integers [X, Y, Z], or [H, W] by slice: n + 1 where object n is known to
+            be, 0 elsewhere.
 
     Returns:
-        Prompts by slice index, in the order of the slices; slices without prompts are left out.
+        Prompts in float64 pixels of stored slices, to a thousandth, by slice index in the order of the slices; slices
+        without prompts are left out.
 
     Raises:
         ValueError: when an object has only negative clicks on a slice: that says where it is not, but not where it is.
@@ -98,15 +75,16 @@ def prompts_by_slice(prompts: Prompts, axis: int, masks: torch.Tensor | None = N
         {5: [[2.0, 3.0, 8.0, 9.0]], 6: [[2.0, 3.0, 8.0, 9.0]]}
     """
     clicked, boxed = _objects_by_slice(prompts, axis)
-    masked = {} if masks is None else _masked_by_slice(masks, axis)
+    numbers = numbers_by_slice(masks, axis) if isinstance(masks, torch.Tensor) else masks or {}
+    masked = {index: {int(n) - 1 for n in here.unique() if n > 0} for index, here in numbers.items()}
     inside = [a for a in range(3) if a != axis]
     found = {}
-    for index in sorted({*clicked, *boxed, *masked}):
+    for index in sorted({*clicked, *boxed, *(index for index, known in masked.items() if known)}):
         clicks, boxes, known = clicked.get(index, {}), boxed.get(index, set()), masked.get(index, set())
         objects = sorted({*clicks, *boxes, *known})
-        points = torch.zeros(len(objects), max(1, *map(len, clicks.values()), 0), 2)
+        points = torch.zeros(len(objects), max(1, *map(len, clicks.values()), 0), 2, dtype=torch.float64)
         labels = torch.full(points.shape[:2], -1)
-        corners = torch.full((len(objects), 4), torch.nan)
+        corners = torch.full((len(objects), 4), torch.nan, dtype=torch.float64)
         for row, n in enumerate(objects):
             for k, click in enumerate(clicks.get(n, ())):
                 points[row, k] = prompts.points[n, click, inside]  # type: ignore[index]
@@ -118,10 +96,8 @@ def prompts_by_slice(prompts: Prompts, axis: int, masks: torch.Tensor | None = N
                     f"object {n + 1} has only negative clicks on slice {index} of axis {axis}: "
                     "add a positive click or a box there."
                 )
-        drawn = None
-        if masks is not None and known:
-            numbers = masks.select(axis, index).transpose(0, 1)
-            drawn = torch.stack([numbers == n + 1 for n in objects])
+        points, corners = points.round(decimals=DECIMALS), corners.round(decimals=DECIMALS)
+        drawn = torch.stack([numbers[index] == n + 1 for n in objects]) if known else None
         found[index] = SlicePrompts(objects, Prompts(points, labels, corners if boxes else None), drawn)
     return found
 
@@ -142,10 +118,22 @@ def _objects_by_slice(prompts: Prompts, axis: int) -> tuple[dict[int, dict[int, 
     return clicked, boxed
 
 
-def _masked_by_slice(masks: torch.Tensor, axis: int) -> dict[int, set[int]]:
-    """Return slice -> objects with voxels on it."""
-    slices = masks.movedim(axis, 0).flatten(1)
-    return {
-        index: {int(number) - 1 for number in slices[index].unique() if number > 0}
-        for index in slices.any(dim=1).nonzero().flatten().tolist()
-    }
+def numbers_by_slice(masks: torch.Tensor, axis: int) -> dict[int, torch.Tensor]:
+    """
+    Cut object numbers, or a mask, into stored slices; empty ones are left out.
+
+    Args:
+        masks: [X, Y, Z].
+        axis: the axis (0, 1 or 2) across which it is cut.
+
+    Returns:
+        Views [H, W] by slice index.
+
+    Example:
+        >>> masks = torch.zeros(2, 3, 4, dtype=torch.uint8)
+        >>> masks[1, 2, 3] = 5
+        >>> {index: here.tolist() for index, here in numbers_by_slice(masks, axis=2).items()}
+        {3: [[0, 0], [0, 0], [0, 5]]}
+    """
+    shown = masks.movedim(axis, 0).flatten(1).any(dim=1).nonzero().flatten().tolist()
+    return {index: masks.select(axis, index).transpose(0, 1) for index in shown}

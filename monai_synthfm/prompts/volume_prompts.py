@@ -14,12 +14,12 @@ import numpy as np
 import torch
 
 from monai_synthfm.prompts import Prompts
-from monai_synthfm.prompts.coordinates import apply_affine, check_inside, map_boxes, to_voxels
+from monai_synthfm.prompts.coordinates import DECIMALS, apply_affine, check_inside, map_boxes, to_voxels
 
 __all__ = ["read_volume_prompts"]
 
-# Keeps prompts within the volume when they are rounded later.
-_MARGIN = 1e-3
+# Prompts stay within the volume when they are rounded.
+_MARGIN = 10.0**-DECIMALS
 
 
 def read_volume_prompts(

@@ -16,18 +16,14 @@ from collections.abc import Sequence
 import nibabel as nib
 import numpy as np
 
-from monai_synthfm.prompts.coordinates import apply_affine
-
 __all__ = [
     "DISPLAY_AXCODES",
     "EDGES",
     "PLANES",
-    "comes_back",
     "display_axis",
-    "is_reversed",
+    "plane_of",
     "slicing_axis",
     "stored_axis",
-    "stored_slice",
 ]
 
 DISPLAY_AXCODES = "LPI"
@@ -44,61 +40,23 @@ def stored_axis(affine: np.ndarray, axis: int) -> int:
     return int(np.flatnonzero(nib.io_orientation(affine)[:, 0] == axis)[0])
 
 
-def stored_slice(index: int, axis: int, to_voxel: np.ndarray, affine: np.ndarray) -> int:
+def plane_of(affine: np.ndarray, axis: int) -> str:
     """
-    Return which slice of the file a slice of the display frame is.
-
-    Args:
-        index: of the slice.
-        axis: of the display frame, across which it is cut.
-        to_voxel: from voxels of the display frame to those of the file [4, 4].
-        affine: of the file [4, 4].
-    """
-    corner = np.zeros(3)
-    corner[axis] = index
-    return int(apply_affine(to_voxel, corner)[stored_axis(affine, axis)].round())
-
-
-def is_reversed(affine: np.ndarray, axis: int) -> bool:
-    """
-    Return whether ``axis`` of the display frame counts slices the other way round than the array with this ``affine``.
+    Return the plane, out of :data:`PLANES`, of slices across ``axis`` of the array with this ``affine``.
 
     Example:
-        >>> is_reversed(np.eye(4), 2), is_reversed(np.diag([1.0, 1.0, -1.0, 1.0]), 2)
-        (True, False)
+        >>> plane_of(np.eye(4), 2), plane_of(np.eye(4)[[2, 1, 0, 3]], 2)
+        ('axial', 'sagittal')
     """
-    return bool(nib.io_orientation(affine)[stored_axis(affine, axis), 1] > 0)
-
-
-def comes_back(shown: np.ndarray, affine: np.ndarray, shape: Sequence[int]) -> bool:
-    """
-    Return whether a reoriented volume can be brought back by the axis codes of its file, as MONAI inverts orientations.
-
-    Axis codes name each axis after the nearest direction of the body. Where two are equally near, which is so at
-    exactly 45 degrees, the same axes may get other names once they are reordered.
-
-    Args:
-        shown: voxel to RAS+ mm [4, 4] of the reoriented volume.
-        affine: the same of the file.
-        shape: the three sizes of the reoriented volume.
-
-    Example:
-        >>> comes_back(np.diag([-1.0, -1.0, -1.0, 1.0]), np.diag([1.0, 1.0, 1.0, 1.0]), (1, 1, 1))
-        True
-    """
-    codes = nib.orientations.axcodes2ornt(nib.aff2axcodes(affine))
-    back = nib.orientations.ornt_transform(nib.io_orientation(shown), codes)
-    moved = shown @ nib.orientations.inv_ornt_aff(back, tuple(shape))
-    return bool(np.allclose(moved, affine, atol=1e-3))
+    return PLANES[int(nib.io_orientation(affine)[axis, 0])]
 
 
 def slicing_axis(axis: str | int, affine: np.ndarray, shape: Sequence[int]) -> int:
     """
-    Choose the axis of the display frame across which a volume is cut into slices, as people say it.
+    Choose the axis of a stored array across which it is cut into slices, as people say it.
 
     Args:
-        axis: ``axial``, ``coronal``, ``sagittal`` or ``auto``, see :func:`display_axis`; or 0, 1 or 2, the axis of the
-            array with this ``affine``.
+        axis: ``axial``, ``coronal``, ``sagittal`` or ``auto``, see :func:`display_axis`; or 0, 1 or 2, the axis itself.
         affine: voxel to RAS+ mm [4, 4] of the volume in any orientation.
         shape: its three sizes.
 
@@ -115,10 +73,10 @@ def slicing_axis(axis: str | int, affine: np.ndarray, shape: Sequence[int]) -> i
     plane = axis
     axis = int(axis) if axis in ("0", "1", "2") else axis
     if not isinstance(axis, (str, bool)) and axis in (0, 1, 2):
-        plane = PLANES[int(np.flatnonzero([stored_axis(affine, a) == axis for a in range(3)])[0])]
+        plane = plane_of(affine, axis)
     if plane not in (*PLANES, "auto"):
         raise ValueError(f"axis must be one of auto, axial, coronal, sagittal, 0, 1, 2, got {axis!r}.")
-    return display_axis(str(plane), affine, shape)
+    return stored_axis(affine, display_axis(str(plane), affine, shape))
 
 
 def display_axis(plane: str, affine: np.ndarray, shape: Sequence[int]) -> int:

@@ -18,6 +18,7 @@ from monai_synthfm.inferers import EmbeddingCache, InteractiveSession
 from monai_synthfm.io.volume_files import source_name
 from monai_synthfm.networks import Promptable, open_network
 from monai_synthfm.networks.weights.files import cache_folder
+from monai_synthfm.slices.slice_frame import SliceFrame
 from monai_synthfm.viewer.niivue import find_niivue
 from monai_synthfm.viewer.security import is_loopback
 
@@ -100,8 +101,8 @@ def open_session(
         series: which one of a folder with several.
     """
 
-    def store(volume: torch.Tensor, axis: int, network: Promptable) -> EmbeddingCache:
-        signature = volume_signature(volume, axis, network)
+    def store(volume: torch.Tensor, frame: SliceFrame, network: Promptable) -> EmbeddingCache:
+        signature = volume_signature(volume, frame, network)
         digest = hashlib.sha256(repr(sorted(signature.items())).encode()).hexdigest()[:12]
         return EmbeddingCache(folder / f"embeddings-{digest}", signature, in_memory=64)
 

@@ -19,7 +19,7 @@ from fastapi import FastAPI, HTTPException, Query, Request, Response
 from fastapi.responses import HTMLResponse, JSONResponse
 
 from monai_synthfm import __version__
-from monai_synthfm.slices.planes import PLANES, stored_axis
+from monai_synthfm.slices.planes import plane_of
 from monai_synthfm.transforms.medsam import CT_WINDOWS
 from monai_synthfm.viewer import requests as ask
 from monai_synthfm.viewer.api_page import api_page
@@ -117,17 +117,16 @@ def create_app(state: ViewerState, niivue: Path, token: str, hosts: frozenset[st
     async def info(most_side: int = Query(2048, ge=64, le=16384)) -> dict[str, Any]:
         """Describe the volume; ``most_side`` is the largest 3D texture that the page can hold."""
         grids["shown"] = grid = DisplayGrid.fitting(state.shape, most_side)
-        session, axis = state.session, state.session.slicing_axis
-        stored = stored_axis(state.affine, axis)
+        session, axis = state.session, state.session.frame.axis
         return {
             "name": state.image.name,
             "shape": state.shape,
             "shown": {"shape": grid.sizes, "strides": grid.strides},
             "to_voxel": np.linalg.inv(state.affine).tolist(),
             "affine": state.affine.tolist(),
-            "plane": PLANES[axis],
-            "stored_axis": stored,
-            "slices": state.shape[stored],
+            "plane": plane_of(state.affine, axis),
+            "stored_axis": axis,
+            "slices": state.shape[axis],
             "windows": {name.replace("_", " "): window for name, window in CT_WINDOWS.items()},
             "scaling": {name: session.scaling[name] for name in ("policy", "low", "high")},
             "dicom": state.image.is_dir(),

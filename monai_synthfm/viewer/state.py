@@ -246,13 +246,14 @@ class ViewerState:
 
     def _prompt(self, item: Interaction) -> dict[str, Any]:
         found: dict[str, Any] = {"id": item.serial, "object": item.object_id, "points": [], "labels": [], "box": None}
-        if item.given is not None and item.given.points is not None and item.given.point_labels is not None:
-            clicked = item.given.point_labels[0] >= 0
-            found["points"] = apply_affine(self.affine, item.given.points[0][clicked].numpy()).round(4).tolist()
-            found["labels"] = item.given.point_labels[0][clicked].tolist()
-            if item.given.boxes is not None and item.given.has_box.all():
-                found["box"] = item.given.boxes[0].tolist()
-        found["slices"] = sorted(self.session.file_slice(index) for index in item.masks)
+        points, labels, boxes = item.prompts.points, item.prompts.point_labels, item.prompts.boxes
+        if points is not None and labels is not None:
+            clicked = labels[0] >= 0
+            found["points"] = apply_affine(self.affine, points[0][clicked].numpy()).round(4).tolist()
+            found["labels"] = labels[0][clicked].tolist()
+        if boxes is not None and item.prompts.has_box.all():
+            found["box"] = boxes[0].tolist()
+        found["slices"] = sorted(item.masks)
         found["kind"] = (
             "answer" if item.choice is not None else "mask" if item.masks else "box" if found["box"] else "clicks"
         )

@@ -29,10 +29,10 @@ def model(tmp_path: Path) -> str:
     return str(tmp_path / "model.pt")
 
 
-def workflow(bundle_dir: Path, **override: object) -> ConfigWorkflow:
+def workflow(bundle_dir: Path, *more: Path, **override: object) -> ConfigWorkflow:
     configs = bundle_dir.parent / "synthfm_sam2_3d" / "configs"
     made = ConfigWorkflow(
-        config_file=str(configs / "inference.yaml"),
+        config_file=[str(configs / "inference.yaml"), *map(str, more)],
         meta_file=str(configs / "metadata.json"),
         workflow_type="infer",
         logging_file=False,
@@ -65,13 +65,25 @@ def test_other_prompts_on_a_volume_need_no_encoding(bundle_dir: Path, tmp_path: 
         np.testing.assert_array_equal(written.affine, nib.load(tmp_path / "in.nii.gz").affine)
 
 
-def test_it_differs_from_the_2d_bundle_in_the_network_alone(bundle_dir: Path) -> None:
+def test_it_differs_from_the_2d_bundle_in_its_defaults_alone(bundle_dir: Path) -> None:
     two, three = (
         ConfigParser.load_config_file(str(folder / "configs" / "inference.yaml"))
         for folder in (bundle_dir, bundle_dir.parent / "synthfm_sam2_3d")
     )
-    own = {"network_def", "network", "model", "tracking_multimask", "imports", "bundle_root"}
-    of_sam = {"encoder_onnx", "encoder_providers", "single_look", "zoom"}
-    text = json.dumps({key: value for key, value in two.items() if key not in own | of_sam})
-    shared = json.loads(text.replace(", @encoder_onnx", ""))
-    assert {key: value for key, value in three.items() if key not in own} == shared
+    assert list(two) == list(three)
+    assert {key for key in two if two[key] != three[key]} == {"model", "bundle_root"}
+
+
+def test_many_images_are_segmented_in_one_run(bundle_dir: Path, tmp_path: Path, model: str) -> None:
+    for name, seed in (("a", 0), ("b", 1)):
+        voxels = np.random.default_rng(seed).integers(1, 99, (20, 18, 5)).astype(np.int16)
+        nib.save(nib.Nifti1Image(voxels, np.diag([-1.0, 1.0, 3.0, 1.0])), tmp_path / f"{name}.nii.gz")
+    (tmp_path / "prompts.csv").write_text("image,clicks,modality\na.nii.gz,9 9 2,ct\nb.nii.gz,8 7 1,\n")
+    common = {"prompts": str(tmp_path / "prompts.csv"), "dataset_dir": str(tmp_path), "modality": "mr"}
+    workflow(
+        bundle_dir, bundle_dir / "configs" / "batch_inference.yaml", model=model, output_dir=str(tmp_path), **common
+    ).run()
+    summary = (tmp_path / "summary.csv").read_text().splitlines()
+    assert [line.split(",")[0] for line in summary] == ["image", "a.nii.gz", "b.nii.gz"]
+    reports = [json.loads((tmp_path / f"{name}_report.json").read_text()) for name in "ab"]
+    assert [(one["network"], one["intensity"]["modality"]) for one in reports] == [("Sam2", "ct"), ("Sam2", "mr")]

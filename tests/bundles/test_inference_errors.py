@@ -109,12 +109,13 @@ def test_a_failing_writer_leaves_no_file(
     assert [found.name for found in tmp_path.iterdir()] == ["in.nii.gz"]
 
 
-def test_a_prediction_that_was_not_inverted_is_never_written(
+def test_a_prediction_that_was_turned_is_never_written(
     segment: Callable[..., ConfigWorkflow], tmp_path: Path, voxels: np.ndarray
 ) -> None:
     store(tmp_path / "in.nii.gz", voxels, STRAIGHT, ORIENTATIONS[0])
+    turn = {"_target_": "Orientationd", "keys": "pred", "axcodes": "LPI", "labels": None}
     with pytest.raises(RuntimeError) as caught:
-        segment(tmp_path / "in.nii.gz", **CLICK, **{"postprocessing::transforms": []})
+        segment(tmp_path / "in.nii.gz", **CLICK, **{"evaluator::postprocessing": turn})
     assert "pred is not in the orientation of" in str(root_of(caught.value))
     assert not (tmp_path / "out").exists()
 

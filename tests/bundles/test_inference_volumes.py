@@ -15,7 +15,9 @@ import pytest
 import torch
 from monai.bundle import ConfigWorkflow
 from scipy import ndimage
+from scipy.spatial.transform import Rotation
 
+from monai_synthfm.inferers import InteractiveSession
 from monai_synthfm.networks import ImageEmbedding
 from monai_synthfm.prompts import Prompts
 from tests.bundles.stored_volumes import CLICK, OBLIQUE, ORIENTATIONS, SIZES, STRAIGHT, root_of, store
@@ -169,6 +171,27 @@ def test_prompts_half_way_between_slices_belong_to_the_lower_slice_of_the_file(
         assert report["slices"]["prompted"] == list(range(given["slice_range"][0], given["slice_range"][1] + 1))
         labels = np.asarray(nib.load(tmp_path / name / "in_segmentation.nii.gz").dataobj)
         assert np.flatnonzero(labels.any(axis=(0, 1))).tolist() == report["slices"]["prompted"]
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+@pytest.mark.parametrize("angle", [0, 45, 90, 225])
+def test_volumes_turned_by_45_degrees_are_segmented_as_in_a_session(
+    segment: Callable[..., ConfigWorkflow], tmp_path: Path, angle: int, axis: int
+) -> None:
+    turned = Rotation.from_euler("xyz", (0, 45, angle), degrees=True).as_matrix().astype(np.float32)
+    voxels, rooms = boxes_volume()
+    source = store(tmp_path / "in.nii.gz", voxels, nib.affines.from_matvec(turned), ORIENTATIONS[0])
+    prompts = {"points": [[[5, 6, 4]], [[15, 8, 4]]], "point_labels": [[1], [1]]}
+    segment(tmp_path / "in.nii.gz", axis=axis, direction="both", network_def=BlobSegmenter(), **prompts)
+    written = nib.load(tmp_path / "out" / "in_segmentation.nii.gz")
+    np.testing.assert_array_equal(np.asarray(written.dataobj), painted(rooms))
+    np.testing.assert_array_equal(written.affine, source.affine)
+    report = json.loads((tmp_path / "out" / "in_report.json").read_text())
+    assert (report["slices"]["axis"], report["objects"][0]["points"][0]["voxel"]) == (axis, [5, 6, 4])
+    session = InteractiveSession(BlobSegmenter(), axis=axis)
+    session.set_image(tmp_path / "in.nii.gz")
+    session.set_prompts(**prompts)
+    np.testing.assert_array_equal(session.segmentation[0], painted(rooms))
 
 
 def test_a_second_run_with_other_prompts_encodes_nothing(

@@ -11,7 +11,6 @@ import pytest
 from monai.data import DataLoader
 
 from monai_synthfm.data.prompted_volumes import PromptedVolumeDataset
-from monai_synthfm.prompts.slice_prompts import slice_index
 
 PROMPTS = {"points": [[[3, 4, 2]]], "point_labels": [[1]]}
 
@@ -46,27 +45,6 @@ def test_items_collate_after_the_transform(folder: Path) -> None:
     assert batch["points"].shape == (1, 1, 1, 3)
     assert batch["axis"].tolist() == [0]
     assert batch["seen"].tolist() == [True]
-
-
-def test_negative_clicks_alone_are_reported_with_the_slice_of_the_file(folder: Path) -> None:
-    dataset = PromptedVolumeDataset([{"image": "a.nii.gz", **PROMPTS, "point_labels": [[0]]}], root=folder)
-    with pytest.raises(ValueError, match="object 1 has only negative clicks on slice 3 of axis 0"):
-        dataset[0]
-
-
-@pytest.mark.parametrize("step", [1.0, -1.0])
-def test_a_click_half_way_between_slices_is_checked_and_used_on_the_lower_one(tmp_path: Path, step: float) -> None:
-    array = np.random.default_rng(0).integers(0, 9, (5, 6, 10)).astype(np.int16)
-    nib.save(nib.Nifti1Image(array, np.diag([1.0, 1.0, step, 1.0])), tmp_path / "a.nii.gz")
-    case = {"image": "a.nii.gz", "points": [[[3, 4, 2.5]]], "point_labels": [[1]], "axis": 2, "slice_range": [0, 2]}
-    item = PromptedVolumeDataset([case], root=tmp_path)[0]
-    click = item["points"][0, 0, 2].item()
-    used = slice_index(9 - click) if item["reverse"] else slice_index(click)
-    first, last = item["slice_range"].tolist()
-    assert first <= used <= last
-    assert used == (7 if item["reverse"] else 2)
-    with pytest.raises(ValueError, match=r"prompts lie on slices \[2\] of axis 2, out of slice_range 3 to 4"):
-        PromptedVolumeDataset([{**case, "slice_range": [3, 4]}], root=tmp_path)[0]
 
 
 def test_a_case_without_image_is_refused(folder: Path) -> None:

@@ -17,8 +17,9 @@ from monai.data import MetaTensor
 
 from monai_synthfm.embeddings.cache import volume_sha256, volume_signature
 from monai_synthfm.inferers import EmbeddingCache, EmbeddingCacheOpener, VolumeInferer
-from monai_synthfm.inferers.volume_slices import VolumeSlices
 from monai_synthfm.networks import ImageEmbedding, MobileSam, NetworkSettings, Zoom
+from monai_synthfm.slices.slice_frame import SliceFrame
+from monai_synthfm.slices.sliced_volume import SlicedVolume
 from tests.inferers.blob_segmenter import BlobSegmenter
 
 SIGNED = {"image_sha256": "a" * 64, "axis": 2}
@@ -181,21 +182,25 @@ def test_the_hash_of_a_volume_sees_each_voxel(x: int, y: int, z: int) -> None:
     assert volume_sha256(MetaTensor(fortran)) == volume_sha256(changed)
 
 
-def test_weights_settings_axis_and_image_are_signed() -> None:
+TURNED = (SliceFrame(2, transposed=True), SliceFrame(2, flips=(True, False)), SliceFrame(2, flips=(False, True)))
+
+
+def test_weights_settings_frame_and_image_are_signed() -> None:
     volume = torch.rand(1, 6, 5, 4)
     torch.manual_seed(0)
     network = MobileSam(image_size=64)
-    signatures = [volume_signature(volume, axis, network) for axis in (0, 2)]
-    signatures.append(volume_signature(volume + 1e-6, 2, network))
-    signatures.append(volume_signature(volume, 2, MobileSam(image_size=64)))
+    signatures = [volume_signature(volume, SliceFrame(axis), network) for axis in (0, 2)]
+    signatures.append(volume_signature(volume + 1e-6, SliceFrame(2), network))
+    signatures.append(volume_signature(volume, SliceFrame(2), MobileSam(image_size=64)))
+    signatures += [volume_signature(volume, turned, network) for turned in TURNED]
     network.preprocessing = "medsam"
-    signatures.append(volume_signature(volume, 2, network))
+    signatures.append(volume_signature(volume, SliceFrame(2), network))
     texts = [json.dumps(signature, sort_keys=True) for signature in signatures]
     assert len(set(texts)) == len(texts)
     network.multimask, network.combines_prompts = "always", False
-    assert volume_signature(volume, 2, network) == signatures[-1]
+    assert volume_signature(volume, SliceFrame(2), network) == signatures[-1]
     with torch.autocast("cpu", torch.bfloat16):
-        assert volume_signature(volume, 2, network) != signatures[-1]
+        assert volume_signature(volume, SliceFrame(2), network) != signatures[-1]
 
 
 class Blurring(MobileSam):
@@ -217,10 +222,10 @@ class Blurring(MobileSam):
 def test_a_setting_that_only_a_new_network_has_makes_a_cache_stale_also_within_a_zoom(tmp_path: Path) -> None:
     volume = torch.rand(1, 6, 5, 4)
     for number, wrap in enumerate((lambda network: network, Zoom)):
-        EmbeddingCacheOpener(tmp_path / str(number))(volume, 2, wrap(Blurring(1)))
-        EmbeddingCacheOpener(tmp_path / str(number))(volume, 2, wrap(Blurring(1)))
+        EmbeddingCacheOpener(tmp_path / str(number))(volume, SliceFrame(2), wrap(Blurring(1)))
+        EmbeddingCacheOpener(tmp_path / str(number))(volume, SliceFrame(2), wrap(Blurring(1)))
         with pytest.raises(ValueError, match="is stale: blur is 1 there and 3 now"):
-            EmbeddingCacheOpener(tmp_path / str(number))(volume, 2, wrap(Blurring(3)))
+            EmbeddingCacheOpener(tmp_path / str(number))(volume, SliceFrame(2), wrap(Blurring(3)))
 
 
 def test_a_second_run_encodes_nothing_and_gives_the_same(tmp_path: Path) -> None:
@@ -241,7 +246,8 @@ def test_a_second_run_encodes_nothing_and_gives_the_same(tmp_path: Path) -> None
 def test_slices_of_a_real_network_come_back_on_its_device(tmp_path: Path) -> None:
     network, volume = MobileSam(image_size=64).eval(), torch.rand(1, 20, 24, 3)
     with torch.no_grad():
-        first = VolumeSlices(volume, 2, network, EmbeddingCacheOpener(tmp_path / "c")(volume, 2, network)).embedding(1)
-    again = EmbeddingCacheOpener(tmp_path / "c")(volume, 2, network)
-    assert same(VolumeSlices(volume, 2, network, again).embedding(1), first)
+        store = EmbeddingCacheOpener(tmp_path / "c")(volume, SliceFrame(2), network)
+        first = SlicedVolume(volume, SliceFrame(2), network, store).embedding(1)
+    again = EmbeddingCacheOpener(tmp_path / "c")(volume, SliceFrame(2), network)
+    assert same(SlicedVolume(volume, SliceFrame(2), network, again).embedding(1), first)
     assert (again.written, again.read) == (set(), {1})

@@ -14,11 +14,10 @@ import torch
 
 from monai_synthfm.evaluation.predictors import NetworkPredictor
 from monai_synthfm.evaluation.volume_plan import SlicePrompt
-from monai_synthfm.evaluation.volume_predictors import NetworkVolumePredictor, prompts_in_volume
+from monai_synthfm.evaluation.volume_predictors import NetworkVolumePredictor
 from monai_synthfm.inferers.volume_inferer import VolumeInferer
 from monai_synthfm.networks import ImageEmbedding, Sam, Sam2, Sam2Size
 from monai_synthfm.prompts import Prompts
-from monai_synthfm.prompts.slice_prompts import prompts_by_slice
 from tests.evaluation.stand_ins import tiny_sam
 
 CLICKS = Prompts(torch.tensor([[[5.0, 3.0], [7.0, 8.0], [0.0, 0.0]]]), torch.tensor([[1, 0, -1]]))
@@ -45,21 +44,20 @@ def counting_sam() -> CountingSam:
     return network
 
 
-@pytest.mark.parametrize("axis", [0, 1, 2])
-def test_prompts_come_back_from_the_volume_as_they_were_on_the_slice(axis: int) -> None:
-    size = [12, 10]
-    size.insert(axis, 6)
+def test_prompts_reach_the_network_as_they_were_without_padding() -> None:
     for prompt in (SlicePrompt(4, CLICKS), SlicePrompt(4, BOX), SlicePrompt(4, Prompts(), MASK)):
-        lifted = prompts_in_volume(prompt, axis, tuple(size))
-        masks = lifted.pop("masks")[0, 0] if "masks" in lifted else None
-        given = {name: value[0] for name, value in lifted.items()}
-        ((index, found),) = prompts_by_slice(Prompts(**given), axis, masks).items()
-        assert index == 4
+        ((index, found),) = prompt.by_slice().items()
+        assert (index, found.objects) == (4, [0])
         if prompt.prompts.points is not None:
             assert torch.equal(found.prompts.points, CLICKS.points[:, :2])
             assert torch.equal(found.prompts.point_labels, CLICKS.point_labels[:, :2])
+        else:
+            assert (found.prompts.point_labels == -1).all()
         if prompt.prompts.boxes is not None:
             assert torch.equal(found.prompts.boxes, BOX.boxes)
+        else:
+            assert found.prompts.boxes is None
+        assert (found.masks is None) == (prompt.mask is None)
         if prompt.mask is not None:
             assert np.array_equal(found.masks[0], MASK)
 
@@ -74,15 +72,25 @@ def test_all_prompts_share_one_encoding_of_each_slice() -> None:
     assert 1 <= network.encoded <= IMAGE.shape[-1]
 
 
-def test_answers_are_those_of_the_inferer_whatever_was_asked_before() -> None:
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_answers_are_those_of_the_inferer_whatever_was_asked_before(axis: int) -> None:
     network = tiny_sam().eval()
     predictor = NetworkVolumePredictor(NetworkPredictor("tiny", network))
-    alone = VolumeInferer()(IMAGE[None], network, **prompts_in_volume(SlicePrompt(2, BOX), 2, IMAGE.shape[1:]))
-    with predictor.look(IMAGE, 2) as seen:
+    image = IMAGE.movedim(-1, axis + 1)
+    places = np.insert(CLICKS.points[0, :2].numpy(), axis, 2, axis=1)
+    corners = np.insert(BOX.boxes.numpy().reshape(2, 2), axis, 2, axis=1)
+    mask = torch.zeros(1, 1, *image.shape[1:], dtype=torch.uint8)
+    mask[0, 0].select(axis, 2).copy_(torch.from_numpy(MASK.T))
+    clicks = {"points": torch.from_numpy(places)[None, None], "point_labels": CLICKS.point_labels[None, :, :2]}
+    in_volume = [clicks, {"boxes": torch.from_numpy(corners).reshape(1, 1, 6)}, {"masks": mask}]
+    with predictor.look(image, axis) as seen:
         predictor.segment(seen, SlicePrompt(4, CLICKS), "both")
-        answer = predictor.segment(seen, SlicePrompt(2, BOX), "both")
-    assert np.array_equal(answer, alone[0, 0] > 0)
-    assert answer.any()
+        for prompt, given in zip((Prompts(), CLICKS, BOX), (in_volume[2], *in_volume[:2]), strict=True):
+            asked = SlicePrompt(2, prompt, MASK if given is in_volume[2] else None)
+            answer = predictor.segment(seen, asked, "both")
+            alone = VolumeInferer()(image[None], network, **given, axis=axis)
+            assert np.array_equal(answer, alone[0, 0] > 0)
+            assert answer.any()
 
 
 def test_the_description_tells_propagations_apart() -> None:

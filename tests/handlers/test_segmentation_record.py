@@ -35,7 +35,7 @@ def three(**given: torch.Tensor) -> Prompts:
 
 @pytest.mark.parametrize(("axis", "first", "third"), [(0, [1, 2], [5, 5]), (1, [2, 4], [6, 6]), (2, [4, 6], [7, 7])])
 def test_objects_have_their_voxels_volume_and_slices(axis: int, first: list[int], third: list[int]) -> None:
-    assert describe_objects(three(), np.eye(4), AFFINE, LABELS, axis) == [
+    assert describe_objects(three(), AFFINE, LABELS, axis) == [
         {"label": 1, "voxels": 18, "mm3": 18 * 24.0, "slices": first, "points": []},
         {"label": 2, "voxels": 0, "mm3": 0.0, "points": []},
         {"label": 3, "voxels": 1, "mm3": 24.0, "slices": third, "points": []},
@@ -43,9 +43,9 @@ def test_objects_have_their_voxels_volume_and_slices(axis: int, first: list[int]
 
 
 def test_an_object_says_at_which_blank_slices_it_ends() -> None:
-    found = describe_objects(three(), np.eye(4), AFFINE, LABELS, 2, blank=[3, 5, 6])
+    found = describe_objects(three(), AFFINE, LABELS, 2, blank=[3, 5, 6])
     assert [item.get("ends_at_blank") for item in found] == [[3], None, [6]]
-    assert describe_objects(three(), np.eye(4), AFFINE, LABELS, 1, blank=[0, 6])[0] == {
+    assert describe_objects(three(), AFFINE, LABELS, 1, blank=[0, 6])[0] == {
         "label": 1,
         "voxels": 18,
         "mm3": 18 * 24.0,
@@ -55,7 +55,7 @@ def test_an_object_says_at_which_blank_slices_it_ends() -> None:
 
 
 def test_nothing_found_is_an_account_as_well() -> None:
-    found = describe_objects(three(), np.eye(4), AFFINE, np.zeros_like(LABELS), 2)
+    found = describe_objects(three(), AFFINE, np.zeros_like(LABELS), 2)
     assert [(item["voxels"], "slices" in item) for item in found] == [(0, False)] * 3
 
 
@@ -63,20 +63,16 @@ def test_a_voxel_of_a_sheared_grid_has_the_volume_of_its_parallelepiped() -> Non
     sheared = np.eye(4)
     sheared[:3, :3] = [[0, 0.5, 2], [3, 0.1, 0], [0, 1.5, 0.2]]
     a, b, c = sheared[:3, :3].T
-    found = describe_objects(three(), np.eye(4), sheared, LABELS, 0)
+    found = describe_objects(three(), sheared, LABELS, 0)
     assert found[0]["mm3"] == pytest.approx(18 * abs(np.dot(a, np.cross(b, c))), abs=5e-4)
 
 
 def test_prompts_are_told_in_voxels_of_the_file_and_in_mm_without_padding() -> None:
-    # the frame of the prompts counts the first axis the other way round
-    to_voxel = np.array([[-1.0, 0, 0, 5], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]])
-    points = torch.tensor([[[0.0, 1, 2], [9, 9, 9]], [[9, 9, 9], [9, 9, 9]], [[1, 1, 1], [5, 0, 0.25]]])
+    points = torch.tensor([[[5.0, 1, 2], [9, 9, 9]], [[9, 9, 9], [9, 9, 9]], [[4, 1, 1], [0, 0, 0.25]]])
     labels = torch.tensor([[1, -1], [-1, -1], [0, 1]])
     boxes = torch.full((3, 6), torch.nan)
     boxes[1] = torch.tensor([1.0, 2, 3, 4, 5, 6])
-    first, second, third = describe_objects(
-        three(points=points, point_labels=labels, boxes=boxes), to_voxel, AFFINE, LABELS, 2
-    )
+    first, second, third = describe_objects(three(points=points, point_labels=labels, boxes=boxes), AFFINE, LABELS, 2)
     assert first["points"] == [{"label": 1, "voxel": [5.0, 1.0, 2.0], "world": [0.0, 2.0, 9.0]}]
     assert (second["points"], "box" in first, "box" in third) == ([], False, False)
     assert second["box"] == {"voxel": [1.0, 2.0, 3.0, 4.0, 5.0, 6.0], "world": [-8.0, -1.0, 13.0, -2.0, -10.0, 25.0]}
@@ -90,15 +86,12 @@ def test_prompts_are_told_in_voxels_of_the_file_and_in_mm_without_padding() -> N
 def test_any_click_is_told_to_a_thousandth_and_never_as_minus_zero(
     click: tuple[float, float, float], turns: tuple[float, float, float]
 ) -> None:
-    to_voxel, affine = (
-        nib.affines.from_matvec(nib.eulerangles.euler2mat(*angles), [1, 2, 3]) for angles in (turns, turns[::-1])
-    )
+    affine = nib.affines.from_matvec(nib.eulerangles.euler2mat(*turns), [1, 2, 3])
     points = torch.tensor(click).expand(3, 1, 3)
-    (found,) = describe_objects(
-        three(points=points, point_labels=torch.ones(3, 1).long()), to_voxel, affine, LABELS, 0
-    )[0]["points"]
-    voxel = nib.affines.apply_affine(to_voxel, click)
-    for told, exact in ((found["voxel"], voxel), (found["world"], nib.affines.apply_affine(affine, voxel))):
+    (found,) = describe_objects(three(points=points, point_labels=torch.ones(3, 1).long()), affine, LABELS, 0)[0][
+        "points"
+    ]
+    for told, exact in ((found["voxel"], click), (found["world"], nib.affines.apply_affine(affine, click))):
         np.testing.assert_allclose(told, exact, atol=5.01e-4)
         assert [round(value, 3) for value in told] == told
         assert all(value or math.copysign(1, value) == 1 for value in told)

@@ -14,6 +14,7 @@ from monai_synthfm.inferers import MaskPropagation, VolumeInferer
 from monai_synthfm.inferers.propagation.mask_prompter import MaskPrompter
 from monai_synthfm.inferers.volume_inferer import default_propagation
 from monai_synthfm.networks import ImageEmbedding, MobileSam, prepare
+from monai_synthfm.slices.slice_frame import SliceFrame
 
 from .clicks import click
 from .region_grower import RegionGrower, grow
@@ -89,8 +90,8 @@ def test_more_than_255_objects_are_told_apart() -> None:
 def test_store_is_made_for_each_volume_and_spares_encoding(volume: torch.Tensor) -> None:
     stores: list[dict[int, ImageEmbedding]] = []
 
-    def store(image: torch.Tensor, axis: int, network: RegionGrower) -> dict[int, ImageEmbedding]:
-        assert (image.shape, axis, network) == (volume[0].shape, 2, grower)
+    def store(image: torch.Tensor, frame: SliceFrame, network: RegionGrower) -> dict[int, ImageEmbedding]:
+        assert (image.shape, frame, network) == (volume[0].shape, SliceFrame(2), grower)
         stores.append(stores[0] if stores else {})
         return stores[-1]
 
@@ -134,10 +135,14 @@ def test_metadata_of_the_input_is_kept(volume: torch.Tensor) -> None:
             "nothing is prompted: give points with point_labels, boxes, or masks.",
         ),
         (click([[5.0, 5.0, 2.0, -1.0]]), "nothing is prompted: no click, box or mask in the volume."),
-        (click([[5.0, 5.0, 6.0, 1.0]]), "prompts lie on slices [6], but the volume has 6 slices."),
+        (
+            click([[5.0, 5.0, 6.0, 1.0]]),
+            "click 1 of object 1 lies outside the volume of 18 x 20 x 6 voxels: voxel [5.0, 5.0, 6.0].",
+        ),
+        (click([[5.0, 5.0, -0.5, 1.0]]), "prompts lie on slices [-1] of axis 2, out of slice_range 0 to 5."),
         (
             click([[5.0, 5.0, 4.0, 1.0]]) | {"slice_range": (1, 3)},
-            "prompts lie on slices [4], out of slice_range 1 to 3.",
+            "prompts lie on slices [4] of axis 2, out of slice_range 1 to 3.",
         ),
         (
             {"slice_range": (1, 6)} | click([[5.0, 5.0, 4.0, 1.0]]),

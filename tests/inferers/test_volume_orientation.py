@@ -12,15 +12,14 @@ import nibabel as nib
 import numpy as np
 import pytest
 import torch
-from monai.data import MetaTensor
-from monai.transforms import Compose, Invertd, Orientationd
+from monai.data import MetaTensor, list_data_collate
 
 from monai_synthfm.inferers import VolumeInferer
-from monai_synthfm.prompts.map_prompts import MapPromptsToImaged
 from monai_synthfm.prompts.volume_prompts import read_volume_prompts
-from monai_synthfm.slices.planes import DISPLAY_AXCODES, PLANES, display_axis
-from monai_synthfm.transforms.medsam import MedSAMIntensityd
+from monai_synthfm.slices.planes import PLANES, slicing_axis
+from monai_synthfm.transforms.medsam import MedSAMIntensity
 
+from .blob_segmenter import BlobSegmenter
 from .region_grower import RegionGrower
 
 SIZES = (17, 15, 8)
@@ -52,29 +51,18 @@ def voxels() -> np.ndarray:
 def segment(
     array: np.ndarray, affine: np.ndarray, plane: str, space: str, points: Any, labels: Any, boxes: Any
 ) -> np.ndarray:
-    """Segment a stored volume by the preprocessing of the bundles; the labels are those of the stored array."""
+    """Segment a stored volume as the bundles do; the labels are those of the stored array."""
     prompts = read_volume_prompts(points, labels, boxes, affine=affine, shape=array.shape, space=space)
-    preprocessing = Compose(
-        [
-            Orientationd("image", axcodes=DISPLAY_AXCODES, labels=None),
-            MapPromptsToImaged(),
-            MedSAMIntensityd("image", modality="mr"),
-        ]
-    )
-    image = MetaTensor(array[None], affine=torch.from_numpy(affine), meta={"original_affine": torch.from_numpy(affine)})
-    given = {"image": image, "points": prompts.points, "point_labels": prompts.point_labels, "boxes": prompts.boxes}
-    data = preprocessing(given)
+    image = MedSAMIntensity("mr")(MetaTensor(array[None], affine=torch.from_numpy(affine)))
     found = VolumeInferer()(
-        data["image"][None],
+        image[None],
         RegionGrower(),
-        data["points"][None],
-        data["point_labels"][None],
-        data["boxes"][None],
-        axis=display_axis(plane, affine, array.shape),
+        prompts.points[None],
+        prompts.point_labels[None],
+        prompts.boxes[None],
+        axis=slicing_axis(plane, affine, array.shape),
     )
-    data["pred"] = found[0]
-    inverted = Invertd("pred", preprocessing, orig_keys="image", nearest_interp=True)(data)
-    return inverted["pred"][0].numpy()
+    return found[0, 0].numpy()
 
 
 @pytest.mark.parametrize("affine", [STRAIGHT, OBLIQUE, SHEARED], ids=["straight", "oblique", "sheared"])
@@ -110,3 +98,34 @@ def test_volume_in_space_does_not_depend_on_how_it_is_stored(
             edges = [*held.min(axis=0), *held.max(axis=0)]
             found = segment(stored, lying, plane, "voxel", in_voxels, labels, [[], [], edges])
             np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize("flip", [1, -1])
+@pytest.mark.parametrize(("direction", "expected"), [("forward", [3, 4, 5]), ("backward", [1, 2, 3]), ("none", [3])])
+def test_direction_and_slice_range_count_as_the_given_volume_does(
+    flip: int, direction: str, expected: list[int]
+) -> None:
+    column = torch.full((1, 1, 5, 5, 8), 0.9)
+    column[:, :, 0, 0] = 0.0
+    image = MetaTensor(column, affine=torch.diag(torch.tensor([1.0, 1.0, flip, 1.0])))
+    click = {"points": torch.tensor([[[[2.0, 2.0, 3.0]]]]), "point_labels": torch.ones(1, 1, 1, dtype=torch.long)}
+    found = VolumeInferer(direction=direction, slice_range=(1, 5))(image, BlobSegmenter(), **click)
+    assert found[0, 0].flatten(0, 1).any(dim=0).nonzero().flatten().tolist() == expected
+
+
+def test_volumes_of_one_batch_may_be_stored_in_different_orders(voxels: np.ndarray) -> None:
+    """Each has its own affine, axis and prompts, as a collated batch has."""
+    items, expected = [], []
+    for number in (3, 5, 6):  # axes that stay in place, flipped
+        ornt = ORIENTATIONS[number]
+        array = np.ascontiguousarray(nib.apply_orientation(voxels, ornt))
+        affine = OBLIQUE @ nib.orientations.inv_ornt_aff(ornt, voxels.shape)
+        click = nib.affines.apply_affine(np.linalg.inv(affine), nib.affines.apply_affine(OBLIQUE, [6.0, 9.0, 3.0]))
+        image = MedSAMIntensity("mr")(MetaTensor(array[None], affine=torch.from_numpy(affine)))
+        items.append({"image": image, "points": torch.from_numpy(click.round(3))[None, None]})
+        expected.append(segment(array, affine, "axial", "voxel", [[click.tolist()]], [[1]], None))
+    batch = list_data_collate(items)
+    labels = torch.ones(3, 1, 1, dtype=torch.long)
+    found = VolumeInferer()(batch["image"], RegionGrower(), batch["points"], labels, axis=torch.tensor([2, 2, 2]))
+    np.testing.assert_array_equal(found[:, 0], np.stack(expected))
+    assert all(labels.any() for labels in expected)

@@ -10,12 +10,13 @@ import torch
 from monai.data import MetaTensor
 
 from monai_synthfm.inferers.propagation.memory_propagation import MemoryPropagation
-from monai_synthfm.inferers.volume_slices import VolumeSlices
 from monai_synthfm.networks.clip_tracker import ClipMasks, ClipTracker
 from monai_synthfm.networks.sam2 import Sam2
 from monai_synthfm.networks.sam2_parts import Sam2Size
 from monai_synthfm.prompts import Prompts
 from monai_synthfm.prompts.slice_prompts import SlicePrompts
+from monai_synthfm.slices.slice_frame import SliceFrame
+from monai_synthfm.slices.sliced_volume import SlicedVolume
 
 TINY = Sam2Size(8, 1, (1, 1, 2, 1), (3,), (4, 4), hidden_dim=32, memory_dim=8, memory_layers=1, mlp_dim=32)
 SHAPE = (20, 28, 5)  # width, height, slices
@@ -47,7 +48,7 @@ def test_evaluation_gives_what_propagation_through_a_volume_gives(tracker: ClipT
     given = clicks(1)
     with torch.no_grad():
         found = tracker(clips(1), **given, prompt_slice=torch.tensor([start]))
-        slices = VolumeSlices(clips(1)[0], 2, tracker.network)
+        slices = SlicedVolume(clips(1)[0], SliceFrame(2), tracker.network)
         prompts = Prompts(*(value[0] for value in given.values()))
         prompted = {start: SlicePrompts([0, 1], prompts)}
         expected = torch.full_like(found[0], -1024.0)

@@ -11,13 +11,14 @@ import pytest
 import torch
 
 from monai_synthfm.inferers.propagation.memory_propagation import MemoryPropagation
-from monai_synthfm.inferers.volume_slices import VolumeSlices
 from monai_synthfm.networks import MobileSam, MobileSam2, export_decoder, prepare
 from monai_synthfm.networks.clip_tracker import ClipTracker
 from monai_synthfm.networks.memory_bank import MemoryBank
 from monai_synthfm.networks.sam2 import _no_tokens
 from monai_synthfm.prompts import Prompts
 from monai_synthfm.prompts.slice_prompts import SlicePrompts
+from monai_synthfm.slices.slice_frame import SliceFrame
+from monai_synthfm.slices.sliced_volume import SlicedVolume
 
 SIZE = (40, 56)
 CLICK = Prompts(torch.tensor([[[20.0, 30.0]], [[50.0, 4.0]]]), torch.tensor([[1], [1]]))
@@ -143,7 +144,7 @@ def test_clips_are_followed_as_volumes_are(network: MobileSam2, start: int) -> N
         found = ClipTracker(network).eval()(
             clip, CLICK.points[None], CLICK.point_labels[None], prompt_slice=torch.tensor([start])
         )
-        slices = VolumeSlices(clip[0], 2, network)
+        slices = SlicedVolume(clip[0], SliceFrame(2), network)
         expected = torch.full_like(found[0], -1024.0)
         propagation = MemoryPropagation(memory_dtype=torch.float32)
         for masks in propagation(slices, {start: SlicePrompts([0, 1], CLICK)}, "both", range(4)):

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 import torch
 from monai.data import MetaTensor
-from monai.transforms import Orientation
 
 from monai_synthfm.pictures.overlay import OverlayPanel, draw_overlay
 from monai_synthfm.pictures.volume_panels import volume_panels
@@ -30,14 +29,13 @@ def panels(shape: tuple[int, ...] = SHAPE, labelled: bool = True, **meta: object
         labels[OBJECT] = 2
         labels[0, 0, 0] = 1
     affine = torch.from_numpy(AFFINE)
-    stored = MetaTensor(torch.from_numpy(grey)[None], affine=affine, meta={"original_affine": affine, **meta})
-    image = Orientation("LPI", labels=None)(stored)
-    return volume_panels(image, MetaTensor(torch.from_numpy(labels)[None], affine=affine), shown(shape), axis=2)
+    image = MetaTensor(torch.from_numpy(grey)[None], affine=affine, meta=meta)
+    return volume_panels(image, labels, clicked(shape), axis=2)
 
 
-def shown(shape: tuple[int, ...]) -> Mapping[int, SlicePrompts]:
-    click = torch.tensor(shape) - 1 - CLICK
-    click[..., 2] = min(max(float(click[0, 0, 2]), 0), shape[2] - 1)
+def clicked(shape: tuple[int, ...]) -> Mapping[int, SlicePrompts]:
+    click = CLICK.clone()
+    click[..., 2] = min(float(click[0, 0, 2]), shape[2] - 1)
     return prompts_by_slice(Prompts(click, torch.tensor([[1]])), axis=2)
 
 
@@ -55,6 +53,8 @@ def test_three_planes_cut_the_largest_object_in_its_middle() -> None:
     np.testing.assert_array_equal(axial.labels, expected[::-1, ::-1].T)
     assert prompted.title == "axial, k = 2"
     assert prompted.prompts.objects == [0]
+    x, y, _ = CLICK[0, 0].tolist()
+    assert prompted.prompts.prompts.points.tolist() == [[[SHAPE[0] - 1 - x, SHAPE[1] - 1 - y]]]
 
 
 def test_an_image_of_unknown_place_has_neither_sides_nor_planes() -> None:
@@ -98,11 +98,9 @@ def test_planes_do_not_depend_on_how_the_volume_is_stored(number: int) -> None:
     ornt = ORIENTATIONS[number]
     labels = np.zeros(SHAPE, np.uint8)
     labels[OBJECT] = 1
-    affine = torch.from_numpy(AFFINE @ nib.orientations.inv_ornt_aff(ornt, SHAPE))
-    stored = MetaTensor(torch.from_numpy(nib.apply_orientation(labels, ornt).copy())[None], affine=affine)
-    stored.meta["original_affine"] = affine
-    image = Orientation("LPI", labels=None)(stored)
-    found = volume_panels(image.float(), stored, {}, axis=2)
+    stored, affine = nib.apply_orientation(labels, ornt).copy(), AFFINE @ nib.orientations.inv_ornt_aff(ornt, SHAPE)
+    image = MetaTensor(torch.from_numpy(stored)[None].float(), affine=torch.from_numpy(affine))
+    found = volume_panels(image, stored, {}, axis=2)
     reference = panels()[:3]
     for one, other in zip(found, reference, strict=True):
         np.testing.assert_array_equal(one.labels > 0, other.labels == 2)

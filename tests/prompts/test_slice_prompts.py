@@ -3,14 +3,11 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
-import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 
 from monai_synthfm.prompts import Prompts
-from monai_synthfm.prompts.slice_prompts import prompts_by_slice, slice_index, within_slices
+from monai_synthfm.prompts.slice_prompts import prompts_by_slice
 
 
 def test_prompts_are_sorted_by_slice_and_object() -> None:
@@ -81,31 +78,3 @@ def test_negative_clicks_may_correct_a_mask() -> None:
     masks[1, 2, 3] = 1
     clicks = {"points": torch.tensor([[[4.0, 5, 3]]]), "point_labels": torch.tensor([[0]])}
     assert prompts_by_slice(Prompts(**clicks), 2, masks)[3].prompts.point_labels.tolist() == [[0]]
-
-
-@given(
-    st.one_of(
-        st.integers(0, 8).map(lambda k: k + 0.5),
-        st.integers(0, 8).map(lambda k: k + 0.5 + 1e-9),
-        st.floats(-0.499, 9.499),
-    ),
-    st.integers(0, 2),
-)
-def test_within_slices_a_click_is_on_the_same_slice_from_either_end(coordinate: float, axis: int) -> None:
-    point = torch.tensor([5.0, 6.0, 7.0], dtype=torch.float64)
-    point[axis] = coordinate
-    box = torch.cat([point, point + torch.eye(3)[axis]])
-    prompts = Prompts(point[None, None], torch.ones(1, 1), box[None])
-    moved = within_slices(prompts, axis)
-    (index,) = prompts_by_slice(Prompts(moved.points, moved.point_labels), axis)
-    # what preprocessing makes of it when the display frame runs the other way
-    other_end = np.float32(np.round(9 - moved.points[0, 0, axis].item(), 3))
-    assert 9 - slice_index(float(other_end)) == index == slice_index(round(coordinate, 3))
-    assert list(prompts_by_slice(Prompts(boxes=moved.boxes), axis)) == [index, index + 1]
-    assert (moved.points - prompts.points).abs().max() < 2e-3
-    others = [a for a in range(3) if a != axis]
-    assert torch.equal(moved.points[..., others], prompts.points[..., others])
-
-
-def test_within_slices_leaves_missing_boxes_missing() -> None:
-    assert within_slices(Prompts(boxes=torch.full((2, 6), torch.nan)), 1).boxes.isnan().all()

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 import monai_synthfm
-from monai_synthfm.inferers import FileOrderInferer, VolumeInferer
+from monai_synthfm.inferers import VolumeInferer
 from monai_synthfm.utils.switches import as_switch, reads_switches
 
 # rows of tables and parameters of samples, which programs make of values that they have
@@ -27,6 +27,7 @@ RECORDS = {
     "ObjectInfo",
     "Stack",
     "MaskScores",
+    "SliceFrame",
     "VolumeScores",
     "VolumePreset",
 }
@@ -68,7 +69,7 @@ def test_every_public_class_refuses_other_words_for_its_switches(target: type, n
 @pytest.mark.parametrize("word", ["false", "False", "NO", "off", "0"])
 def test_words_for_false_are_false(word: str) -> None:
     assert VolumeInferer(keep_largest=word).keep_largest is False  # type: ignore[arg-type]
-    assert FileOrderInferer(None, "both", None, word).keep_largest is False  # type: ignore[arg-type]
+    assert VolumeInferer(None, "both", None, word).keep_largest is False  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("value", [True, False, None, 0, 1, np.bool_(True)])

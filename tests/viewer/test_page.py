@@ -39,7 +39,7 @@ def on_slice(inside: np.ndarray, z: int = Z) -> np.ndarray:
 
 def last_clicks(viewer: Viewer) -> np.ndarray:
     """Of the latest prompt, in mm."""
-    given = viewer.served.state.session.interactions[-1].given
+    given = viewer.served.state.session.interactions[-1].prompts
     return nib.affines.apply_affine(viewer.served.state.affine, given.points[0].numpy())
 
 
@@ -78,7 +78,7 @@ def test_shift_and_the_right_button_say_what_is_outside(viewer: Viewer) -> None:
     viewer.page.keyboard.down("Shift")
     viewer.click((13.0, 21.0, Z))
     viewer.page.keyboard.up("Shift")
-    assert viewer.served.state.session.interactions[-1].given.point_labels.tolist() == [[0]]
+    assert viewer.served.state.session.interactions[-1].prompts.point_labels.tolist() == [[0]]
     assert not viewer.served.labels.any()
     viewer.page.click("#prompts li:nth-child(2) button")  # that prompt alone
     viewer.idle()
@@ -87,14 +87,14 @@ def test_shift_and_the_right_button_say_what_is_outside(viewer: Viewer) -> None:
     assert not viewer.served.labels.any()
     viewer.press("x")
     viewer.click(SECOND)
-    labels = [item.given.point_labels.tolist() for item in viewer.served.state.session.interactions]
+    labels = [item.prompts.point_labels.tolist() for item in viewer.served.state.session.interactions]
     assert labels == [[[1]], [[0]], [[0]]]
 
 
 def test_a_drag_is_a_box_and_a_stroke_a_chain_of_clicks(viewer: Viewer) -> None:
     viewer.go(CENTRE)
     viewer.drag((6.0, 8.0, Z), (28.0, 34.0, Z))
-    box = viewer.served.state.session.interactions[0].given.boxes[0].numpy().reshape(2, 3)
+    box = viewer.served.state.session.interactions[0].prompts.boxes[0].numpy().reshape(2, 3)
     corners = nib.affines.apply_affine(np.linalg.inv(OBLIQUE) @ viewer.served.state.affine, box)
     np.testing.assert_allclose(np.sort(corners, axis=0), [(6, 8, Z), (28, 34, Z)], atol=0.5)
     assert dice(viewer.served.labels == 1, on_slice(ellipsoid())) > 0.95

@@ -14,10 +14,10 @@ from scipy import ndimage
 from monai_synthfm.inferers.propagation.mask_prompter import MaskPrompter
 from monai_synthfm.inferers.propagation.propagation import Propagation, SliceMasks
 from monai_synthfm.inferers.propagation.slice_runs import Run, plan_runs
-from monai_synthfm.inferers.volume_slices import VolumeSlices
 from monai_synthfm.networks.preprocessing import as_logits
 from monai_synthfm.prompts import Prompts
 from monai_synthfm.prompts.slice_prompts import SlicePrompts
+from monai_synthfm.slices.sliced_volume import SlicedVolume
 
 __all__ = ["MaskPropagation"]
 
@@ -66,7 +66,8 @@ class MaskPropagation(Propagation):
 
     Example:
         >>> from monai_synthfm.networks import MobileSam
-        >>> slices = VolumeSlices(torch.rand(1, 20, 24, 5), 2, MobileSam(image_size=64).eval())
+        >>> from monai_synthfm.slices.slice_frame import SliceFrame
+        >>> slices = SlicedVolume(torch.rand(1, 20, 24, 5), SliceFrame(2), MobileSam(image_size=64).eval())
         >>> known = SlicePrompts([0], Prompts(), torch.ones(1, 24, 20, dtype=torch.bool))
         >>> [masks.index for masks in MaskPropagation()(slices, {2: known}, "none", range(5))]
         [2]
@@ -84,7 +85,7 @@ class MaskPropagation(Propagation):
         self.max_grey_shift = max_grey_shift
 
     def __call__(
-        self, slices: VolumeSlices, prompts: Mapping[int, SlicePrompts], direction: str, slice_range: range
+        self, slices: SlicedVolume, prompts: Mapping[int, SlicePrompts], direction: str, slice_range: range
     ) -> Iterator[SliceMasks]:
         """Segment the objects, slice after slice; see :class:`Propagation`."""
         starting: dict[tuple[int, int], list[Run]] = {}
@@ -108,7 +109,7 @@ class MaskPropagation(Propagation):
         for index in range(last + 1, slice_range.stop):
             yield from self._follow(slices, index, 1, tracks)
 
-    def _follow(self, slices: VolumeSlices, index: int, step: int, tracks: dict[Run, _Track]) -> Iterator[SliceMasks]:
+    def _follow(self, slices: SlicedVolume, index: int, step: int, tracks: dict[Run, _Track]) -> Iterator[SliceMasks]:
         """Carry all objects that arrive at a slice to it."""
         arriving = [run for run in tracks if run.slices.step == step and index in run.slices]
         for start in range(0, len(arriving), _OBJECTS_AT_ONCE):
@@ -127,14 +128,14 @@ class MaskPropagation(Propagation):
             if kept:
                 yield SliceMasks(index, list(kept), torch.stack(list(kept.values())))
 
-    def _has_ended(self, slices: VolumeSlices, index: int, inside: torch.Tensor, track: _Track) -> bool:
+    def _has_ended(self, slices: SlicedVolume, index: int, inside: torch.Tensor, track: _Track) -> bool:
         area, before = int(inside.sum()), int((track.logits > 0).sum())
         if area == 0 or max(area / before, before / area) > self.max_change:
             return True
         return abs(_grey(slices, index, inside) - track.grey) > self.max_grey_shift
 
 
-def _grey(slices: VolumeSlices, index: int, inside: torch.Tensor) -> float:
+def _grey(slices: SlicedVolume, index: int, inside: torch.Tensor) -> float:
     return float(slices.image(index)[0].mean(dim=0)[inside].mean())
 
 
@@ -146,7 +147,7 @@ def _overlapping_parts(logits: torch.Tensor, before: torch.Tensor) -> torch.Tens
     return torch.where(touched[parts.long()], logits, -logits.abs())
 
 
-def _prompted(slices: VolumeSlices, index: int, here: SlicePrompts) -> Iterator[SliceMasks]:
+def _prompted(slices: SlicedVolume, index: int, here: SlicePrompts) -> Iterator[SliceMasks]:
     """Segment the objects prompted on a slice; a mask without click and box is taken as it is."""
     empty = torch.zeros(len(here.objects), *slices.size, dtype=torch.bool)
     masks = empty if here.masks is None else here.masks
@@ -164,7 +165,7 @@ def _prompted(slices: VolumeSlices, index: int, here: SlicePrompts) -> Iterator[
             yield SliceMasks(index, [here.objects[k] for k in chunk], logits)
 
 
-def _decode(slices: VolumeSlices, index: int, prompts: Prompts, masks: torch.Tensor | None) -> torch.Tensor:
+def _decode(slices: SlicedVolume, index: int, prompts: Prompts, masks: torch.Tensor | None) -> torch.Tensor:
     network, embedding = slices.network, slices.embedding(index)
     prompts = prompts.to(slices.volume.device)
     if masks is not None:

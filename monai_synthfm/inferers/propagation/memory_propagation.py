@@ -12,10 +12,10 @@ from dataclasses import replace
 import torch
 
 from monai_synthfm.inferers.propagation.propagation import DIRECTIONS, Propagation, SliceMasks
-from monai_synthfm.inferers.volume_slices import VolumeSlices
 from monai_synthfm.networks import ImageEmbedding, MemoryBank, Sam2, TrackedMasks
 from monai_synthfm.prompts import Prompts
 from monai_synthfm.prompts.slice_prompts import SlicePrompts
+from monai_synthfm.slices.sliced_volume import SlicedVolume
 
 __all__ = ["MemoryPropagation"]
 
@@ -47,7 +47,8 @@ class MemoryPropagation(Propagation):
     Example:
         >>> from monai_synthfm.networks import Sam2Size
         >>> tiny = Sam2Size(8, 1, (1, 1, 2, 1), (3,), (4, 4), hidden_dim=32, memory_dim=8, memory_layers=1, mlp_dim=32)
-        >>> slices = VolumeSlices(torch.rand(1, 20, 24, 5), 2, Sam2(tiny, image_size=64).eval())
+        >>> from monai_synthfm.slices.slice_frame import SliceFrame
+        >>> slices = SlicedVolume(torch.rand(1, 20, 24, 5), SliceFrame(2), Sam2(tiny, image_size=64).eval())
         >>> clicks = SlicePrompts([0], Prompts(torch.tensor([[[9.0, 9.0]]]), torch.tensor([[1]])))
         >>> [masks.index for masks in MemoryPropagation()(slices, {2: clicks}, "both", range(5))]
         [2, 3, 4, 1, 0]
@@ -61,7 +62,7 @@ class MemoryPropagation(Propagation):
 
     @torch.no_grad()
     def __call__(
-        self, slices: VolumeSlices, prompts: Mapping[int, SlicePrompts], direction: str, slice_range: range
+        self, slices: SlicedVolume, prompts: Mapping[int, SlicePrompts], direction: str, slice_range: range
     ) -> Iterator[SliceMasks]:
         """
         Segment the objects, slice after slice; see :class:`Propagation`.
@@ -94,7 +95,7 @@ class MemoryPropagation(Propagation):
             yield from self._sweep(slices, network, tracks, slice_range, reverse=True)
 
     def _sweep(
-        self, slices: VolumeSlices, network: Sam2, tracks: list[_Track], slice_range: range, reverse: bool
+        self, slices: SlicedVolume, network: Sam2, tracks: list[_Track], slice_range: range, reverse: bool
     ) -> Iterator[SliceMasks]:
         """Go through the slices once, with every object that has begun."""
         starts = [track.start for track in tracks]

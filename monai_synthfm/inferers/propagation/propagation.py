@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import torch
 
-from monai_synthfm.inferers.volume_slices import VolumeSlices
 from monai_synthfm.prompts.slice_prompts import SlicePrompts
+from monai_synthfm.slices.sliced_volume import SlicedVolume
 
 __all__ = ["DIRECTIONS", "Progress", "Propagation", "PropagationStopped", "SliceMasks"]
 
@@ -34,7 +34,7 @@ class SliceMasks:
     Args:
         index: of the slice.
         objects: indexes (0..N-1) of the n objects that the masks belong to.
-        logits: [n, H, W] float32 in the size of the slice; above 0 is inside.
+        logits: [n, H, W] float32 of the stored slice or of its picture; above 0 is inside.
     """
 
     index: int
@@ -47,14 +47,14 @@ class Propagation(ABC):
 
     @abstractmethod
     def __call__(
-        self, slices: VolumeSlices, prompts: Mapping[int, SlicePrompts], direction: str, slice_range: range
+        self, slices: SlicedVolume, prompts: Mapping[int, SlicePrompts], direction: str, slice_range: range
     ) -> Iterator[SliceMasks]:
         """
-        Segment the objects, slice after slice.
+        Segment the objects, picture after picture.
 
         Args:
             slices: of the volume.
-            prompts: by slice, each within ``slice_range``.
+            prompts: on pictures, by slice, each within ``slice_range``.
             direction: ``forward`` goes to higher slice indexes from the first prompted slice of an object, ``backward``
                 to lower ones from the last, ``both`` both ways; ``none`` stays on the prompted slices.
             slice_range: consecutive slices not to be left.

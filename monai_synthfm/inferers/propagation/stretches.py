@@ -1,24 +1,27 @@
 # Copyright (c) monai_synthfm contributors
 # Licensed under the Apache License, Version 2.0 (http://www.apache.org/licenses/LICENSE-2.0).
 # SPDX-License-Identifier: Apache-2.0
-"""Objects end where the picture does: propagation that does not pass slices which show nothing."""
+"""From prompts on stored slices to masks of these: a propagation sees pictures, and objects end where they do."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import groupby
 
 from monai_synthfm.inferers.propagation.propagation import Propagation, SliceMasks
-from monai_synthfm.inferers.volume_slices import VolumeSlices
 from monai_synthfm.networks.preprocessing import as_logits
 from monai_synthfm.prompts.slice_prompts import SlicePrompts
+from monai_synthfm.slices.sliced_volume import SlicedVolume
 
 __all__ = ["carry_in_stretches", "check_shown"]
+
+_COUNTED_BACK = {"forward": "backward", "backward": "forward"}
 
 
 def carry_in_stretches(
     propagation: Propagation,
-    slices: VolumeSlices,
+    slices: SlicedVolume,
     prompts: Mapping[int, SlicePrompts],
     direction: str,
     slice_range: range,
@@ -26,19 +29,23 @@ def carry_in_stretches(
     """
     Let a propagation work on each stretch of slices between blank ones as if there were no more of the volume.
 
-    Padding, cropping and defacing leave slices of one value (:attr:`VolumeSlices.blank`), on which networks answer all
+    The propagation is shown slices as pictures, in the order of pictures
+    (:class:`~monai_synthfm.slices.slice_frame.SliceFrame`), so that what it finds does not depend on how the volume is
+    stored; all that this function takes and yields is in terms of the stored volume.
+
+    Padding, cropping and defacing leave slices of one value (:attr:`SlicedVolume.blank`), on which networks answer all
     the same. So nothing is carried through them, and what lies behind is segmented by its own prompts. On a blank slice
     only a known mask is kept; clicks and boxes find nothing there.
 
     Args:
         propagation: carries objects on.
         slices: of the volume.
-        prompts: by slice, each within ``slice_range``.
+        prompts: on stored slices, by slice, each within ``slice_range``.
         direction: see :class:`Propagation`.
         slice_range: consecutive slices not to be left.
 
     Yields:
-        Masks as :class:`Propagation` does.
+        Masks of stored slices, as :class:`Propagation` does.
 
     Raises:
         ValueError: before anything is segmented, when clicks or boxes of an object are on blank slices alone.
@@ -48,7 +55,8 @@ def carry_in_stretches(
         >>> from monai_synthfm.inferers import MaskPropagation
         >>> from monai_synthfm.networks import MobileSam
         >>> from monai_synthfm.prompts import Prompts
-        >>> slices = VolumeSlices(torch.zeros(1, 20, 24, 5), 2, MobileSam(image_size=64).eval())
+        >>> from monai_synthfm.slices.slice_frame import SliceFrame
+        >>> slices = SlicedVolume(torch.zeros(1, 20, 24, 5), SliceFrame(2), MobileSam(image_size=64).eval())
         >>> known = SlicePrompts([0], Prompts(), torch.ones(1, 24, 20, dtype=torch.bool))
         >>> [masks.index for masks in carry_in_stretches(MaskPropagation(), slices, {2: known}, "both", range(5))]
         [2]
@@ -64,7 +72,26 @@ def carry_in_stretches(
                     logits = as_logits(here.masks[rows].to(slices.volume.device))
                     yield SliceMasks(index, [here.objects[row] for row in rows], logits)
         elif given:
-            yield from propagation(slices, given, direction, range(indexes[0], indexes[-1] + 1))
+            yield from _carry_pictures(propagation, slices, given, direction, range(indexes[0], indexes[-1] + 1))
+
+
+def _carry_pictures(
+    propagation: Propagation,
+    slices: SlicedVolume,
+    prompts: Mapping[int, SlicePrompts],
+    direction: str,
+    slice_range: range,
+) -> Iterator[SliceMasks]:
+    """Let a propagation work on pictures, and turn its masks back into those of stored slices."""
+    frame, last = slices.frame, len(slices) - 1
+    given = frame.turn_all(prompts, slices.stored_size)
+    if frame.reversed:
+        slices, direction = slices.counted_back(), _COUNTED_BACK.get(direction, direction)
+        given = {last - index: here for index, here in given.items()}
+        slice_range = range(last - slice_range[-1], last - slice_range[0] + 1)
+    for found in propagation(slices, given, direction, slice_range):
+        index = last - found.index if frame.reversed else found.index
+        yield replace(found, index=index, logits=frame.inverse.turn(found.logits))
 
 
 def _masked(here: SlicePrompts) -> list[int]:

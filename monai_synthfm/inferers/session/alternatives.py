@@ -65,7 +65,7 @@ class Alternatives:
 
     def choose(self, rank: int, serial: int, object_id: int) -> Interaction:
         """Return what it means to choose one of them: a mask in place of what it is an answer to."""
-        return Interaction(serial, object_id, NOTHING, self.masks[rank], choice=Choice(rank, self.among))
+        return Interaction(serial, object_id, NOTHING, self.masks[rank], Choice(rank, self.among))
 
 
 def find_alternatives(objects: ShownObjects, propagation: Propagation, said: Said, object_id: int) -> Alternatives:
@@ -82,7 +82,7 @@ def find_alternatives(objects: ShownObjects, propagation: Propagation, said: Sai
         ValueError: when it has no click or box.
     """
     volume = objects.volume
-    axis = volume.slices.axis
+    axis = volume.slices.frame.axis
     items = said.by_object().get(object_id, [])
     chosen = items[-1].choice if items else None
     if chosen is not None:

@@ -48,14 +48,13 @@ class Choice:
 @dataclass(frozen=True)
 class Interaction:
     """
-    One thing said about one object, in voxels of the display frame.
+    One thing said about one object, in voxels of the stored array.
 
     Args:
         serial: number that no other interaction of the session has.
         object_id: of the object, from 1.
         prompts: ``points`` [1, K, 3], ``point_labels`` [1, K] and ``boxes`` [1, 6].
         masks: booleans [H, W] by slice, where H is the second and W the first axis that the slice leaves.
-        given: ``prompts`` in voxels of the stored array, float64, as they were given.
         choice: how ``masks`` came about, when the network offered them.
     """
 
@@ -63,7 +62,6 @@ class Interaction:
     object_id: int
     prompts: Prompts
     masks: dict[int, torch.Tensor]
-    given: Prompts | None = None
     choice: Choice | None = None
 
 

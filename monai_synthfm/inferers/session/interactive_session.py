@@ -28,9 +28,9 @@ from monai_synthfm.io.nifti import check_voxels, is_nifti, label_image
 from monai_synthfm.io.volume_files import check_space, geometry_of, load_image, load_mask
 from monai_synthfm.networks import ImageEmbedding, Promptable
 from monai_synthfm.prompts import Prompts
-from monai_synthfm.prompts.slice_prompts import within_slices
 from monai_synthfm.prompts.volume_prompts import read_volume_prompts
-from monai_synthfm.slices.planes import slicing_axis, stored_axis
+from monai_synthfm.slices.planes import slicing_axis
+from monai_synthfm.slices.slice_frame import SliceFrame
 from monai_synthfm.transforms.medsam import MedSAMIntensity
 from monai_synthfm.utils.atomic_files import staged_files
 from monai_synthfm.utils.free_memory import free_memory
@@ -146,7 +146,7 @@ class InteractiveSession(SessionSteps):
             intensity: maps the volume to [0, 1], for example ``MedSAMIntensity("ct", window="lung")``.
         """
         before, old = self._objects, self._ready()
-        volume = SessionVolume(old.stored, old.slices.axis, self.network, intensity, self.store, self.device)
+        volume = SessionVolume(old.stored, old.slices.frame.axis, self.network, intensity, self.store, self.device)
         self._objects = ShownObjects(volume)
         try:
             self.predict()
@@ -216,7 +216,7 @@ class InteractiveSession(SessionSteps):
         Encode a slice that will be prompted soon.
 
         Args:
-            index: of the slice of the file.
+            index: of the slice.
 
         Raises:
             ValueError: when there is no such slice.
@@ -224,7 +224,7 @@ class InteractiveSession(SessionSteps):
         slices = self._ready().slices
         if not 0 <= index < len(slices):
             raise ValueError(f"slice {index} is not within slices 0 to {len(slices) - 1}.")
-        slices.embedding(self._ready().allowed((index, index))[0])
+        slices.embedding(index)
 
     def set_prompts(
         self,
@@ -265,7 +265,7 @@ class InteractiveSession(SessionSteps):
         elif not numbers:
             raise ValueError("nothing is prompted: give points with point_labels, boxes, or a mask.")
         for number in numbers:
-            said.append(self._interaction(number, None, volume.displayed_mask(np.equal(known, number))))
+            said.append(self._interaction(number, None, volume.cut(np.equal(known, number))))
         return self._say(said, run)
 
     def state_dict(self) -> dict[str, Any]:
@@ -294,7 +294,7 @@ class InteractiveSession(SessionSteps):
                 raise ValueError(f"masks lie on slices {sorted(masks)}, the volume has {len(self._ready().slices)}.")
             return self._interaction(number, given, masks, choice)
 
-        interactions, reach = read_record(state, self._ready().slices.size, build)
+        interactions, reach = read_record(state, self._ready().slices, build)
         return self._go(self.history.added(Said(tuple(interactions), self._checked_reach(reach))))
 
     def inference_arguments(self) -> tuple[dict[str, Any], np.ndarray | None]:
@@ -315,18 +315,14 @@ class InteractiveSession(SessionSteps):
         return self._ready().stored
 
     @property
-    def slicing_axis(self) -> int:
-        """Axis of the display frame across which the volume is cut, see :mod:`monai_synthfm.slices.planes`."""
-        return self._ready().slices.axis
+    def frame(self) -> SliceFrame:
+        """Across which axis of the stored array it is cut, and how its slices are shown."""
+        return self._ready().slices.frame
 
     @property
     def scaling(self) -> dict[str, Any]:
         """Which intensities the network sees as 0 and 1, ``low`` and ``high``, and why."""
         return self._ready().scaling
-
-    def file_slice(self, index: int) -> int:
-        """Return which slice of the file a slice of the display frame is."""
-        return self._ready().file_slice(index)
 
     @property
     def voxel_counts(self) -> dict[int, int]:
@@ -348,7 +344,8 @@ class InteractiveSession(SessionSteps):
     @property
     def segmentation(self) -> MetaTensor:
         """Label map int16 [1, X, Y, Z] in the orientation of the file: 0 background, else the object's number."""
-        return self._ready().labels_of_file()
+        volume = self._ready()
+        return MetaTensor(torch.from_numpy(volume.labels())[None], affine=volume.stored.affine.clone())
 
     def save(self, path: str | Path) -> None:
         """
@@ -380,10 +377,12 @@ class InteractiveSession(SessionSteps):
             raise ValueError(f"object_id must be from 1 to {_MOST_OBJECTS}, got {object_id}.")
         masked = () if mask is None else (1,)
         checked = self._read(points=points, point_labels=point_labels, boxes=boxes, space=space, masked=masked)
-        masks = {} if mask is None else self._ready().displayed_mask(mask)
+        masks = {} if mask is None else self._ready().cut(mask)
         return self._say([*self.interactions, self._interaction(object_id, checked, masks)], run)
 
-    def _in_memory(self, volume: torch.Tensor, axis: int, network: Promptable) -> MutableMapping[int, ImageEmbedding]:
+    def _in_memory(
+        self, volume: torch.Tensor, frame: SliceFrame, network: Promptable
+    ) -> MutableMapping[int, ImageEmbedding]:
         capacity = free_memory(volume.device) // 2 if self.memory is None else self.memory
         return RecentEmbeddings(capacity, temporary_embeddings)
 
@@ -398,10 +397,7 @@ class InteractiveSession(SessionSteps):
     def _interaction(
         self, object_id: int, given: Prompts | None, masks: Masks | None = None, choice: Choice | None = None
     ) -> Interaction:
-        volume = self._ready()
-        axis = stored_axis(np.asarray(volume.stored.affine), volume.slices.axis)
-        moved = NOTHING if given is None else volume.displayed_prompts(within_slices(given, axis))
-        return Interaction(next(self._serials), object_id, moved, masks or {}, given, choice)
+        return Interaction(next(self._serials), object_id, NOTHING if given is None else given, masks or {}, choice)
 
     def _inside(self, mask: str | Path | np.ndarray | torch.Tensor) -> np.ndarray:
         volume = self._ready()

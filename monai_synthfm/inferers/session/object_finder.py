@@ -90,14 +90,14 @@ def carry_object(
         reach: how far it goes.
         tick: called after each slice.
     """
-    given = combine(without_chosen(interactions, volume.slices.axis))
-    first, corrected = split_negatives(given, volume.slices.axis)
+    given = combine(without_chosen(interactions, volume.slices.frame.axis))
+    first, corrected = split_negatives(given, volume.slices.frame.axis)
     masks = volume.propagate(propagation, first, reach.direction, reach.slice_range, tick)
     known = {index: volume.whole(masks[index]) for index in corrected if index in masks}
     if not known:
         return FoundObject(masks, first)
     # Clicks on slices that the object does not reach stay without effect.
-    again, _ = split_negatives(replace(given, masks={**known, **given.masks}), volume.slices.axis)
+    again, _ = split_negatives(replace(given, masks={**known, **given.masks}), volume.slices.frame.axis)
     return FoundObject(volume.propagate(propagation, again, reach.direction, reach.slice_range, tick), again)
 
 
@@ -118,10 +118,10 @@ def glance_at_object(
         reach: how far it would go, which has to include these slices.
         earlier: its masks when it was carried through the volume last, which stay on the other slices.
     """
-    given = combine(without_chosen(interactions, volume.slices.axis))
-    _, corrected = split_negatives(given, volume.slices.axis)
+    given = combine(without_chosen(interactions, volume.slices.frame.axis))
+    _, corrected = split_negatives(given, volume.slices.frame.axis)
     known = {index: volume.whole(earlier[index]) for index in corrected if index in earlier}
-    here, _ = split_negatives(replace(given, masks={**known, **given.masks}), volume.slices.axis)
+    here, _ = split_negatives(replace(given, masks={**known, **given.masks}), volume.slices.frame.axis)
     masks = volume.propagate(propagation, here, "none", reach.slice_range)
     prompted = volume.prompted(here)
     elsewhere = {index: crop for index, crop in earlier.items() if index not in prompted}

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import base64
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,13 +17,13 @@ from monai_synthfm.inferers.session.history import Reach, Said
 from monai_synthfm.inferers.session.interactions import Choice, Interaction
 from monai_synthfm.inferers.session.object_finder import FoundObject
 from monai_synthfm.inferers.session.volume import SessionVolume
-from monai_synthfm.prompts.coordinates import apply_affine, map_boxes
-from monai_synthfm.slices.planes import stored_axis
+from monai_synthfm.prompts.coordinates import DECIMALS
+from monai_synthfm.slices.sliced_volume import SlicedVolume
 
 __all__ = ["inference_arguments", "read_record", "record_of"]
 
-_DECIMALS = 3
-_FORMAT = 1
+_FORMAT = 2
+_OF_PICTURES = 1  # the format of earlier records, whose masks are those of pictures, counted as these
 
 
 def record_of(said: Said) -> dict[str, Any]:
@@ -31,20 +31,19 @@ def record_of(said: Said) -> dict[str, Any]:
     Return all that was said in terms of JSON, see :func:`read_record`.
 
     Args:
-        said: so far. Coordinates are recorded in voxels of the stored array, masks in slices of the display frame.
+        said: so far, which is recorded in voxels of the stored array.
     """
     order = {item.serial: number for number, item in enumerate(said.interactions)}
     interactions = []
     for item in said.interactions:
-        entry: dict[str, Any] = {"object_id": item.object_id, "points": [], "point_labels": [], "box": []}
-        if item.given is not None:
-            assert item.given.points is not None
-            assert item.given.point_labels is not None
-            assert item.given.boxes is not None
-            clicked = item.given.point_labels[0] >= 0
-            entry["points"] = item.given.points[0][clicked].tolist()
-            entry["point_labels"] = item.given.point_labels[0][clicked].tolist()
-            entry["box"] = item.given.boxes[0].tolist() if item.given.has_box.all() else []
+        entry: dict[str, Any] = {"object_id": item.object_id}
+        points, labels, boxes = item.prompts.points, item.prompts.point_labels, item.prompts.boxes
+        assert points is not None
+        assert labels is not None
+        assert boxes is not None
+        entry["points"] = points[0][labels[0] >= 0].tolist()
+        entry["point_labels"] = labels[0][labels[0] >= 0].tolist()
+        entry["box"] = boxes[0].tolist() if item.prompts.has_box.all() else []
         entry["masks"] = {str(index): _packed(mask) for index, mask in item.masks.items()}
         if item.choice is not None:
             # what was removed since is among them no longer
@@ -56,14 +55,14 @@ def record_of(said: Said) -> dict[str, Any]:
 
 
 def read_record(
-    record: Mapping[str, Any], size: tuple[int, int], build: Callable[..., Interaction]
+    record: Mapping[str, Any], slices: SlicedVolume, build: Callable[..., Interaction]
 ) -> tuple[list[Interaction], Reach]:
     """
     Read what :func:`record_of` gave.
 
     Args:
         record: as JSON has it.
-        size: height and width of a slice.
+        slices: of the volume.
         build: makes an interaction with a new serial from ``object_id``, ``points``, ``point_labels``, ``box`` and
             ``masks``, and checks them.
 
@@ -71,11 +70,11 @@ def read_record(
         ValueError: when it is no such record.
     """
     try:
-        if record["format"] != _FORMAT:
+        if record["format"] not in (_FORMAT, _OF_PICTURES):
             raise ValueError(f"not a record of a session: format {record['format']!r}, expected {_FORMAT}.")
         made: list[Interaction] = []
         for entry in record["interactions"]:
-            masks = {int(index): _unpacked(text, size) for index, text in entry["masks"].items()}
+            masks = dict(_masks_of(entry["masks"], slices, record["format"] == _OF_PICTURES))
             choice = entry.get("choice")
             if choice is not None:
                 among = frozenset(made[number].serial for number in choice["among"])
@@ -112,26 +111,26 @@ def inference_arguments(
             f"objects {sorted(found)} have prompts, but they must be numbered from 1 without a gap: prompt those that "
             "are missing, or remove them."
         )
-    to_file = volume.to_file
     points, labels, boxes = [], [], []
-    numbers = torch.zeros(volume.shape, dtype=torch.int16)
+    frame = volume.slices.frame
+    numbers = torch.zeros(tuple(volume.stored.shape[1:]), dtype=torch.int16)
     for number, one in sorted(found.items()):
         prompts = one.given.prompts
         assert prompts.points is not None
         assert prompts.point_labels is not None
         assert prompts.boxes is not None
         clicked = prompts.point_labels[0] >= 0
-        points.append(_rounded(apply_affine(to_file, prompts.points[0][clicked].double().numpy())))
+        points.append(_rounded(prompts.points[0][clicked].numpy()))
         labels.append(prompts.point_labels[0][clicked].tolist())
-        box = prompts.boxes[0].double().numpy()
-        boxes.append(_rounded(map_boxes(to_file, box)) if np.isfinite(box).all() else [])
+        box = prompts.boxes[0].numpy()
+        boxes.append(_rounded(box) if np.isfinite(box).all() else [])
         if not (labels[-1] or boxes[-1] or one.given.masks):
             raise ValueError(f"object {number} has nothing but negative clicks, which do not say where it is.")
         for index, inside in one.given.masks.items():
-            here = numbers.select(volume.slices.axis, index).transpose(0, 1)
+            here = frame.stored(numbers, index)
             if (other := here[inside]).any():
                 raise ValueError(
-                    f"objects {int(other.max())} and {number} both have a mask on slice {volume.file_slice(index)} and "
+                    f"objects {int(other.max())} and {number} both have a mask on slice {index} and "
                     "these overlap, which a label map of prompts cannot say."
                 )
             here[inside] = number
@@ -140,16 +139,25 @@ def inference_arguments(
         "point_labels": labels,
         "boxes": boxes,
         "space": "voxel",
-        "axis": stored_axis(np.asarray(volume.stored.affine), volume.slices.axis),
+        "axis": frame.axis,
         "direction": reach.direction,
         "slice_range": None if reach.slice_range is None else list(reach.slice_range),
     }
-    return arguments, volume.in_file(numbers) if bool(numbers.any()) else None
+    return arguments, numbers.numpy() if bool(numbers.any()) else None
 
 
 def _rounded(values: np.ndarray) -> Any:
     # Adding 0 turns -0.0 into 0.0.
-    return (np.round(values, _DECIMALS) + 0.0).tolist()
+    return (np.round(values, DECIMALS) + 0.0).tolist()
+
+
+def _masks_of(packed: Mapping[str, str], slices: SlicedVolume, of_pictures: bool) -> Iterator[tuple[int, torch.Tensor]]:
+    for index, text in packed.items():
+        if not of_pictures:
+            yield int(index), _unpacked(text, slices.stored_size)
+            continue
+        stored = len(slices) - 1 - int(index) if slices.frame.reversed else int(index)
+        yield stored, slices.frame.inverse.turn(_unpacked(text, slices.size))
 
 
 def _packed(mask: torch.Tensor) -> str:

@@ -19,11 +19,12 @@ from torch import nn
 
 from monai_synthfm.inferers import MemoryPropagation, VolumeInferer
 from monai_synthfm.inferers.volume_inferer import default_propagation
-from monai_synthfm.inferers.volume_slices import VolumeSlices
 from monai_synthfm.networks import ImageEmbedding, MobileSam, Promptable, Sam2
 from monai_synthfm.networks.preprocessing import square_input
 from monai_synthfm.prompts import Prompts
 from monai_synthfm.prompts.slice_prompts import SlicePrompts
+from monai_synthfm.slices.slice_frame import SliceFrame
+from monai_synthfm.slices.sliced_volume import SlicedVolume
 from tests.networks.upstream_sam2 import SMALL, build_upstream, same_weights
 
 WIDTH, HEIGHT = 50, 40
@@ -55,13 +56,13 @@ def volume(depth: int) -> torch.Tensor:
     return torch.rand(1, WIDTH, HEIGHT, depth, generator=torch.Generator().manual_seed(depth))
 
 
-class Slices(VolumeSlices):
+class Slices(SlicedVolume):
     """Slices of a random volume; counts how often each is encoded and asked for."""
 
     def __init__(
         self, network: Promptable, depth: int, store: MutableMapping[int, ImageEmbedding] | None = None
     ) -> None:
-        super().__init__(volume(depth), 2, network, store)
+        super().__init__(volume(depth), SliceFrame(2), network, store)
         self.asked: list[int] = []
 
     def embedding(self, index: int) -> ImageEmbedding:
@@ -114,7 +115,7 @@ def by_upstream(
     return found
 
 
-def frames_of(network: Sam2, slices: VolumeSlices) -> torch.Tensor:
+def frames_of(network: Sam2, slices: SlicedVolume) -> torch.Tensor:
     images = torch.cat([slices.image(index) for index in range(len(slices))])
     return square_input(images, network.image_size, network.pixel_mean, network.pixel_std)
 
@@ -136,7 +137,7 @@ def as_slice_prompts(objects: Mapping[int, Given]) -> SlicePrompts:
 
 
 def propagate(
-    slices: VolumeSlices,
+    slices: SlicedVolume,
     given: Mapping[int, Mapping[int, Given]],
     direction: str = "both",
     propagation: MemoryPropagation | None = None,

@@ -14,8 +14,8 @@ from monai.data import MetaTensor
 
 from monai_synthfm.inferers import InteractiveSession, VolumeInferer
 from monai_synthfm.inferers.propagation.propagation import DIRECTIONS
-from monai_synthfm.inferers.volume_slices import blank_slices
 from monai_synthfm.networks import MobileSam, Promptable
+from monai_synthfm.slices.sliced_volume import blank_slices
 from tests.inferers.blob_segmenter import BlobSegmenter
 from tests.inferers.clicks import click
 from tests.networks.upstream_sam2 import build_upstream, same_weights

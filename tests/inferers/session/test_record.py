@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +72,26 @@ def test_a_session_goes_on_from_its_record(image: Path) -> None:
     assert len(later.interactions) == 5
 
 
+def test_an_earlier_record_whose_masks_are_those_of_pictures_is_read(image: Path) -> None:
+    def packed(mask: np.ndarray) -> str:
+        return base64.b64encode(zlib.compress(np.packbits(mask).tobytes())).decode()
+
+    session, later = session_of(image), session_of(image)
+    say_much(session)
+    record, stored = session.state_dict(), nib.load(image)
+    turn = nib.orientations.ornt_transform(nib.io_orientation(stored.affine), nib.orientations.axcodes2ornt("LPI"))
+    for entry, item in zip(record["interactions"], session.interactions, strict=True):
+        inside = np.zeros(stored.shape, bool)
+        for index, mask in item.masks.items():
+            np.moveaxis(inside, session.frame.axis, 0)[index] = mask.T
+        shown = nib.apply_orientation(inside, turn)
+        entry["masks"] = {str(k): packed(shown[..., k].T) for k in np.flatnonzero(shown.any(axis=(0, 1)))}
+    later.load_state_dict({**record, "format": 1})
+    later.carry(*vars(later.reach).values())
+    np.testing.assert_array_equal(labels(later), labels(session))
+    assert later.state_dict() == session.state_dict()
+
+
 @pytest.mark.parametrize(
     "spoil",
     [
@@ -79,7 +101,7 @@ def test_a_session_goes_on_from_its_record(image: Path) -> None:
         lambda record: record.update(slice_range=[0, 99]),
         lambda record: record["interactions"][0].update(points=[[1, 2, 99]], point_labels=[1]),
         lambda record: record["interactions"][1].update(masks={"3": "AAAA"}),
-        lambda record: record["interactions"][1].update(masks={"99": record["interactions"][1]["masks"]["7"]}),
+        lambda record: (masks := record["interactions"][1]["masks"]).update({"99": masks.popitem()[1]}),
         lambda record: record["interactions"][3].update(choice={"rank": 0, "among": [7]}),
         lambda record: record["interactions"].append(3),
     ],

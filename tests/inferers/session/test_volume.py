@@ -15,7 +15,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from monai.data import MetaTensor
-from nibabel.orientations import apply_orientation, axcodes2ornt, inv_ornt_aff, io_orientation, ornt_transform
+from nibabel.orientations import apply_orientation, inv_ornt_aff
 from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
@@ -51,14 +51,6 @@ def affine_of(orientation: np.ndarray) -> tuple[tuple[int, ...], np.ndarray]:
     return turned, OBLIQUE @ inv_ornt_aff(orientation, SIZES)
 
 
-def displayed(array: np.ndarray, affine: np.ndarray) -> np.ndarray:
-    return apply_orientation(array, ornt_transform(io_orientation(affine), axcodes2ornt("LPI")))
-
-
-def in_file(array: np.ndarray, affine: np.ndarray) -> np.ndarray:
-    return apply_orientation(array, ornt_transform(axcodes2ornt("LPI"), io_orientation(affine)))
-
-
 class Recorder(Propagation):
     """Answers with given logits by slice, and remembers what it was asked."""
 
@@ -79,25 +71,26 @@ def test_a_voxel_is_the_same_pixel_to_clicks_masks_and_the_network(
 ) -> None:
     sizes, affine = affine_of(orientation)
     volume = session_volume(affine, axis, sizes, voxel)
-    click = volume.displayed_prompts(Prompts(torch.tensor([[voxel]]).double(), torch.ones(1, 1), NO_BOX)).points[0, 0]
     inside = np.zeros(sizes, bool)
     inside[voxel] = True
-    ((index, mask),) = volume.displayed_mask(inside).items()
-    x, y = (int(click[a]) for a in range(3) if a != axis)
-    assert index == int(click[axis])
-    assert mask.nonzero().tolist() == [[y, x]]
-    assert volume.slices.image(index)[0, 0].nonzero().tolist() == [[y, x]]
+    said = ObjectPrompts(Prompts(torch.tensor([[voxel]]).double(), torch.ones(1, 1), NO_BOX), volume.cut(inside))
+    slices = volume.slices
+    ((index, here),) = slices.frame.turn_all(volume.prompted(said), slices.stored_size).items()
+    x, y = here.prompts.points[0, 0].int().tolist()
+    assert index == voxel[axis]
+    assert here.masks[0].nonzero().tolist() == [[y, x]]
+    assert slices.image(index)[0, 0].nonzero().tolist() == [[y, x]]
 
 
 @settings(max_examples=30)
 @given(STORED, AXES, st.integers(0, 2**31 - 1))
-def test_a_mask_is_cut_as_nibabel_would_turn_it_and_empty_slices_are_left_out(
+def test_a_mask_is_cut_into_stored_slices_and_empty_ones_are_left_out(
     orientation: np.ndarray, axis: int, seed: int
 ) -> None:
     sizes, affine = affine_of(orientation)
     inside = np.random.default_rng(seed).random(sizes) > 0.95
-    found = session_volume(affine, axis, sizes).displayed_mask(inside)
-    by_slice = np.moveaxis(displayed(inside, affine), axis, 0)
+    found = session_volume(affine, axis, sizes).cut(inside)
+    by_slice = np.moveaxis(inside, axis, 0)
     assert found.keys() == set(np.flatnonzero(by_slice.any(axis=(1, 2))).tolist())
     for index, mask in found.items():
         np.testing.assert_array_equal(mask, by_slice[index].T)
@@ -107,7 +100,7 @@ ROWS, COLUMNS = slice(1, 4), slice(0, 3)
 
 
 def crops(logits: np.ndarray, axis: int) -> tuple[ObjectMasks, np.ndarray]:
-    """An object on two of three slices of the display frame, and its logits with 0 where it has none."""
+    """An object on two of three slices, and its logits with 0 where it has none."""
     cut, kept = {}, np.zeros_like(logits)
     for index, (plane, place) in enumerate(zip(np.moveaxis(logits, axis, 0), np.moveaxis(kept, axis, 0), strict=True)):
         if index % 3:
@@ -125,18 +118,15 @@ def test_labels_and_changed_boxes_are_those_of_the_file(orientation: np.ndarray,
     before: dict[int, ObjectMasks] = {}
     seen = np.zeros(sizes, int)
     for numbers in ((7,), (7, 2), (2,), ()):
-        shape = displayed(seen, affine).shape
         # few values, so that objects often tie: then the lower number wins
-        made = {n: crops(rng.integers(-2, 3, shape).astype(np.float32), axis) for n in numbers}
+        made = {n: crops(rng.integers(-2, 3, sizes).astype(np.float32), axis) for n in numbers}
         after = {n: cut for n, (cut, _) in made.items()}
-        heights = [np.zeros(shape), *(made[n][1] for n in sorted(numbers))]
-        expected = in_file(np.array([0, *sorted(numbers)])[np.argmax(heights, axis=0)], affine)
+        heights = [np.zeros(sizes), *(made[n][1] for n in sorted(numbers))]
+        expected = np.array([0, *sorted(numbers)])[np.argmax(heights, axis=0)]
         changed = volume.show(before, after)
         differs = expected != seen
         assert changed == (ndimage.find_objects(differs.astype(int))[0] if differs.any() else None)
-        labels = volume.labels_of_file()
-        np.testing.assert_array_equal(labels[0], expected)
-        np.testing.assert_allclose(labels.affine, affine, atol=1e-6)
+        np.testing.assert_array_equal(volume.labels(), expected)
         before, seen = after, expected
 
 
@@ -148,13 +138,14 @@ def volume() -> SessionVolume:
 def test_a_crop_is_pasted_where_it_was_cut(volume: SessionVolume) -> None:
     crop = SliceCrop(slice(2, 4), slice(1, 4), torch.tensor([[1.0, -1, 0], [2, 3, -4]]))
     assert volume.whole(crop).nonzero().tolist() == [[2, 1], [3, 1], [3, 2]]
-    assert volume.whole(crop).shape == volume.slices.size == (5, 4)
+    assert volume.whole(crop).shape == volume.slices.stored_size == (5, 4)
 
 
 def test_what_is_found_is_kept_in_its_tightest_box(volume: SessionVolume) -> None:
     logits = torch.full((5, 4), -1.0)
     logits[1, 2], logits[3, 1] = 0.5, 2.0
-    recorder = Recorder({0: torch.zeros(5, 4), 3: logits})
+    # pictures show the patient's left on the right and follow one another from above: the file counts against them
+    recorder = Recorder({5: torch.zeros(5, 4), 2: logits.flip(0, 1)})
     found = volume.propagate(
         recorder, ObjectPrompts(Prompts(torch.ones(1, 1, 3), torch.ones(1, 1), NO_BOX), {}), "both"
     )
@@ -170,9 +161,9 @@ def test_masks_reach_the_propagation_in_pixels_of_their_slices(volume: SessionVo
     nothing = Prompts(torch.zeros(1, 0, 3), torch.zeros(1, 0), NO_BOX)
     volume.propagate(recorder, ObjectPrompts(nothing, {5: mask}), "forward")
     ((prompts, direction, slice_range),) = recorder.asked
-    assert list(prompts) == [5]
-    assert torch.equal(prompts[5].masks[0], mask)
-    # the display frame counts axial slices from above, the file from below
+    # pictures follow one another from above, the slices of the file from below
+    assert list(prompts) == [0]
+    assert torch.equal(prompts[0].masks[0], mask.flip(0, 1))
     assert (direction, slice_range) == ("backward", range(6))
 
 
@@ -183,11 +174,9 @@ def test_without_prompts_nothing_is_propagated(volume: SessionVolume) -> None:
     assert recorder.asked == []
 
 
-def test_labels_given_away_are_a_copy() -> None:
-    # stored in the display frame, so that turning copies nothing
-    volume = session_volume(np.diag([-1.0, -1, -1, 1]), axis=2)
-    volume.labels_of_file().fill_(3)
-    assert not volume.labels_of_file().any()
+def test_labels_given_away_are_a_copy(volume: SessionVolume) -> None:
+    volume.labels().fill(3)
+    assert not volume.labels().any()
 
 
 @pytest.mark.parametrize("angle", range(0, 360, 15))
@@ -197,11 +186,7 @@ def test_labels_lie_where_they_were_drawn_in_volumes_whose_axes_are_ambiguous(an
     inside = np.zeros(SIZES, bool)
     inside[1, 2:4, 3:6] = True
     volume = session_volume(affine, 2)
-    drawn = {
-        k: SliceCrop(slice(0, m.shape[0]), slice(0, m.shape[1]), m.half())
-        for k, m in volume.displayed_mask(inside).items()
-    }
+    drawn = {k: SliceCrop(slice(0, m.shape[0]), slice(0, m.shape[1]), m.half()) for k, m in volume.cut(inside).items()}
     changed = volume.show({}, {1: drawn})
-    np.testing.assert_array_equal(volume.labels_of_file()[0], inside)
+    np.testing.assert_array_equal(volume.labels(), inside)
     assert changed == (slice(1, 2), slice(2, 4), slice(3, 6))
-    np.testing.assert_array_equal(volume.labels_of_file().affine, affine)

@@ -1,7 +1,7 @@
 # Copyright (c) monai_synthfm contributors
 # Licensed under the Apache License, Version 2.0 (http://www.apache.org/licenses/LICENSE-2.0).
 # SPDX-License-Identifier: Apache-2.0
-"""The slices of a volume as a promptable network sees them, each encoded once."""
+"""The slices of a stored volume as a promptable network sees them, each encoded once."""
 
 from __future__ import annotations
 
@@ -11,15 +11,16 @@ from functools import cached_property
 import torch
 
 from monai_synthfm.networks import ImageEmbedding, Promptable
+from monai_synthfm.slices.slice_frame import SliceFrame
 
-__all__ = ["VolumeSlices", "blank_slices"]
+__all__ = ["SlicedVolume", "blank_slices"]
 
 _GREY_LEVEL = 1 / 255
 
 
 def blank_slices(volume: torch.Tensor, axis: int) -> list[bool]:
     """
-    Return which slices of a volume show nothing: values of each channel differ by less than a grey level of 255.
+    Tell which slices of a volume show nothing: their values, of each channel, differ by less than a grey level of 255.
 
     Args:
         volume: [C, X, Y, Z] in [0, 1].
@@ -37,23 +38,20 @@ def blank_slices(volume: torch.Tensor, axis: int) -> list[bool]:
     return blank
 
 
-class VolumeSlices:
+class SlicedVolume:
     """
-    The slices of one volume across one axis, encoded when they are first asked for.
-
-    The network is shown slices with the first axis that is left as width and the second as height, which is the
-    radiologist's view when the volume is in the display frame (:mod:`monai_synthfm.slices.planes`).
+    The slices of one stored volume across one axis, encoded when they are first asked for.
 
     Args:
         volume: [C, X, Y, Z] in [0, 1] with C = 1 or 3.
-        axis: the axis (0, 1 or 2) across which it is cut.
+        frame: how slices become the pictures that the network is shown.
         network: encodes.
         store: keeps embeddings by slice index; a new ``dict`` by default. What it gives back is what is used, so that a
             store that rounds gives the same masks when it is filled and when it is read.
 
     Example:
         >>> from monai_synthfm.networks import MobileSam
-        >>> slices = VolumeSlices(torch.rand(1, 20, 24, 3), 2, MobileSam(image_size=64).eval())
+        >>> slices = SlicedVolume(torch.rand(1, 20, 24, 3), SliceFrame(2), MobileSam(image_size=64).eval())
         >>> len(slices), slices.size, slices.embedding(1).features is slices.embedding(1).features
         (3, (24, 20), True)
     """
@@ -61,35 +59,61 @@ class VolumeSlices:
     def __init__(
         self,
         volume: torch.Tensor,
-        axis: int,
+        frame: SliceFrame,
         network: Promptable,
         store: MutableMapping[int, ImageEmbedding] | None = None,
     ) -> None:
         self.volume = volume
-        self.axis = axis
+        self.frame = frame
         self.network = network
         self.store = {} if store is None else store
 
     def __len__(self) -> int:
-        return self.volume.shape[self.axis + 1]
+        return self.volume.shape[self.frame.axis + 1]
+
+    @property
+    def stored_size(self) -> tuple[int, int]:
+        """Height and width of a slice as it is stored."""
+        width, height = (size for a, size in enumerate(self.volume.shape[1:]) if a != self.frame.axis)
+        return height, width
 
     @property
     def size(self) -> tuple[int, int]:
-        """Height and width of a slice."""
-        width, height = (size for a, size in enumerate(self.volume.shape[1:]) if a != self.axis)
-        return height, width
+        """Height and width of a picture."""
+        height, width = self.stored_size
+        return (width, height) if self.frame.transposed else (height, width)
 
     @cached_property
     def blank(self) -> list[bool]:
         """Which slices show nothing, see :func:`blank_slices`."""
-        return blank_slices(self.volume, self.axis)
+        return blank_slices(self.volume, self.frame.axis)
 
     def image(self, index: int) -> torch.Tensor:
-        """Return slice ``index`` as an image [1, C, H, W]."""
-        return self.volume.select(self.axis + 1, index).transpose(-1, -2)[None]
+        """Return the picture of slice ``index`` [1, C, H, W]."""
+        return self.frame.turn(self.frame.stored(self.volume, index))[None]
 
     def embedding(self, index: int) -> ImageEmbedding:
         """Return the embedding of slice ``index``."""
         if index not in self.store:
             self.store[index] = self.network.encode(self.image(index))
         return self.store[index].to(self.volume.device)
+
+    def counted_back(self) -> SlicedVolume:
+        """Return the same slices counted from the last one."""
+        return _CountedBack(self)
+
+
+class _CountedBack(SlicedVolume):
+    def __init__(self, slices: SlicedVolume) -> None:
+        super().__init__(slices.volume, slices.frame, slices.network, slices.store)
+        self.slices = slices
+
+    @property
+    def blank(self) -> list[bool]:
+        return self.slices.blank[::-1]
+
+    def image(self, index: int) -> torch.Tensor:
+        return self.slices.image(len(self) - 1 - index)
+
+    def embedding(self, index: int) -> ImageEmbedding:
+        return self.slices.embedding(len(self) - 1 - index)
