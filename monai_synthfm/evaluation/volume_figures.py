@@ -15,7 +15,7 @@ from matplotlib.lines import Line2D
 
 from monai_synthfm.data.case_volumes import CaseVolume
 from monai_synthfm.evaluation.figures import Example, add_legend, model_colour, new_figure
-from monai_synthfm.evaluation.volume_plan import SlicePrompt
+from monai_synthfm.evaluation.volume_plan import PlannedPrompt
 from monai_synthfm.prompts import Prompts
 
 __all__ = ["distance_curves", "volume_example"]
@@ -56,7 +56,7 @@ def distance_curves(curve: pd.DataFrame, unit: str) -> Figure:
     return figure
 
 
-def volume_example(volume: CaseVolume, target: np.ndarray, prediction: np.ndarray, prompt: SlicePrompt) -> Example:
+def volume_example(volume: CaseVolume, target: np.ndarray, prediction: np.ndarray, prompt: PlannedPrompt) -> Example:
     """
     Cut views out of a volume with a target and its prediction.
 
@@ -73,7 +73,7 @@ def volume_example(volume: CaseVolume, target: np.ndarray, prediction: np.ndarra
         >>> volume = CaseVolume({}, np.zeros((1, 20, 30, 8), np.float32), axis=2, spacing=(1.0, 1.0, 4.0))
         >>> target = np.zeros((20, 30, 8), bool)
         >>> target[5:9, 5:9, 2:6] = True
-        >>> example = volume_example(volume, target, target, SlicePrompt(3, Prompts()))
+        >>> example = volume_example(volume, target, target, PlannedPrompt(3, Prompts()))
         >>> [(view.image.shape, view.aspect) for view in (example, *example.others)]
         [((30, 20), 1.0), ((8, 30), 4.0), ((8, 20), 4.0)]
     """

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from monai_synthfm.evaluation.simulated_user import largest_error
-from monai_synthfm.evaluation.volume_plan import SlicePrompt
+from monai_synthfm.evaluation.volume_plan import PlannedPrompt
 from monai_synthfm.inferers.session.interactive_session import InteractiveSession
 from monai_synthfm.prompts import Prompts, tight_box
 
@@ -38,7 +38,7 @@ class ChallengeStep:
     seconds: float
 
 
-def challenge_box(target: np.ndarray, axis: int) -> SlicePrompt:
+def challenge_box(target: np.ndarray, axis: int) -> PlannedPrompt:
     """
     Return the box that the protocol begins with: around the object on the slice of its middle voxel.
 
@@ -58,7 +58,7 @@ def challenge_box(target: np.ndarray, axis: int) -> SlicePrompt:
     areas = np.count_nonzero(target, axis=tuple(a for a in range(3) if a != axis))
     index = int(np.searchsorted(areas.cumsum(), areas.sum() // 2, side="right"))
     box = tight_box(np.take(target, index, axis=axis).T)
-    return SlicePrompt(index, Prompts(boxes=torch.from_numpy(box)[None]))
+    return PlannedPrompt(index, Prompts(boxes=torch.from_numpy(box)[None]))
 
 
 def challenge_steps(session: InteractiveSession, target: np.ndarray, axis: int, clicks: int) -> Iterator[ChallengeStep]:

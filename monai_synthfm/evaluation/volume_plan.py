@@ -17,7 +17,7 @@ from monai_synthfm.prompts import Prompts
 from monai_synthfm.prompts.slice_prompts import SlicePrompts
 from monai_synthfm.utils.switches import reads_switches
 
-__all__ = ["PROMPT_SLICES", "SlicePrompt", "VolumePlan", "VolumeQuestion"]
+__all__ = ["PROMPT_SLICES", "PlannedPrompt", "VolumePlan", "VolumeQuestion"]
 
 PROMPT_SLICES: Mapping[str, Callable[[Mapping[int, int]], int]] = {
     "first": min,
@@ -30,7 +30,7 @@ _MULTI_CLICK = ((1, 0), (3, 2))
 
 
 @dataclass(frozen=True)
-class SlicePrompt:
+class PlannedPrompt:
     """
     What says on one slice where an object is.
 
@@ -50,7 +50,7 @@ class SlicePrompt:
 
         Example:
             >>> clicks = Prompts(torch.ones(1, 2, 2), torch.tensor([[-1, 1]]))
-            >>> SlicePrompt(7, clicks).by_slice()[7].prompts.point_labels.tolist()
+            >>> PlannedPrompt(7, clicks).by_slice()[7].prompts.point_labels.tolist()
             [[1]]
         """
         points, labels, boxes = self.prompts.points, self.prompts.point_labels, self.prompts.boxes
@@ -79,7 +79,7 @@ class VolumeQuestion:
 
     names: list[str]
     seed: int
-    prompt: SlicePrompt
+    prompt: PlannedPrompt
     direction: str
 
 
@@ -179,10 +179,10 @@ class VolumePlan:
 
     def _on_slice(
         self, plane: np.ndarray, dataset: str, case_id: str, structure: str, index: int, instance: int
-    ) -> Iterator[tuple[str, int, SlicePrompt]]:
+    ) -> Iterator[tuple[str, int, PlannedPrompt]]:
         if self.prompts is not None:
             planned = self.prompts(plane, dataset, case_id, structure, index, instance)
             for k, (name, seed) in enumerate(zip(planned.names, planned.seeds, strict=True)):
-                yield name, seed, SlicePrompt(index, planned.one(k))
+                yield name, seed, PlannedPrompt(index, planned.one(k))
         if self.mask:
-            yield "mask", self.first_seed, SlicePrompt(index, Prompts(), plane)
+            yield "mask", self.first_seed, PlannedPrompt(index, Prompts(), plane)

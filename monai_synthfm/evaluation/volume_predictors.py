@@ -19,7 +19,7 @@ from monai.data import MetaTensor
 
 from monai_synthfm.embeddings.cache import EmbeddingCache
 from monai_synthfm.evaluation.predictors import Model, NetworkPredictor
-from monai_synthfm.evaluation.volume_plan import SlicePrompt
+from monai_synthfm.evaluation.volume_plan import PlannedPrompt
 from monai_synthfm.inferers.propagation.propagation import Progress, Propagation
 from monai_synthfm.inferers.session.interactive_session import InteractiveSession
 from monai_synthfm.inferers.session.volume import ChangedBox
@@ -54,7 +54,7 @@ class VolumePredictor(Model):
         """
 
     @abstractmethod
-    def segment(self, seen: Any, prompt: SlicePrompt, direction: str) -> np.ndarray:
+    def segment(self, seen: Any, prompt: PlannedPrompt, direction: str) -> np.ndarray:
         """
         Segment one object.
 
@@ -113,7 +113,7 @@ class NetworkVolumePredictor(VolumePredictor):
         >>> from monai_synthfm.networks import MobileSam
         >>> from monai_synthfm.prompts import Prompts
         >>> predictor = NetworkVolumePredictor(NetworkPredictor("random", lambda: MobileSam(image_size=64)))
-        >>> click = SlicePrompt(2, Prompts(torch.tensor([[[9.0, 9.0]]]), torch.tensor([[1]])))
+        >>> click = PlannedPrompt(2, Prompts(torch.tensor([[[9.0, 9.0]]]), torch.tensor([[1]])))
         >>> with predictor.look(torch.rand(1, 20, 30, 4), axis=2) as seen:
         ...     predictor.segment(seen, click, "forward").shape
         (20, 30, 4)
@@ -134,7 +134,7 @@ class NetworkVolumePredictor(VolumePredictor):
             store = EmbeddingCache(folder, {}, dtype="float32", in_memory=_SLICES_IN_MEMORY)
             yield OpenVolume(image.to(self.predictor.device), axis, store)
 
-    def segment(self, seen: OpenVolume, prompt: SlicePrompt, direction: str) -> np.ndarray:
+    def segment(self, seen: OpenVolume, prompt: PlannedPrompt, direction: str) -> np.ndarray:
         """Follow the object through the volume."""
         slices = SlicedVolume(seen.image, SliceFrame(seen.axis), self.predictor.ready(), seen.store)
         inferer = VolumeInferer(self.propagation, direction, keep_largest=self.keep_largest)

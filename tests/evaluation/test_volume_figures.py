@@ -14,7 +14,7 @@ from monai_synthfm.data.case_preprocessing import MedSAMPreprocessing
 from monai_synthfm.data.case_volumes import CaseVolume, CutIntoVolume
 from monai_synthfm.evaluation.figures import draw_examples
 from monai_synthfm.evaluation.volume_figures import distance_curves, volume_example
-from monai_synthfm.evaluation.volume_plan import SlicePrompt
+from monai_synthfm.evaluation.volume_plan import PlannedPrompt
 from monai_synthfm.prompts import Prompts
 from tests.evaluation.volume_stand_ins import Volumes
 
@@ -48,7 +48,7 @@ def test_planes_are_turned_as_radiologists_see_them(plane: str) -> None:
     volume = cases(sample)
     mask = volume.targets[0].mask(volume.size)
     (index,) = volume.targets[0].areas(volume.axis)
-    example = volume_example(volume, mask, mask, SlicePrompt(index, CLICK))
+    example = volume_example(volume, mask, mask, PlannedPrompt(index, CLICK))
     views = {view.image.shape: view for view in (example, *example.others)}
     # right on the left; anterior on top of axial and on the left of sagittal views; superior on top
     places = {(16, 20): [2, 1], (9, 20): [1, 1], (9, 16): [1, 2]}
@@ -67,7 +67,7 @@ def test_of_a_sequence_frames_are_shown() -> None:
     target = np.zeros((8, 6, 5), bool)
     target[2:4, 2:5, 1:4] = True
     volume = CaseVolume({}, frames, spacing=(0.5, 1.0), is_sequence=True)
-    example = volume_example(volume, target, ~target, SlicePrompt(2, CLICK))
+    example = volume_example(volume, target, ~target, PlannedPrompt(2, CLICK))
     for view, index in zip((example, *example.others), (2, 1, 3), strict=True):
         assert np.array_equal(view.image, frames[..., index].T)
         assert np.array_equal(view.target, target[..., index].T)
@@ -79,7 +79,7 @@ def test_views_of_an_example_stand_below_it() -> None:
     volume = CaseVolume({}, np.zeros((1, 20, 16, 9), np.float32), spacing=(1.0, 1.0, 2.0))
     target = np.zeros((20, 16, 9), bool)
     target[4:9, 4:9, 2:5] = True
-    example = volume_example(volume, target, target, SlicePrompt(3, CLICK))
+    example = volume_example(volume, target, target, PlannedPrompt(3, CLICK))
     figure = draw_examples([("one", example), ("two", example)])
     drawn = [ax.images[0].get_array().shape for ax in figure.axes]
     assert drawn == [(16, 20)] * 2 + [(9, 16)] * 2 + [(9, 20)] * 2

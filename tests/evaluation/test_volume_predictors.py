@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from monai_synthfm.evaluation.predictors import NetworkPredictor
-from monai_synthfm.evaluation.volume_plan import SlicePrompt
+from monai_synthfm.evaluation.volume_plan import PlannedPrompt
 from monai_synthfm.evaluation.volume_predictors import NetworkVolumePredictor
 from monai_synthfm.inferers.volume_inferer import VolumeInferer
 from monai_synthfm.networks import ImageEmbedding, Sam, Sam2, Sam2Size
@@ -45,7 +45,7 @@ def counting_sam() -> CountingSam:
 
 
 def test_prompts_reach_the_network_as_they_were_without_padding() -> None:
-    for prompt in (SlicePrompt(4, CLICKS), SlicePrompt(4, BOX), SlicePrompt(4, Prompts(), MASK)):
+    for prompt in (PlannedPrompt(4, CLICKS), PlannedPrompt(4, BOX), PlannedPrompt(4, Prompts(), MASK)):
         ((index, found),) = prompt.by_slice().items()
         assert (index, found.objects) == (4, [0])
         if prompt.prompts.points is not None:
@@ -66,7 +66,7 @@ def test_all_prompts_share_one_encoding_of_each_slice() -> None:
     network = counting_sam()
     predictor = NetworkVolumePredictor(NetworkPredictor("tiny", network))
     with predictor.look(IMAGE, 2) as seen:
-        for prompt in (SlicePrompt(2, CLICKS), SlicePrompt(2, BOX), SlicePrompt(3, Prompts(), MASK)):
+        for prompt in (PlannedPrompt(2, CLICKS), PlannedPrompt(2, BOX), PlannedPrompt(3, Prompts(), MASK)):
             for direction in ("both", "forward", "backward", "none"):
                 predictor.segment(seen, prompt, direction)
     assert 1 <= network.encoded <= IMAGE.shape[-1]
@@ -84,9 +84,9 @@ def test_answers_are_those_of_the_inferer_whatever_was_asked_before(axis: int) -
     clicks = {"points": torch.from_numpy(places)[None, None], "point_labels": CLICKS.point_labels[None, :, :2]}
     in_volume = [clicks, {"boxes": torch.from_numpy(corners).reshape(1, 1, 6)}, {"masks": mask}]
     with predictor.look(image, axis) as seen:
-        predictor.segment(seen, SlicePrompt(4, CLICKS), "both")
+        predictor.segment(seen, PlannedPrompt(4, CLICKS), "both")
         for prompt, given in zip((Prompts(), CLICKS, BOX), (in_volume[2], *in_volume[:2]), strict=True):
-            asked = SlicePrompt(2, prompt, MASK if given is in_volume[2] else None)
+            asked = PlannedPrompt(2, prompt, MASK if given is in_volume[2] else None)
             answer = predictor.segment(seen, asked, "both")
             alone = VolumeInferer()(image[None], network, **given, axis=axis)
             assert np.array_equal(answer, alone[0, 0] > 0)

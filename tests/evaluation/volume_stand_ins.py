@@ -19,7 +19,7 @@ from monai_synthfm.data.case_volumes import CutIntoVolume
 from monai_synthfm.data.datasets.base import LabelledDataset
 from monai_synthfm.data.datasets.case import Case
 from monai_synthfm.evaluation.prompt_plan import PromptPlan
-from monai_synthfm.evaluation.volume_plan import SlicePrompt, VolumePlan
+from monai_synthfm.evaluation.volume_plan import PlannedPrompt, VolumePlan
 from monai_synthfm.evaluation.volume_predictors import VolumePredictor
 from monai_synthfm.evaluation.volume_protocol import VolumeProtocol
 from tests.evaluation.stand_ins import disc
@@ -78,7 +78,7 @@ class Extruder(VolumePredictor):
         self.looks += 1
         yield tuple(image.shape[1:]), axis
 
-    def segment(self, seen: tuple[tuple[int, ...], int], prompt: SlicePrompt, direction: str) -> np.ndarray:
+    def segment(self, seen: tuple[tuple[int, ...], int], prompt: PlannedPrompt, direction: str) -> np.ndarray:
         self.answers += 1
         size, axis = seen
         width, height = (n for a, n in enumerate(size) if a != axis)
