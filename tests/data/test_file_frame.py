@@ -34,7 +34,8 @@ def test_it_gives_what_monai_inverts_in_the_memory_of_what_it_is_given(
 ) -> None:
     sizes = apply_orientation(np.zeros(SIZES), orientation).shape
     item = SHOWN({"image": stored(OBLIQUE @ inv_ornt_aff(orientation, SIZES), sizes)})
-    pred = MetaTensor(item["image"].repeat(count, 1, 1, 1).to(getattr(torch, kind)), affine=item["image"].affine)
+    repeated = item["image"].as_tensor().repeat(count, 1, 1, 1).to(getattr(torch, kind))
+    pred = MetaTensor(repeated, affine=item["image"].affine)
     pred += torch.arange(count)[:, None, None, None].to(pred.dtype)
     expected = Invertd("pred", SHOWN, orig_keys="image")({**item, "pred": pred.clone()})["pred"]
     found = ToFileFramed("pred")({**item, "pred": pred})["pred"]

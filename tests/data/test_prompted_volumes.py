@@ -28,7 +28,7 @@ def test_item_holds_the_stored_volume_its_prompts_and_the_slicing_axis(folder: P
     np.testing.assert_array_equal(item["image"][0], nib.load(folder / "a.nii.gz").get_fdata())
     assert item["points"].tolist() == [[[3, 4, 2]]]
     assert item["point_labels"].tolist() == [[1]]
-    assert np.isnan(item["boxes"]).all()
+    assert item["boxes"].isnan().all()
     assert item["axis"] == 0  # 5 mm apart from right to left
 
 

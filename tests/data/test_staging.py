@@ -71,7 +71,7 @@ def test_what_a_killed_process_left_is_removed_and_what_a_living_one_writes_stay
     kept = staged(tmp_path)
     killed = writing_process(tmp_path)
     killed.kill()
-    killed.wait()
+    killed.communicate()
     assert len(staged(tmp_path)) == 2
     with staged_files(tmp_path) as stage:
         (stage / "two").write_text("2")

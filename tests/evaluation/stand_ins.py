@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 from monai.data import MetaTensor
 
@@ -17,6 +18,9 @@ from monai_synthfm.data.datasets.base import Case, LabelledDataset
 from monai_synthfm.data.datasets.faults import FaultError
 from monai_synthfm.evaluation.external import ExternalPredictor, PromptRecord
 from monai_synthfm.networks import Sam, ViTSize
+
+UNSAID = pytest.mark.filterwarnings("ignore:.* does not say what network it is of:UserWarning")
+"""For tests of files that were written before files said it."""
 
 
 class Pictures(LabelledDataset):

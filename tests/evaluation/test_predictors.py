@@ -18,7 +18,7 @@ from monai_synthfm.evaluation.predictors import NetworkPredictor
 from monai_synthfm.networks import MobileSam
 from monai_synthfm.networks.signature import state_sha256
 from monai_synthfm.prompts import Prompts
-from tests.evaluation.stand_ins import discs, tiny_sam
+from tests.evaluation.stand_ins import UNSAID, discs, tiny_sam
 
 IMAGE = torch.rand(1, 40, 50)
 PROMPTS = Prompts(
@@ -96,6 +96,7 @@ def test_a_network_is_built_when_needed_and_again_after_its_release() -> None:
     assert len(built) == 2
 
 
+@UNSAID
 def test_a_decoder_alone_goes_on_top_of_the_published_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     base, trained = MobileSam(image_size=64), MobileSam(image_size=64)
     published = tmp_path / "published.pt"

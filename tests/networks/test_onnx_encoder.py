@@ -87,6 +87,7 @@ def test_provider_that_is_not_there_is_refused() -> None:
         OnnxImageEncoder(encoder, [("NoneExecutionProvider", {"fast": True})])
 
 
+@pytest.mark.filterwarnings("ignore:Specified provider .* is not in available:UserWarning")
 def test_provider_whose_libraries_do_not_load_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     _, encoder, _ = exported("MobileSam")
     monkeypatch.setattr(onnx_encoder.onnxruntime, "get_available_providers", lambda: ["TensorrtExecutionProvider"])

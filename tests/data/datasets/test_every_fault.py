@@ -173,7 +173,7 @@ def change_label(path: Path, change: str) -> None:
     """Write a label file again with one voxel of 99, one row less, or 7 mm to the side."""
     if path.name.endswith(".nii.gz"):
         stored = nib.load(path)
-        values, affine = np.array(stored.dataobj), stored.affine.copy()
+        values, affine = np.asarray(stored.dataobj).copy(), stored.affine.copy()
     elif path.suffix == ".mha":
         values, affine = SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(str(path))), np.eye(4)
     else:

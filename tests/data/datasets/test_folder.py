@@ -291,7 +291,7 @@ def test_labels_that_are_mirrored_are_no_sane_data(tmp_path: Path, root: Path, a
     for name in ("las", "lps"):
         path = next((root / "labels").glob(f"{name}.*"))
         stored = nib.load(path)
-        voxels = np.array(stored.dataobj)  # no memory map of the file that is written over
+        voxels = np.asarray(stored.dataobj).copy()  # no memory map of the file that is written over
         nib.save(nib.Nifti1Image(np.flip(voxels, axis), stored.affine), path)
     report = check_data("folder", root, progress=False, options=options)
     assert not report["sane"]

@@ -172,7 +172,8 @@ def test_a_palette_picture_is_read_as_it_looks_and_palette_labels_as_their_index
     ramp = np.arange(64, dtype=np.uint8).reshape(8, 8) * 4
     stored = Image.fromarray(ramp).quantize(64)
     stored.save(tmp_path / "a.png")
-    assert Image.open(tmp_path / "a.png").mode == "P"
+    with Image.open(tmp_path / "a.png") as written:
+        assert written.mode == "P"
     picture = read_picture(tmp_path / "a.png")
     np.testing.assert_array_equal(picture[0], ramp)
     np.testing.assert_array_equal(read_labels_like(picture, tmp_path / "a.png")[0], np.asarray(stored))
