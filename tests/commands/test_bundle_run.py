@@ -31,7 +31,7 @@ run:
 again:
 - $pathlib.Path(@record).write_text(@output_dir)
 finalize:
-- $open(@record, 'a').write(' end')
+- $pathlib.Path(@record).write_text(pathlib.Path(@record).read_text() + ' end')
 """
 
 

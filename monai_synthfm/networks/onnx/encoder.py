@@ -60,7 +60,8 @@ class OnnxImageEncoder(nn.Module):
         options = onnxruntime.SessionOptions()
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
         options.intra_op_num_threads = torch.get_num_threads()
-        self.session = onnxruntime.InferenceSession(str(path), options, providers=[*wanted, "CPUExecutionProvider"])
+        rest = [] if _CPU in names else [_CPU]
+        self.session = onnxruntime.InferenceSession(str(path), options, providers=[*wanted, *rest])
         # A provider whose libraries do not load is otherwise left out with no more than a line in the log.
         _check_providers(names, self.session.get_providers())
         inputs, outputs = (
