@@ -80,9 +80,11 @@ def test_logits_and_iou_equal_upstream(
     np.testing.assert_allclose(low[0, 0, :1].clamp(-32, 32), single_low, atol=1e-4)
     np.testing.assert_allclose(low[0, 0, 1:].clamp(-32, 32), multi_low, atol=1e-4)
     np.testing.assert_allclose(quality[0, 0, 1:], iou, atol=1e-5)
+    assert single.std() > 0.5
+    if kind == "mask":  # which is answered as it is, see test_mask_prompt.py
+        return
     np.testing.assert_allclose(best[0, 0].clamp(-32, 32), multi_low[iou.argmax()], atol=1e-4)
     np.testing.assert_allclose(full[0], single, atol=1e-4)
-    assert single.std() > 0.5
 
 
 def test_embedding_equals_upstream(ours: Sam2, upstream: SAM2ImagePredictor) -> None:
