@@ -14,8 +14,9 @@ from typing import Any, Literal, get_args
 import torch
 from monai.utils import convert_to_dst_type, convert_to_tensor
 from torch import nn
+from torch.nn import functional as F
 
-from monai_synthfm.networks.preprocessing import checked_image
+from monai_synthfm.networks.preprocessing import MASK_LOGIT, checked_image
 from monai_synthfm.prompts.prompts import Prompts
 
 __all__ = [
@@ -180,6 +181,7 @@ class Promptable(nn.Module, ABC):
         point_labels: torch.Tensor | None = None,
         boxes: torch.Tensor | None = None,
         masks: torch.Tensor | None = None,
+        sizes: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """Segment the prompted objects; with no prompt at all, the object at the image's centre.
 
@@ -193,17 +195,43 @@ class Promptable(nn.Module, ABC):
             boxes: ``[B, N, 4]`` as x0 y0 x1 y1 in pixels; a row of NaN means no box.
             masks: low-resolution logits ``[B, N, 1, h, w]`` of an earlier call of ``decode`` or of ``mask_prompt``;
                 where an object has neither click nor box, its mask is the answer.
+            sizes: height and width ``[B, 2]`` of each image where a batch pads them right and below; the network sees
+                each without that, and its answer is -10 there.
 
         Returns:
             logits ``[B, N, H, W]``; a MetaTensor with the image's metadata when ``image`` is one.
+
+        Raises:
+            ValueError: when the image, a prompt or a size is not as above.
         """
         given = {"points": points, "point_labels": point_labels, "boxes": boxes, "masks": masks}
         prompts = Prompts(**{name: _plain(value) for name, value in given.items() if value is not None})
+        logits = self._segment(image, prompts) if sizes is None else self._segment_padded(image, prompts, sizes)
+        return convert_to_dst_type(logits, image, dtype=logits.dtype)[0]
+
+    def _segment(self, image: torch.Tensor, prompts: Prompts) -> torch.Tensor:
         if prompts.is_empty:
             prompts = _centre_click(checked_image(image))
         embedding = self.encode(image)
-        logits = self.postprocess(self.decode(embedding, prompts), embedding)
-        return convert_to_dst_type(logits, image, dtype=logits.dtype)[0]
+        return self.postprocess(self.decode(embedding, prompts), embedding)
+
+    def _segment_padded(self, image: torch.Tensor, prompts: Prompts, sizes: torch.Tensor) -> torch.Tensor:
+        """Segment images of the same size together."""
+        sizes, (height, width) = _plain(sizes).cpu(), image.shape[2:]
+        largest = torch.tensor([height, width])
+        if sizes.shape != (len(image), 2) or not ((sizes >= 1) & (sizes <= largest)).all():
+            raise ValueError(
+                f"sizes must be [B, 2] = [{len(image)}, 2], each from 1 to the {height} x {width} pixels of the padded "
+                f"images, got {sizes.tolist()}."
+            )
+        rows, parts = [], []
+        for size in sizes.unique(dim=0):
+            same = (sizes == size).all(dim=1).nonzero().flatten().tolist()
+            h, w = size.tolist()
+            logits = self._segment(_plain(image)[same, :, :h, :w], prompts.images(same))
+            parts.append(F.pad(logits, (0, width - w, 0, height - h), value=-MASK_LOGIT))
+            rows += same
+        return torch.cat(parts)[torch.tensor(rows).argsort().to(image.device)]
 
     def __prepare_scriptable__(self) -> Promptable:
         """Say to ``torch.jit.script``, before it tries, that it cannot compile the network.

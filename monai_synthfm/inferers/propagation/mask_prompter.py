@@ -45,8 +45,8 @@ class MaskPrompter:
             are not.
 
     Raises:
-        ValueError: when an argument is out of its range, or there is neither box nor clicks: a mask alone would be given back
-            as it is.
+        ValueError: when an argument is out of its range, or there is neither box nor clicks: a mask alone would be
+            given back as it is.
     """
 
     box: bool = True
