@@ -60,7 +60,8 @@ def open_network(
         encoder: name or file of the weights on which a file's decoder was trained; None takes the published ones of the
             architecture, unless the file has its own.
         image_size: side of the network's square input in pixels; None takes the file's, else the model's own.
-        preprocessing: ``"sam"``, ``"contrast"`` or ``"medsam"``; None takes the file's, else the model's own.
+        preprocessing: ``"sam"``, ``"contrast"`` or, not for SAM 2, ``"medsam"``; None takes the file's, else the
+            model's own.
         multimask: see :class:`~monai_synthfm.networks.Promptable`.
         tracking_multimask: the same for volumes, see :class:`~monai_synthfm.networks.Sam2`; None takes the class's.
 
@@ -159,7 +160,8 @@ def _said(path: Path, settings: Mapping[str, Any]) -> tuple[NetworkClass, dict[s
     name = settings["network"]
     if name not in _CLASSES:
         raise ValueError(f"{path}: is of the network {name!r}, expected one of {', '.join(_CLASSES)}.")
-    own = {key: value for key, value in settings.items() if key not in _ABOUT_WEIGHTS}
+    # version 0.2 of SAM 2 knew no other channels, and its files do not say so
+    own = {"preprocessing": "sam", **{key: value for key, value in settings.items() if key not in _ABOUT_WEIGHTS}}
     if "size" in own and name in _SIZES:
         own["model"] = _SIZES[name](**own.pop("size"))
     unknown = sorted(own.keys() - inspect.signature(_CLASSES[name]).parameters.keys())

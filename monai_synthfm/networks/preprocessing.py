@@ -139,7 +139,9 @@ def medsam_input(image: torch.Tensor, image_size: int) -> tuple[torch.Tensor, tu
     return image.expand(-1, 3, -1, -1), size
 
 
-def square_input(image: torch.Tensor, image_size: int, mean: torch.Tensor, std: torch.Tensor) -> torch.Tensor:
+def square_input(
+    image: torch.Tensor, image_size: int, mean: torch.Tensor, std: torch.Tensor, contrast: bool = False
+) -> torch.Tensor:
     """Squash to a square and normalise as SAM 2 does: ``(image' - mean) / std``.
 
     Resizing is antialiased bilinear, as sam2's ``SAM2Transforms`` do it.
@@ -149,6 +151,8 @@ def square_input(image: torch.Tensor, image_size: int, mean: torch.Tensor, std: 
         image_size: side of the square in pixels.
         mean: of the RGB channels, ``[3, 1, 1]``.
         std: of the RGB channels, ``[3, 1, 1]``.
+        contrast: turn the squashed image into its
+            :func:`~monai_synthfm.networks.contrast_channels.contrast_channels`.
 
     Returns:
         ``[B, 3, image_size, image_size]``.
@@ -156,4 +160,6 @@ def square_input(image: torch.Tensor, image_size: int, mean: torch.Tensor, std: 
     size = (image_size, image_size)
     if size != int_sizes(image.shape[-2:]):
         image = F.interpolate(image, size, mode="bilinear", align_corners=False, antialias=True)
+    if contrast:
+        image = contrast_channels(image)
     return (image - mean) / std

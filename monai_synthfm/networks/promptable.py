@@ -14,11 +14,21 @@ from typing import Any, Literal, get_args
 import torch
 from monai.utils import convert_to_dst_type, convert_to_tensor
 from torch import nn
+from torch.nn import functional as F
 
-from monai_synthfm.networks.preprocessing import checked_image
+from monai_synthfm.networks.preprocessing import MASK_LOGIT, checked_image
 from monai_synthfm.prompts.prompts import Prompts
 
-__all__ = ["ImageEmbedding", "Multimask", "NetworkSettings", "Promptable", "checked_multimask", "is_single_click"]
+__all__ = [
+    "ImageEmbedding",
+    "Multimask",
+    "NetworkSettings",
+    "Promptable",
+    "checked_multimask",
+    "is_mask_alone",
+    "is_single_click",
+    "keep_masks_alone",
+]
 
 Multimask = Literal["never", "single_click", "always"]
 
@@ -142,7 +152,9 @@ class Promptable(nn.Module, ABC):
         """
 
     def decode(self, embedding: ImageEmbedding, prompts: Prompts, multimask: Multimask | None = None) -> torch.Tensor:
-        """Predict one mask per object.
+        """Predict one mask per object; an object that is prompted by a mask alone is this mask.
+
+        Decoders do not give such a mask back: they are trained with masks beside clicks or a box.
 
         Args:
             embedding: of B images.
@@ -155,12 +167,12 @@ class Promptable(nn.Module, ABC):
         multimask = self.multimask if multimask is None else checked_multimask(multimask)
         logits, iou = self.predict_masks(embedding, prompts)
         if multimask == "never":
-            return logits[:, :, 0]
+            return keep_masks_alone(logits[:, :, 0], prompts)
         best = iou[:, :, 1:].argmax(dim=-1) + 1
         if multimask == "single_click":
             best = best * is_single_click(prompts.batched()).to(best.device)
         index = best[:, :, None, None, None].expand(-1, -1, 1, *logits.shape[-2:])
-        return logits.gather(2, index).squeeze(2)
+        return keep_masks_alone(logits.gather(2, index).squeeze(2), prompts)
 
     def forward(
         self,
@@ -169,6 +181,7 @@ class Promptable(nn.Module, ABC):
         point_labels: torch.Tensor | None = None,
         boxes: torch.Tensor | None = None,
         masks: torch.Tensor | None = None,
+        sizes: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """Segment the prompted objects; with no prompt at all, the object at the image's centre.
 
@@ -180,18 +193,45 @@ class Promptable(nn.Module, ABC):
             points: clicks ``[B, N, K, 2]`` as x, y in pixels of ``image``.
             point_labels: ``[B, N, K]``, 1 positive, 0 negative, -1 padding.
             boxes: ``[B, N, 4]`` as x0 y0 x1 y1 in pixels; a row of NaN means no box.
-            masks: low-resolution logits ``[B, N, 1, h, w]`` of an earlier call of ``decode``.
+            masks: low-resolution logits ``[B, N, 1, h, w]`` of an earlier call of ``decode`` or of ``mask_prompt``;
+                where an object has neither click nor box, its mask is the answer.
+            sizes: height and width ``[B, 2]`` of each image where a batch pads them right and below; the network sees
+                each without that, and its answer is -10 there.
 
         Returns:
             logits ``[B, N, H, W]``; a MetaTensor with the image's metadata when ``image`` is one.
+
+        Raises:
+            ValueError: when the image, a prompt or a size is not as above.
         """
         given = {"points": points, "point_labels": point_labels, "boxes": boxes, "masks": masks}
         prompts = Prompts(**{name: _plain(value) for name, value in given.items() if value is not None})
+        logits = self._segment(image, prompts) if sizes is None else self._segment_padded(image, prompts, sizes)
+        return convert_to_dst_type(logits, image, dtype=logits.dtype)[0]
+
+    def _segment(self, image: torch.Tensor, prompts: Prompts) -> torch.Tensor:
         if prompts.is_empty:
             prompts = _centre_click(checked_image(image))
         embedding = self.encode(image)
-        logits = self.postprocess(self.decode(embedding, prompts), embedding)
-        return convert_to_dst_type(logits, image, dtype=logits.dtype)[0]
+        return self.postprocess(self.decode(embedding, prompts), embedding)
+
+    def _segment_padded(self, image: torch.Tensor, prompts: Prompts, sizes: torch.Tensor) -> torch.Tensor:
+        """Segment images of the same size together."""
+        sizes, (height, width) = _plain(sizes).cpu(), image.shape[2:]
+        largest = torch.tensor([height, width])
+        if sizes.shape != (len(image), 2) or not ((sizes >= 1) & (sizes <= largest)).all():
+            raise ValueError(
+                f"sizes must be [B, 2] = [{len(image)}, 2], each from 1 to the {height} x {width} pixels of the padded "
+                f"images, got {sizes.tolist()}."
+            )
+        rows, parts = [], []
+        for size in sizes.unique(dim=0):
+            same = (sizes == size).all(dim=1).nonzero().flatten().tolist()
+            h, w = size.tolist()
+            logits = self._segment(_plain(image)[same, :, :h, :w], prompts.images(same))
+            parts.append(F.pad(logits, (0, width - w, 0, height - h), value=-MASK_LOGIT))
+            rows += same
+        return torch.cat(parts)[torch.tensor(rows).argsort().to(image.device)]
 
     def __prepare_scriptable__(self) -> Promptable:
         """Say to ``torch.jit.script``, before it tries, that it cannot compile the network.
@@ -248,6 +288,35 @@ def is_single_click(prompts: Prompts) -> torch.Tensor:
         return torch.zeros(1, 1, dtype=torch.bool)
     single = (_plain(prompts.point_labels) >= 0).sum(dim=-1) == 1
     return single if prompts.boxes is None else single & ~prompts.has_box
+
+
+def is_mask_alone(prompts: Prompts) -> torch.Tensor:
+    """Return which objects ``[B, N]`` are prompted by a mask and nothing else."""
+    if prompts.masks is None:
+        return torch.zeros(1, 1, dtype=torch.bool)
+    alone = (_plain(prompts.masks) > 0).flatten(2).any(dim=-1)
+    if prompts.point_labels is not None:
+        alone = alone & (_plain(prompts.point_labels) < 0).all(dim=-1).to(alone.device)
+    return alone if prompts.boxes is None else alone & ~prompts.has_box.to(alone.device)
+
+
+def keep_masks_alone(logits: torch.Tensor, prompts: Prompts) -> torch.Tensor:
+    """Replace the answer to a mask that nothing else prompts with by this mask.
+
+    Args:
+        logits: answers ``[B, N, h, w]``.
+        prompts: of these objects, masks in the same pixels.
+
+    Example:
+        >>> mask = torch.tensor([[[[-10.0, 10.0]]]])
+        >>> keep_masks_alone(torch.zeros(1, 1, 1, 2), Prompts(masks=mask)).tolist()
+        [[[[-10.0, 10.0]]]]
+    """
+    prompts = prompts.batched()
+    if prompts.masks is None:
+        return logits
+    alone = is_mask_alone(prompts)[..., None, None].to(logits.device)
+    return torch.where(alone, _plain(prompts.masks)[:, :, 0].to(logits), logits)
 
 
 def _plain(value: torch.Tensor) -> torch.Tensor:

@@ -13,7 +13,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from monai_synthfm.networks.memory_bank import NUM_MEMORIES, MemoryBank, RecalledMemory, SliceMemory, TrackedMasks
-from monai_synthfm.networks.preprocessing import as_logits
+from monai_synthfm.networks.preprocessing import Preprocessing, as_logits
 from monai_synthfm.networks.prompt_tokens import PromptTokens, flat_masks, tokens_on
 from monai_synthfm.networks.promptable import ImageEmbedding, Multimask, NetworkSettings, checked_multimask
 from monai_synthfm.networks.sam2_image import DecodedMasks, Sam2Image
@@ -48,6 +48,7 @@ class Sam2(Sam2Image):
         model: ``"sam2.1_hiera_tiny"``, ``..._small``, ``..._base_plus`` or ``..._large``, the same with ``sam2_hiera``
             for SAM 2.0, or the sizes of another network.
         image_size: side of the square input in pixels, a multiple of 32. 1024 is SAM 2's.
+        preprocessing: ``"sam"`` or ``"contrast"``, see :class:`Sam2Image`.
         multimask: for images: ``"never"``, ``"single_click"`` or ``"always"``, see :class:`Promptable`.
         tracking_multimask: the same for volumes, where a slice without prompts counts as ambiguous like a single
             click, and in evaluation an unambiguous mask that is not stable gives way to the best alternative. The
@@ -80,13 +81,14 @@ class Sam2(Sam2Image):
         self,
         model: str | MemorySize = "sam2.1_hiera_tiny",
         image_size: int = 1024,
+        preprocessing: Preprocessing = "sam",
         multimask: Multimask = "never",
         tracking_multimask: Multimask = "single_click",
         max_conditioning: int | None = None,
         objects_per_pass: int = 8,
     ) -> None:
         size = _checked_size(model)
-        super().__init__(size, image_size, multimask, objects_per_pass)
+        super().__init__(size, image_size, preprocessing, multimask, objects_per_pass)
         if max_conditioning is not None and max_conditioning < 2:
             raise ValueError(f"max_conditioning must be at least 2, one on either side, got {max_conditioning}.")
         self.tracking_multimask = checked_multimask(tracking_multimask)

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from monai_synthfm.networks.preprocessing import as_logits, checked_image, square_input
+from monai_synthfm.networks.preprocessing import Preprocessing, as_logits, checked_image, square_input
 from monai_synthfm.networks.pretrained import PretrainedPromptable
 from monai_synthfm.networks.prompt_tokens import PromptTokens, embed_tokens, flat_masks, tokens_on
 from monai_synthfm.networks.promptable import ImageEmbedding, Multimask, NetworkSettings
@@ -29,6 +29,7 @@ from monai_synthfm.prompts.prompts import Prompts
 __all__ = ["DecodedMasks", "Sam2Image"]
 
 _STRIDE = 32
+_CHANNELS = ("sam", "contrast")
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,8 @@ class Sam2Image(PretrainedPromptable):
     Args:
         size: of the network.
         image_size: side of the square input in pixels, a multiple of 32.
+        preprocessing: ``"sam"`` (the image in all channels, as sam2) or ``"contrast"`` (its
+            :func:`~monai_synthfm.networks.contrast_channels.contrast_channels`); either is squashed to the square.
         multimask: see :class:`Promptable`.
         objects_per_pass: how many objects go through the mask decoder at once.
 
@@ -64,15 +67,26 @@ class Sam2Image(PretrainedPromptable):
     pixel_mean: torch.Tensor
     pixel_std: torch.Tensor
     image_encoder: Any
+    preprocessing: Preprocessing
 
-    def __init__(self, size: MemorySize, image_size: int, multimask: Multimask, objects_per_pass: int) -> None:
+    def __init__(
+        self,
+        size: MemorySize,
+        image_size: int,
+        preprocessing: Preprocessing,
+        multimask: Multimask,
+        objects_per_pass: int,
+    ) -> None:
         super().__init__(multimask)
         if image_size < _STRIDE or image_size % _STRIDE:
             raise ValueError(f"image_size must be a positive multiple of {_STRIDE} pixels, got {image_size}.")
         if objects_per_pass < 1:
             raise ValueError(f"objects_per_pass must be at least 1, got {objects_per_pass}.")
+        if preprocessing not in _CHANNELS:
+            raise ValueError(f"preprocessing must be one of {list(_CHANNELS)}, got {preprocessing!r}.")
         self.size = size
         self.image_size = image_size
+        self.preprocessing = preprocessing
         self.objects_per_pass = objects_per_pass
         self.image_encoder = self._new_image_encoder()
         self.sam_prompt_encoder = new_prompt_encoder(size, image_size)
@@ -98,14 +112,15 @@ class Sam2Image(PretrainedPromptable):
         """Return the settings; see :class:`Promptable`."""
         return NetworkSettings(
             type(self).__name__,
-            {"image_size": self.image_size, "size": asdict(self.size)},
+            {"image_size": self.image_size, "preprocessing": self.preprocessing, "size": asdict(self.size)},
             {"multimask": self.multimask, "combines_prompts": self.combines_prompts},
         )
 
     def encode(self, image: torch.Tensor) -> ImageEmbedding:
         """Compute the embedding of images ``[B, 1 or 3, H, W]`` in [0, 1] of any size, squashed to a square."""
         image = checked_image(image).to(self.pixel_mean.dtype)
-        square = square_input(image, self.image_size, self.pixel_mean, self.pixel_std)
+        contrast = self.preprocessing == "contrast"
+        square = square_input(image, self.image_size, self.pixel_mean, self.pixel_std, contrast)
         trainable = any(parameter.requires_grad for parameter in self.image_encoder.parameters())
         with torch.set_grad_enabled(torch.is_grad_enabled() and trainable):
             fine, middle, features = self.image_encoder(square)["backbone_fpn"]

@@ -14,7 +14,15 @@ import torch
 from scipy import ndimage
 
 from monai_synthfm.networks.preprocessing import as_logits, checked_image
-from monai_synthfm.networks.promptable import ImageEmbedding, Multimask, NetworkSettings, Promptable, is_single_click
+from monai_synthfm.networks.promptable import (
+    ImageEmbedding,
+    Multimask,
+    NetworkSettings,
+    Promptable,
+    is_mask_alone,
+    is_single_click,
+    keep_masks_alone,
+)
 from monai_synthfm.prompts.boxes import tight_box
 from monai_synthfm.prompts.masks import largest_component
 from monai_synthfm.prompts.prompts import Prompts
@@ -112,6 +120,8 @@ class Zoom(Promptable):
         logits = _limited(self.network.postprocess(logits, whole))
         for b, n in product(*map(range, logits.shape[:2])):
             one = prompts.image(b).objects([n])
+            if is_mask_alone(one.batched()).any():
+                continue
             window = self._window(logits[b, n] > 0.0, one)
             if window is None:
                 continue
@@ -121,7 +131,7 @@ class Zoom(Promptable):
             both = (logits[b, n][window] + _limited(self.network.postprocess(second, near)[0, 0])) / 2.0
             logits[b, n] = -_LIMIT
             logits[b, n][window] = both
-        return logits
+        return keep_masks_alone(logits, prompts)
 
     def postprocess(self, logits: torch.Tensor, embedding: ImageEmbedding) -> torch.Tensor:
         """Return the logits, which have the image's own pixels."""

@@ -160,6 +160,21 @@ class Prompts:
             raise ValueError("only batched prompts [B, N, ...] have images.")
         return self._picked(index)
 
+    def images(self, rows: Sequence[int]) -> Prompts:
+        """Return the prompts ``[b, N, ...]`` of some images of ``[B, N, ...]``, as plain tensors.
+
+        Raises:
+            ValueError: when the prompts are not batched.
+
+        Example:
+            >>> prompts = Prompts(boxes=torch.tensor([[[1.0, 1.0, 5.0, 5.0]], [[2.0, 2.0, 9.0, 9.0]]]))
+            >>> prompts.images([1]).boxes
+            tensor([[[2., 2., 9., 9.]]])
+        """
+        if not self.is_batched and not self.is_empty:
+            raise ValueError("only batched prompts [B, N, ...] have images.")
+        return self._picked(rows)
+
     def objects(self, rows: slice | Sequence[int]) -> Prompts:
         """Return the prompts of some objects of ``[N, ...]``, as plain tensors.
 

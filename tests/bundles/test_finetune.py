@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 import torch
 from monai.bundle import ConfigParser, ConfigWorkflow
+from monai.data import list_data_collate
+from monai.transforms import Compose
 from PIL import Image
 
 from tests.bundles.stored_volumes import root_of
@@ -94,6 +96,31 @@ def test_samples_fit_the_square_input_and_validation_is_not_augmented(bundle_dir
         assert set(sample["label"].unique().tolist()) <= {0, 1}
     assert all(type(case).__name__ == "CaseSlices" for case in parsed("train#cases")._cache)
     assert len(parsed("train#preprocessing").transforms) > len(parsed("validate#preprocessing").transforms)
+
+
+@pytest.mark.parametrize("part", ["train", "validate"])
+@torch.no_grad()
+def test_the_network_sees_padded_slices_as_inference_sees_them_without(
+    bundle_dir: Path, tmp_path: Path, part: str
+) -> None:
+    options = {"architecture": {**TINY_SAM, "preprocessing": "contrast"}}
+    parsed = workflow(
+        bundle_dir, "camus", REPLICAS["camus"](tmp_path), tmp_path / "run", **options
+    ).parser.get_parsed_content
+    network, dataset = parsed("network_def").eval(), parsed(f"{part}#dataset")
+    seen: list[torch.Tensor] = []
+    network.image_encoder.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+    image, _, _, prompts = parsed("prepare_batch")(list_data_collate([dataset[0], dataset[1]]))
+    assert image.shape == (2, 1, 64, 64)
+    parsed(f"{part}#inferer")(image, network, **prompts)
+    squares = torch.cat(seen)
+    dataset.transform = Compose(dataset.transform.transforms[:-1])  # the same samples without padding
+    for index in range(2):
+        unpadded = dataset[index]["image"][None]
+        assert min(unpadded.shape[2:]) < 64
+        network.encode(unpadded)
+        nearest = min(float((seen[-1][0] - square).abs().max()) for square in squares)
+        assert nearest < 1e-4  # of values that reach to 2
 
 
 @pytest.mark.parametrize(("checkpoint", "from_scratch"), [(None, True), ("decoder.pt", False)])

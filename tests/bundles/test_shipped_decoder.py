@@ -97,6 +97,20 @@ def test_objects_of_generated_images_from_one_click_and_one_box(
     assert box >= of_boxes
 
 
+def test_a_mask_as_the_only_prompt_is_given_back(shipped: Promptable) -> None:
+    scores = []
+    for sample in map(SynthFMDataset(length=4, spatial_size=(192, 256), seed=0).__getitem__, range(4)):
+        label = sample["label"][0]
+        truth = torch.stack([label == number for number in label.unique() if number > 0])
+        truth = truth[truth.float().mean(dim=(1, 2)) > SMALLEST]
+        with torch.no_grad():
+            masks = shipped.mask_prompt(truth, shipped.encode(sample["image"][None]))
+            found = shipped(sample["image"][None], masks=masks[None])[0] > 0
+        scores += [dice(one, other) for one, other in zip(found.numpy(), truth.numpy(), strict=True)]
+    assert len(scores) >= 4
+    assert min(scores) >= 0.9
+
+
 def dice_of_clicks_and_boxes(
     network: Promptable, image: torch.Tensor, truth: list[np.ndarray], rng: np.random.Generator
 ) -> list[tuple[float, float]]:

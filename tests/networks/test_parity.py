@@ -78,9 +78,11 @@ def test_logits_and_iou_equal_upstream(sam: Sam, upstream: SamPredictor, kind: s
     np.testing.assert_allclose(low[0, 0, :1], single_low, atol=1e-4)
     np.testing.assert_allclose(low[0, 0, 1:], multi_low, atol=1e-4)
     np.testing.assert_allclose(quality[0, 0, 1:], iou, atol=1e-4)
+    assert single.std() > 1e-2
+    if kind == "mask":  # which is answered as it is, see test_mask_prompt.py
+        return
     np.testing.assert_allclose(best[0, 0], multi_low[iou.argmax()], atol=1e-4)
     np.testing.assert_allclose(full[0], single, atol=1e-4)
-    assert single.std() > 1e-2
 
 
 def test_image_of_the_networks_size_equals_upstreams_uint8_path(sam: Sam, upstream: SamPredictor) -> None:

@@ -5,9 +5,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from monai.data import MetaTensor, decollate_batch
+from torch.nn import functional as F
 
 from monai_synthfm.networks import ImageEmbedding, MobileSam, Promptable, Sam, Sam2, Zoom, prepare
 from monai_synthfm.prompts.prompts import Prompts
@@ -82,6 +85,41 @@ def test_multimask_of_the_constructor_is_the_default_of_decode() -> None:
     net = MobileSam(image_size=64, multimask="always").eval()
     embedding = net.encode(torch.rand(1, 1, 64, 64))
     assert torch.equal(net.decode(embedding, CLICK), net.decode(embedding, CLICK, "always"))
+
+
+@pytest.mark.parametrize(
+    "network",
+    [
+        lambda: MobileSam(image_size=64, preprocessing="contrast"),
+        lambda: MobileSam(image_size=64, preprocessing="medsam"),
+        lambda: Sam2(SMALL["2.1"], image_size=64, preprocessing="contrast"),
+    ],
+    ids=["contrast", "medsam", "sam2"],
+)
+@torch.no_grad()
+def test_padding_of_a_batch_is_not_seen(network: Callable[[], Promptable]) -> None:
+    net = network().eval()
+    sizes = [(40, 64), (64, 30), (40, 64)]
+    images = [torch.rand(1, 1, *size) for size in sizes]
+    padded = torch.cat([F.pad(image, (0, 64 - image.shape[3], 0, 64 - image.shape[2])) for image in images])
+    points, labels = 25 * torch.rand(3, 2, 1, 2), torch.ones(3, 2, 1)
+    found = net(padded, points, labels, sizes=torch.tensor(sizes))
+    assert found.shape == (3, 2, 64, 64)
+    for k, (height, width) in enumerate(sizes):
+        alone = net(images[k], points[k : k + 1], labels[k : k + 1])[0]
+        torch.testing.assert_close(found[k, :, :height, :width], alone, atol=1e-4, rtol=0)
+        assert (found[k, :, height:] == -10).all()
+        assert (found[k, :, :, width:] == -10).all()
+    assert not torch.allclose(net(padded, points, labels)[0, :, :40], found[0, :, :40], atol=1e-2)
+    whole = net(padded[:, :, :40], sizes=torch.tensor([[40, 64]] * 3))
+    torch.testing.assert_close(whole, net(padded[:, :, :40]), atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("sizes", [[[40, 65]], [[0, 64]], [[40, 64]] * 2, [40, 64]])
+def test_sizes_that_no_padding_has_are_refused(net: Promptable, sizes: list[list[int]]) -> None:
+    message = r"sizes must be \[B, 2\] = \[1, 2\], each from 1 to the 64 x 64 pixels"
+    with pytest.raises(ValueError, match=message):
+        net(torch.rand(1, 1, 64, 64), sizes=torch.tensor(sizes))
 
 
 def test_frozen_parts_have_no_gradient_and_stay_in_evaluation_mode(net: Promptable) -> None:

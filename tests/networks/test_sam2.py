@@ -119,6 +119,7 @@ def test_hydra_is_left_to_the_program() -> None:
     ("arguments", "message"),
     [
         ({"model": "hiera_tiny"}, r"model must be one of \['sam2.1_hiera_tiny', .*'sam2_hiera_large'\] or a Sam2Size"),
+        ({"preprocessing": "medsam"}, r"preprocessing must be one of \['sam', 'contrast'\], got 'medsam'"),
         ({"image_size": 80}, "image_size must be a positive multiple of 32 pixels, got 80"),
         ({"objects_per_pass": 0}, "objects_per_pass must be at least 1, got 0"),
         ({"max_conditioning": 1}, "max_conditioning must be at least 2, one on either side, got 1"),

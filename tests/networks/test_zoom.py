@@ -165,25 +165,34 @@ def test_mask_prompts_are_brought_to_each_look_by_the_network() -> None:
     embedding = zoom.encode(image)
     mask = torch.zeros(1, 160, 160, dtype=torch.bool)
     mask[:, 40:50, 60:70] = True
-    # neither box nor click: where the mask is says where to look
-    zoom.decode(embedding, Prompts(masks=zoom.mask_prompt(mask, embedding)))
+    # a negative click, but neither box nor positive one: where the mask is says where to look
+    points, labels = torch.tensor([[[100.0, 100.0]]]), torch.tensor([[0]])
+    zoom.decode(embedding, Prompts(points, labels, masks=zoom.mask_prompt(mask, embedding)))
     first, second = (asked.masks[0] for asked in zoom.network.asked)
     logits = torch.where(mask, 10.0, -10.0)
     assert torch.equal(first, F.adaptive_avg_pool2d(logits, 16)[:, None])
     assert torch.equal(second, F.adaptive_avg_pool2d(logits[:, 30:60, 50:80], 16)[:, None])
 
 
-@pytest.mark.parametrize("clicks", [[[0, 5.0, 5.0]], [[1, 34.0, 34.0]], []], ids=["negative", "on one piece", "none"])
+@pytest.mark.parametrize("clicks", [[[0, 5.0, 5.0]], [[1, 34.0, 34.0]]], ids=["negative", "on one piece"])
 def test_a_mask_that_prompts_keeps_all_its_pieces(clicks: list[list[float]]) -> None:
     image = bright(160, 160, slice(30, 40), slice(30, 40)) + bright(160, 160, slice(50, 60), slice(50, 60))
     zoom = Zoom(Coarse())
     embedding = zoom.encode(image)
     masks = zoom.mask_prompt(image[0] > 0, embedding)
-    points = torch.tensor([[click[1:] for click in clicks]]) if clicks else None
-    labels = torch.tensor([[int(click[0]) for click in clicks]]) if clicks else None
+    points = torch.tensor([[click[1:] for click in clicks]])
+    labels = torch.tensor([[int(click[0]) for click in clicks]])
     answer = zoom.decode(embedding, Prompts(points, labels, masks=masks))
     assert len(zoom.network.seen) == 2
     assert ((answer[0, 0] > 0) & (image[0, 0] > 0))[50:60, 50:60].any()
+
+
+def test_a_mask_alone_takes_no_second_look() -> None:
+    zoom = Zoom(Coarse())
+    embedding = zoom.encode(torch.rand(1, 1, 160, 160))
+    masks = zoom.mask_prompt(bright(160, 160, slice(30, 40), slice(30, 40))[0] > 0, embedding)
+    assert torch.equal(zoom.decode(embedding, Prompts(masks=masks))[0], masks[:, 0])
+    assert len(zoom.network.seen) == 1
 
 
 def test_a_single_click_stays_one_and_two_stay_two() -> None:

@@ -45,7 +45,8 @@ class MaskPrompter:
             are not.
 
     Raises:
-        ValueError: when an argument is out of its range, or there is neither box nor clicks nor mask.
+        ValueError: when an argument is out of its range, or there is neither box nor clicks: a mask alone would be
+            given back as it is.
     """
 
     box: bool = True
@@ -55,8 +56,8 @@ class MaskPrompter:
     max_parts: int = 4
 
     def __post_init__(self) -> None:
-        if not (self.box or self.clicks or self.mask):
-            raise ValueError("at least one of box, clicks and mask must be used.")
+        if not (self.box or self.clicks):
+            raise ValueError("box or clicks must be used: a mask alone is given back as it is.")
         if not self.box_margin >= 0:
             raise ValueError(f"box_margin must not be negative, got {self.box_margin}.")
         if self.max_parts < 1:

@@ -90,7 +90,7 @@ def test_parts_of_the_prompt_can_be_left_out(masks: torch.Tensor, options: dict[
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"box": False, "clicks": None, "mask": False}, "at least one of box, clicks and mask must be used"),
+        ({"box": False, "clicks": None}, "box or clicks must be used: a mask alone is given back as it is"),
         ({"box_margin": -0.1}, "box_margin must not be negative, got -0.1"),
         ({"max_parts": 0}, "max_parts must be at least 1, got 0"),
     ],

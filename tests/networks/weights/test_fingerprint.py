@@ -46,7 +46,7 @@ _BUILT: dict[type[Promptable], dict[str, Any]] = {
 }
 _OTHER: dict[str, Any] = {
     "image_size": 128,
-    "preprocessing": "medsam",
+    "preprocessing": "contrast",
     "multimask": "always",
     "tracking_multimask": "never",
     "max_conditioning": 3,
