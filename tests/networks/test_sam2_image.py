@@ -10,9 +10,12 @@ import pytest
 import torch
 from sam2.sam2_image_predictor import SAM2ImagePredictor
 
-from monai_synthfm.networks import Sam2
+from monai_synthfm.networks import Sam2, prepare
 from monai_synthfm.prompts.prompts import Prompts
 from tests.networks.upstream_sam2 import IMAGE_SIZE, SMALL, build_upstream, image_predictor, same_weights
+
+# sam2's image predictor scripts its transforms
+pytestmark = pytest.mark.filterwarnings(r"ignore:.torch\.jit\.script. is deprecated:FutureWarning")
 
 SIZES = [(64, 64), (100, 200), (170, 90), (33, 40)]
 GRID = IMAGE_SIZE // 4
@@ -148,3 +151,25 @@ def test_masks_of_another_size_and_other_batches_are_refused(ours: Sam2) -> None
             ours.decode(embedding, Prompts(torch.ones(3, 1, 2), torch.ones(3, 1, dtype=torch.int64)))
     with pytest.raises(ValueError, match=r"image must be \[B, 1 or 3, H, W\]"):
         ours.encode(torch.zeros(1, 2, 8, 8))
+
+
+def test_reset_decoder_draws_the_decoder_alone_and_is_reproducible() -> None:
+    torch.manual_seed(0)
+    small = Sam2(SMALL["2.1"], image_size=IMAGE_SIZE)
+    before = {key: value.clone() for key, value in small.state_dict().items()}
+    states = []
+    for seed in (5, 6, 5):
+        small.reset_decoder(seed)
+        states.append({key: value.clone() for key, value in small.state_dict().items()})
+    changed = {key for key, value in before.items() if not torch.equal(value, states[0][key])}
+    assert {key.partition(".")[0] for key in changed} == {"sam_mask_decoder"}
+    assert changed == {key for key, value in states[1].items() if not torch.equal(value, states[0][key])}
+    assert all(torch.equal(value, states[2][key]) for key, value in states[0].items())
+
+
+def test_a_frozen_encoder_leaves_the_decoders_own_convolutions_trainable() -> None:
+    network = prepare(Sam2(SMALL["2.1"], image_size=IMAGE_SIZE), frozen=["image_encoder"])
+    network(torch.rand(2, 1, 30, 40)).square().mean().backward()
+    trained = {name for name, parameter in network.named_parameters() if parameter.grad is not None}
+    assert {"sam_mask_decoder.conv_s0.weight", "no_mem_embed"} <= trained
+    assert not any(name.startswith("image_encoder") for name in trained)
