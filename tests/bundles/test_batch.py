@@ -1,11 +1,10 @@
 # Copyright (c) monai_synthfm contributors
 # Licensed under the Apache License, Version 2.0 (http://www.apache.org/licenses/LICENSE-2.0).
 # SPDX-License-Identifier: Apache-2.0
-"""Many images in one run."""
+"""Many images in one run of the bundle."""
 
 from __future__ import annotations
 
-import csv
 import json
 import shutil
 from collections.abc import Callable
@@ -18,10 +17,8 @@ import torch
 import yaml
 from monai.bundle import ConfigWorkflow
 
-from monai_synthfm.batch.segmentation import UnfinishedBatchError
-from monai_synthfm.networks.promptable import ImageEmbedding
-from monai_synthfm.prompts import Prompts
-from tests.bundles.stored_volumes import OBLIQUE, ORIENTATIONS, STRAIGHT, root_of, store
+from tests.batch.prompted_images import TABLE, CountingGrower, outputs, save_images, status, table_of
+from tests.bundles.stored_volumes import ORIENTATIONS, STRAIGHT, store
 from tests.bundles.two_processes import run_on_two_nodes
 from tests.data.datasets.dicom_files import write_series
 from tests.inferers.region_grower import RegionGrower
@@ -29,22 +26,9 @@ from tests.inferers.region_grower import RegionGrower
 Run = Callable[..., ConfigWorkflow]
 
 
-class CountingGrower(RegionGrower):
-    """Counts the slices that it is asked about."""
-
-    count = 0
-
-    def encode(self, image: torch.Tensor) -> ImageEmbedding:
-        CountingGrower.count += len(image)
-        return super().encode(image)
-
-
 @pytest.fixture
 def home(tmp_path: Path, voxels: np.ndarray) -> Path:
-    """Two folders with images of one name, and one more."""
-    for place, ornt in (("a/ct", 0), ("b/ct", 25), ("b/other", 30)):
-        (tmp_path / place).parent.mkdir(exist_ok=True)
-        store(tmp_path / f"{place}.nii.gz", voxels, OBLIQUE if ornt else STRAIGHT, ORIENTATIONS[ornt])
+    save_images(tmp_path, voxels)
     return tmp_path
 
 
@@ -75,34 +59,6 @@ def batch(bundle_dir: Path, home: Path) -> Run:
         return workflow
 
     return run
-
-
-def status(error: pytest.ExceptionInfo[BaseException]) -> UnfinishedBatchError:
-    root = root_of(error.value)
-    assert isinstance(root, UnfinishedBatchError)
-    assert root.exit_status == 4
-    return root
-
-
-def table_of(path: Path) -> list[dict[str, str]]:
-    with path.open(newline="") as file:
-        return list(csv.DictReader(file))
-
-
-def outputs(folder: Path) -> dict[str, bytes]:
-    return {
-        str(path.relative_to(folder)): path.read_bytes()
-        for path in folder.rglob("*")
-        if path.name.endswith((".nii.gz", ".png"))
-    }
-
-
-TABLE = """image,object,clicks,labels,box
-a/ct.nii.gz,bright,9 13 4,1,
-b/ct.nii.gz,,"[[4, 9, 13]]",,
-a/ct.nii.gz,boxed,,,2 2 4 20 20 4
-b/other.nii.gz,third,4 9 13; 4 9 12,1 0,
-"""
 
 
 def test_each_image_is_segmented_as_alone(batch: Run, home: Path, segment: Callable[..., ConfigWorkflow]) -> None:
@@ -159,90 +115,11 @@ def test_what_is_done_is_left_and_what_changed_is_done_again(batch: Run, home: P
     assert redone(TABLE, keep_largest=True, modality="ct") == everything
 
 
-BROKEN = """image,clicks,modality
-a/ct.nii.gz,9 13 4,
-no.nii.gz,1 1 1,
-b/ct.nii.gz,1 1 x,
-b/other.nii.gz,4 9 130,
-b/other2.nii.gz,4 9 13,
-b/other3.nii.gz,4 9 13,x-ray
-"""
-
-
-def test_broken_rows_are_told_and_the_others_done(batch: Run, home: Path) -> None:
-    (home / "b/other2.nii.gz").write_bytes(b"no image")
-    (home / "b/other3.nii.gz").symlink_to(home / "b/other.nii.gz")
-    with pytest.raises(RuntimeError) as caught:
-        batch(BROKEN)
-    assert str(status(caught)).startswith("5 of 6 images failed, see ")
-    failed = table_of(home / "out/failed.csv")
-    assert [row["row"] for row in failed] == ["2", "3", "4", "5", "6"]
-    told = [
-        "no such file",
-        "row 3: clicks '1 1 x' are no numbers",
-        "lies outside the volume",
-        "other2",
-        "must be one of",
-    ]
-    for row, reason in zip(failed, told, strict=True):
-        assert reason in row["reason"]
-    assert [row["image"] for row in table_of(home / "out/summary.csv")] == ["a/ct.nii.gz"]
-
-    # mended, the run goes on
-    batch("image,clicks\na/ct.nii.gz,9 13 4\nb/ct.nii.gz,4 9 13\n")
-    assert not (home / "out/failed.csv").exists()
-    assert len(table_of(home / "out/summary.csv")) == 2
-
-
-def test_a_failure_while_segmenting_does_not_stop_the_others(batch: Run, home: Path) -> None:
-    class Fails(CountingGrower):
-        def encode(self, image: torch.Tensor) -> ImageEmbedding:
-            embedding = super().encode(image)
-            if CountingGrower.count == 2:
-                raise MemoryError("too large")
-            return embedding
-
-    table = "image,clicks\na/ct.nii.gz,9 13 4\nb/ct.nii.gz,4 9 13\nb/other.nii.gz,4 9 13\n"
-    with pytest.raises(RuntimeError) as caught:
-        batch(table, network_def=Fails())
-    assert "1 of 3 images failed" in str(status(caught))
-    (failed,) = table_of(home / "out/failed.csv")
-    assert failed == {"row": "2", "image": "b/ct.nii.gz", "object": "1", "reason": "MemoryError: too large"}
-    assert [row["image"] for row in table_of(home / "out/summary.csv")] == ["a/ct.nii.gz", "b/other.nii.gz"]
-
-
-def test_a_run_may_stop_at_the_first_fault(batch: Run, home: Path) -> None:
-    with pytest.raises(RuntimeError) as caught:
-        batch(BROKEN, on_fault="raise")
-    assert str(root_of(caught.value)).startswith("row 2, image no.nii.gz: image ")
-    assert [row["row"] for row in table_of(home / "out/failed.csv")] == ["2"]
-    assert set(outputs(home / "out")) == {"a/ct_segmentation.nii.gz", "a/ct_overlay.png"}
-
-
-def test_any_sharding_gives_the_same(batch: Run, home: Path) -> None:
-    batch(TABLE, "whole")
-    for shard in ("2/2", "1/2"):
-        batch(TABLE, "shared", shard=shard)
-    assert outputs(home / "shared") == outputs(home / "whole")
-    tables = [table_of(home / folder / "summary.csv") for folder in ("shared", "whole")]
-    for row in (*tables[0], *tables[1]):
-        row.pop("seconds")
-    assert tables[0] == tables[1]
-
-
-def test_an_empty_object_is_a_failure_if_so_wanted(batch: Run, home: Path) -> None:
-    class FindsNothing(CountingGrower):
-        def predict_masks(self, embedding: ImageEmbedding, prompts: Prompts) -> tuple[torch.Tensor, torch.Tensor]:
-            logits, scores = super().predict_masks(embedding, prompts)
-            return logits - 9.0, scores
-
-    table = "image,clicks\na/ct.nii.gz,9 13 4\n"
-    batch(table, network_def=FindsNothing())
-    assert [row["ml"] for row in table_of(home / "out/summary.csv")] == ["0.0"]
-    for _ in range(2):  # also when it was done before
-        with pytest.raises(RuntimeError) as caught:
-            batch(table, network_def=FindsNothing(), on_empty="fail")
-        assert "nothing was found for object 1." in str(status(caught))
+def test_shard_and_what_is_done_on_faults_and_empty_objects_reach_the_batch(batch: Run, home: Path) -> None:
+    workflow = batch(TABLE, shard="2/2", on_fault="raise", on_empty="fail")
+    assert set(outputs(home / "out")) == {"b/ct_segmentation.nii.gz", "b/ct_overlay.png"}  # the second of three
+    done = workflow.parser.get_parsed_content("batch")
+    assert (done.shard, done.on_fault, done.on_empty) == ((2, 2), "raise", "fail")
 
 
 def test_a_modality_of_a_row_goes_before_that_of_the_run(batch: Run, home: Path) -> None:

@@ -132,28 +132,6 @@ def test_what_is_wrong_is_told_in_one_line(capsys: pytest.CaptureFixture[str], l
     assert message in failed(capsys, *line.split())
 
 
-@pytest.mark.parametrize("name", COMMANDS)
-def test_help_explains_the_options_of_the_configs(name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    main([name, "--help"])
-    shown = capsys.readouterr().out
-    assert COMMANDS[name].summary in shown
-    for place in COMMANDS[name].places:
-        assert f"--{place} " in shown
-
-
-def test_help_has_the_whole_of_a_comment_of_several_lines(capsys: pytest.CaptureFixture[str]) -> None:
-    main(["segment", "--help"])
-    (line,) = re.findall(r"^  --boxes .*$", capsys.readouterr().out, re.M)
-    assert line.endswith("used on all slices between them; [] for none")
-
-
-def test_help_leaves_out_what_does_nothing(capsys: pytest.CaptureFixture[str]) -> None:
-    main(["batch", "-h"])
-    named = set(re.findall(r"^  --(\w+) ", capsys.readouterr().out, re.M))
-    assert {"prompts", "on_fault", "modality"} <= named
-    assert not {"image", "points", "mask", "cache_dir"} & named
-
-
 def test_the_overview_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     main([])
     overview = capsys.readouterr().out

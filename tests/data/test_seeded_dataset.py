@@ -5,17 +5,16 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable
 from typing import Any
 
 import monai.data
 import numpy as np
 import pytest
-from monai.transforms import Compose, Lambdad, OneOf, RandLambda, RandLambdad, RandShiftIntensityd, ScaleIntensityd
+from monai.transforms import Compose, Lambdad, OneOf, RandLambda, RandLambdad, RandShiftIntensityd
 from torch.utils.data import DataLoader, Subset
 
 from monai_synthfm.data.seeded_dataset import SeededDataset
+from tests.data.test_transform_seeds import SHIFT, Holder, unseeded
 
 
 class Seeds(SeededDataset):
@@ -73,53 +72,6 @@ def test_several_indices_give_the_subset_that_monais_dataset_gives(index: Any) -
     assert [part[k] for k in range(len(part))] == [Seeds(seed=4, transform=None)[k] for k in expected.indices]
     batches = DataLoader(part, batch_size=2)
     assert [number for batch in batches for number in batch["index"].tolist()] == list(expected)
-
-
-SHIFT = RandShiftIntensityd("image", 1.0, prob=1.0)
-
-
-def shifted(sample: dict[str, Any]) -> Any:
-    return next(SHIFT(sample) for _ in range(1))
-
-
-class Holder:
-    """Calls a random transform and has no seed to hand on."""
-
-    def __init__(self, transform: Any) -> None:
-        self.steps = {"first": [transform]}
-
-    def __call__(self, sample: Any) -> Any:
-        return self.steps["first"][0](sample)
-
-
-class Forgetful(RandLambda):
-    """A random transform that forgets to seed its part."""
-
-    def __init__(self) -> None:
-        super().__init__(lambda sample: sample)
-        self.shift = RandShiftIntensityd("image", 1.0, prob=1.0)
-
-
-def unseeded() -> dict[str, Callable[..., Any]]:
-    shift = RandShiftIntensityd("image", 1.0, prob=1.0)
-    both = Compose([shift])
-    return {
-        "closure": lambda sample: shift(sample),
-        "global": shifted,
-        "global in a lambda": lambda sample: (lambda: SHIFT(sample))(),
-        "default": lambda sample, step=shift: step(sample),
-        "function of a function": lambda sample: shifted(sample),
-        "partial": functools.partial(lambda step, sample: step(sample), shift),
-        "method": shift.__call__,
-        "object": Holder(shift),
-        "method of an object": Holder(shift).__call__,
-        "compose of lambdas": Compose([lambda sample: shift(sample)]),
-        "lambda around a compose": lambda sample: both(sample),
-        "Lambdad": Compose([Compose([Lambdad("image", lambda image: shift({"image": image})["image"])])]),
-        "RandLambdad": RandLambdad("image", lambda image: shift({"image": image})["image"]),
-        "one of lambdas": OneOf([lambda sample: shift(sample), ScaleIntensityd("image")]),
-        "forgetful": Forgetful(),
-    }
 
 
 @pytest.mark.parametrize("name", unseeded())

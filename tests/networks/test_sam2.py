@@ -1,23 +1,38 @@
 # Copyright (c) monai_synthfm contributors
 # Licensed under the Apache License, Version 2.0 (http://www.apache.org/licenses/LICENSE-2.0).
 # SPDX-License-Identifier: Apache-2.0
-"""State dicts of SAM 2: sam2's keys, other image sizes, parts; and what the constructor refuses."""
+"""SAM 2: its state dicts, what the constructor refuses, and one step of tracking against sam2's ``track_step``."""
 
 from __future__ import annotations
 
-import subprocess
-import sys
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
+from sam2.sam2_video_predictor import SAM2VideoPredictor
+from torch.nn import functional as F
 
-from monai_synthfm.networks import SAM2_SIZES, Sam2, Sam2Size, prepare
+from monai_synthfm.networks import (
+    SAM2_SIZES,
+    ImageEmbedding,
+    MemoryBank,
+    Sam2,
+    SliceMemory,
+    TrackedMasks,
+    prepare,
+)
+from monai_synthfm.prompts.prompts import Prompts
+from tests.networks.test_sam2_parts import YAML_LETTERS
 from tests.networks.upstream_sam2 import CONFIGS, IMAGE_SIZE, SMALL, build_upstream, same_weights
 
-YAML_LETTERS = {"tiny": "t", "small": "s", "base_plus": "b+", "large": "l"}
+SIZE = (40, 50)
+CLICK = Prompts(torch.tensor([[[20.0, 30.0]]]), torch.tensor([[1]]))
+BOX = Prompts(boxes=torch.tensor([[5.0, 6.0, 30.0, 33.0]]))
+LENGTH = 9
 
 
 @pytest.fixture
@@ -82,39 +97,6 @@ def test_parts_and_single_parameters_are_checkpoints(tmp_path: Path, small: Sam2
         small.load_checkpoint(tmp_path / "sam.pt")
 
 
-def test_reset_decoder_draws_the_decoder_alone_and_is_reproducible(small: Sam2) -> None:
-    before = {key: value.clone() for key, value in small.state_dict().items()}
-    states = []
-    for seed in (5, 6, 5):
-        small.reset_decoder(seed)
-        states.append({key: value.clone() for key, value in small.state_dict().items()})
-    changed = {key for key, value in before.items() if not torch.equal(value, states[0][key])}
-    assert {key.partition(".")[0] for key in changed} == {"sam_mask_decoder"}
-    assert changed == {key for key, value in states[1].items() if not torch.equal(value, states[0][key])}
-    assert all(torch.equal(value, states[2][key]) for key, value in states[0].items())
-
-
-def test_a_frozen_encoder_leaves_the_decoders_own_convolutions_trainable() -> None:
-    network = prepare(Sam2(SMALL["2.1"], image_size=IMAGE_SIZE), frozen=["image_encoder"])
-    network(torch.rand(2, 1, 30, 40)).square().mean().backward()
-    trained = {name for name, parameter in network.named_parameters() if parameter.grad is not None}
-    assert {"sam_mask_decoder.conv_s0.weight", "no_mem_embed"} <= trained
-    assert not any(name.startswith("image_encoder") for name in trained)
-
-
-def test_hydra_is_left_to_the_program() -> None:
-    program = (
-        "from hydra.core.global_hydra import GlobalHydra\n"
-        "import monai_synthfm.networks\n"
-        "assert not GlobalHydra.instance().is_initialized()\n"
-        "from hydra import initialize_config_module\n"
-        "initialize_config_module('sam2', version_base='1.2')\n"
-        "import importlib; importlib.reload(monai_synthfm.networks.sam2_parts)\n"
-        "assert GlobalHydra.instance().is_initialized()\n"
-    )
-    subprocess.run([sys.executable, "-c", program], check=True)
-
-
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -131,12 +113,242 @@ def test_arguments_that_make_no_network_are_refused(arguments: dict[str, object]
         Sam2(**{"model": SMALL["2.1"], "image_size": IMAGE_SIZE, **arguments})
 
 
-@pytest.mark.parametrize("block", [1, 4, 9])
-def test_a_block_of_the_whole_image_does_not_start_a_stage(block: int) -> None:
-    with pytest.raises(ValueError, match=rf"global_att_blocks \[{block}\] must be among the 5 blocks"):
-        Sam2Size(8, 1, (1, 1, 2, 1), (3, block), (4, 4))
-
-
 def test_upstream_weights_of_the_tests_leave_no_branch_unseen() -> None:
     network = same_weights(build_upstream("2.1"), "2.1")
     assert all(parameter.std() > 0.01 for parameter in network.parameters() if parameter.numel() > 1)
+
+
+@pytest.fixture(scope="module", params=SMALL)
+def version(request: pytest.FixtureRequest) -> str:
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def upstream(version: str) -> SAM2VideoPredictor:
+    return build_upstream(version)
+
+
+@pytest.fixture(scope="module")
+def ours(upstream: SAM2VideoPredictor, version: str) -> Sam2:
+    return same_weights(upstream, version)
+
+
+@pytest.fixture
+def trainable() -> Sam2:
+    """A network of version 2.1 that a test may train."""
+    return same_weights(build_upstream("2.1"), "2.1").train()
+
+
+def slices(count: int, batch: int = 1) -> list[torch.Tensor]:
+    generator = torch.Generator().manual_seed(7)
+    return [torch.rand(batch, 1, *SIZE, generator=generator) for _ in range(count)]
+
+
+def upstream_step(network: SAM2VideoPredictor, ours: Sam2, image: torch.Tensor, **arguments: Any) -> dict[str, Any]:
+    """sam2's ``track_step`` on an image [1, 1, H, W]."""
+    square = F.interpolate(image, (IMAGE_SIZE,) * 2, mode="bilinear", antialias=True)
+    square = (square - ours.pixel_mean) / ours.pixel_std
+    _, features, positions, sizes = network._prepare_backbone_features(network.forward_image(square))
+    return network.track_step(
+        current_vision_feats=features,
+        current_vision_pos_embeds=positions,
+        feat_sizes=sizes,
+        num_frames=LENGTH,
+        **arguments,
+    )
+
+
+def points_of(prompts: Prompts) -> dict[str, torch.Tensor]:
+    """Clicks in upstream's frame, with the box first."""
+    coords, labels = [], []
+    if prompts.boxes is not None:
+        coords.append(prompts.boxes.view(1, 2, 2))
+        labels.append(torch.tensor([[2, 3]]))
+    if prompts.points is not None:
+        coords.append(prompts.points)
+        labels.append(prompts.point_labels)
+    scale = torch.tensor([IMAGE_SIZE / SIZE[1], IMAGE_SIZE / SIZE[0]])
+    return {"point_coords": torch.cat(coords, 1) * scale, "point_labels": torch.cat(labels, 1).int()}
+
+
+def remembered(ours: Sam2, images: list[torch.Tensor], prompts: Prompts) -> MemoryBank:
+    """The first image prompted, the others tracked upwards."""
+    bank = MemoryBank(LENGTH)
+    for index, image in enumerate(images):
+        embedding = ours.encode(image)
+        tracked = ours.track(embedding, bank, index, prompts if index == 0 else None)
+        memory = ours.memorize(embedding, tracked, index, is_prompted=index == 0)
+        bank = bank.with_prompted(memory) if index == 0 else bank.with_tracked(memory, coming=index + 1)
+    return bank
+
+
+def as_outputs(bank: MemoryBank, network: SAM2VideoPredictor) -> dict[str, dict[int, dict[str, Any]]]:
+    """A bank in upstream's form."""
+
+    def output(memory: SliceMemory) -> dict[str, Any]:
+        position = network.memory_encoder.position_encoding(memory.features)
+        return {"maskmem_features": memory.features, "maskmem_pos_enc": [position], "obj_ptr": memory.pointer}
+
+    return {
+        "cond_frame_outputs": {memory.index: output(memory) for memory in bank.prompted},
+        "non_cond_frame_outputs": {memory.index: output(memory) for memory in bank.recent},
+    }
+
+
+def check_equal(found: TrackedMasks, expected: dict[str, Any]) -> None:
+    torch.testing.assert_close(found.logits[:, None], expected["pred_masks"], atol=1e-4, rtol=0)
+    torch.testing.assert_close(found.pointer, expected["obj_ptr"], atol=1e-5, rtol=0)
+    torch.testing.assert_close(found.object_score[:, None], expected["object_score_logits"], atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("prompts", [CLICK, BOX, replace(BOX, points=CLICK.points, point_labels=CLICK.point_labels)])
+@torch.no_grad()
+def test_a_prompted_slice_and_its_memory_equal_upstream(
+    ours: Sam2, upstream: SAM2VideoPredictor, prompts: Prompts
+) -> None:
+    (image,) = slices(1)
+    expected = upstream_step(
+        upstream,
+        ours,
+        image,
+        frame_idx=0,
+        is_init_cond_frame=True,
+        point_inputs=points_of(prompts),
+        mask_inputs=None,
+        output_dict={},
+    )
+    embedding = ours.encode(image)
+    found = ours.track(embedding, MemoryBank(LENGTH), 0, prompts)
+    check_equal(found, expected)
+    memory = ours.memorize(embedding, found, 0, is_prompted=True)
+    torch.testing.assert_close(memory.features, expected["maskmem_features"], atol=1e-4, rtol=0)
+
+
+@torch.no_grad()
+def test_a_known_mask_is_kept_and_remembered_as_upstream_does(ours: Sam2, upstream: SAM2VideoPredictor) -> None:
+    (image,) = slices(1)
+    mask = torch.zeros(1, *SIZE, dtype=torch.bool)
+    mask[0, 10:25, 12:40] = True
+    square = F.interpolate(mask[None].float(), (IMAGE_SIZE,) * 2, mode="bilinear", antialias=True) >= 0.5
+    expected = upstream_step(
+        upstream,
+        ours,
+        image,
+        frame_idx=0,
+        is_init_cond_frame=True,
+        point_inputs=None,
+        mask_inputs=square.float(),
+        output_dict={},
+    )
+    embedding = ours.encode(image)
+    found = ours.track(embedding, MemoryBank(LENGTH), 0, masks=mask)
+    check_equal(found, expected)
+    back = ours.postprocess(found.logits[None], embedding)[0] > 0
+    assert (back & mask).sum() / (back | mask).sum() > 0.85
+    empty = ours.track(embedding, MemoryBank(LENGTH), 0, masks=torch.zeros_like(mask))
+    assert not empty.present
+    assert torch.equal(empty.pointer, ours.no_obj_ptr)
+
+
+@pytest.mark.parametrize("prompts", [None, CLICK, BOX])
+@pytest.mark.parametrize("reverse", [False, True])
+@torch.no_grad()
+def test_a_slice_with_memory_equals_upstream_with_and_without_corrections(
+    ours: Sam2, upstream: SAM2VideoPredictor, prompts: Prompts | None, reverse: bool
+) -> None:
+    images = slices(4)
+    bank = remembered(ours, images[:3], CLICK)
+    index = 3
+    if reverse:
+        flipped = [replace(memory, index=LENGTH - 1 - memory.index) for memory in (*bank.prompted, *bank.recent)]
+        bank = MemoryBank(LENGTH, tuple(flipped[:1]), tuple(flipped[1:]))
+        index = LENGTH - 1 - index
+    low = 5.0 * torch.randn(1, 1, 16, 16, generator=torch.Generator().manual_seed(2))
+    expected = upstream_step(
+        upstream,
+        ours,
+        images[3],
+        frame_idx=index,
+        is_init_cond_frame=False,
+        point_inputs=None if prompts is None else points_of(prompts),
+        mask_inputs=None,
+        output_dict=as_outputs(bank, upstream),
+        track_in_reverse=reverse,
+        prev_sam_mask_logits=None if prompts is None else low,
+    )
+    given = None if prompts is None else replace(prompts, masks=low)
+    embedding = ours.encode(images[3])
+    found = ours.track(embedding, bank, index, given, reverse=reverse)
+    check_equal(found, expected)
+    alone = ours.track(embedding, MemoryBank(LENGTH), index, given or CLICK)
+    assert (found.decoded - alone.decoded).abs().mean() > 0.1
+
+
+@torch.no_grad()
+def test_objects_and_volumes_in_one_batch_equal_each_alone(ours: Sam2) -> None:
+    images = slices(3, batch=2)
+    points = torch.tensor([[[[20.0, 30.0]], [[5.0, 6.0]]], [[[44.0, 12.0]], [[9.0, 31.0]]]])
+    together = remembered(ours, images[:2], Prompts(points, torch.ones(2, 2, 1, dtype=torch.int64)))
+    found = ours.track(ours.encode(images[2]), together, 2)
+    assert found.logits.shape == (4, 16, 16)
+    for row in range(4):
+        volume = [image[row // 2 : row // 2 + 1] for image in images]
+        click = Prompts(points[row // 2, row % 2][None], torch.ones(1, 1, dtype=torch.int64))
+        alone = ours.track(ours.encode(volume[2]), remembered(ours, volume[:2], click), 2)
+        torch.testing.assert_close(found.logits[row], alone.logits[0], atol=1e-3, rtol=0)
+        torch.testing.assert_close(found.pointer[row], alone.pointer[0], atol=1e-3, rtol=0)
+
+
+def test_gradients_reach_the_prompted_slice_through_the_memory(trainable: Sam2) -> None:
+    first, second = (trainable.encode(image) for image in slices(2))
+    first = replace(first, features=first.features.detach().requires_grad_())
+    trainable.tracking_multimask = "never"
+    tracked = trainable.track(first, MemoryBank(2), 0, CLICK)
+    bank = MemoryBank(2).with_prompted(trainable.memorize(first, tracked, 0, is_prompted=True))
+    trainable.track(second, bank, 1).decoded.square().mean().backward()
+    assert first.features.grad.abs().sum() > 0
+    trained = {name for name, parameter in trainable.named_parameters() if parameter.grad is not None}
+    for name in ("memory_encoder.out_proj.weight", "maskmem_tpos_enc", "obj_ptr_tpos_proj.weight", "no_mem_embed"):
+        assert name in trained
+    assert "no_mem_pos_enc" not in trained
+
+
+def test_training_remembers_prompted_slices_in_grey(trainable: Sam2) -> None:
+    (image,) = slices(1)
+    with torch.no_grad():
+        embedding = trainable.encode(image)
+        tracked = trainable.track(embedding, MemoryBank(2), 0, CLICK)
+        tracked = replace(tracked, object_score=torch.ones(1))
+        grey = [trainable.memorize(embedding, tracked, 0, is_prompted).features for is_prompted in (True, False)]
+        trainable.eval()
+        black = trainable.memorize(embedding, tracked, 0, is_prompted=True).features
+    assert 0.1 < (tracked.logits > 0).float().mean() < 0.9
+    assert torch.equal(*grey)
+    assert not torch.allclose(grey[0], black, atol=1e-2)
+
+
+@pytest.mark.parametrize(("mode", "alternatives"), [("never", False), ("single_click", True), ("always", True)])
+@torch.no_grad()
+def test_slices_without_prompts_take_alternatives_as_told(
+    ours: Sam2, monkeypatch: pytest.MonkeyPatch, mode: str, alternatives: bool
+) -> None:
+    images = slices(2)
+    bank = remembered(ours, images[:1], CLICK)
+    embedding = ours.encode(images[1])
+    monkeypatch.setattr(ours, "tracking_multimask", mode)
+    found = ours.track(embedding, bank, 1)
+    chosen = 1 + int(found.iou[0, 1:].argmax()) if alternatives else 0
+    assert torch.equal(found.decoded, found.candidates[:, chosen])
+
+
+@torch.no_grad()
+def test_what_cannot_be_tracked_is_said(ours: Sam2) -> None:
+    (image,) = slices(1)
+    embedding: ImageEmbedding = ours.encode(image)
+    with pytest.raises(ValueError, match="without prompts and without memory"):
+        ours.track(embedding, MemoryBank(LENGTH), 0)
+    with pytest.raises(ValueError, match="give prompts or masks, not both"):
+        ours.track(embedding, MemoryBank(LENGTH), 0, CLICK, masks=torch.ones(1, *SIZE))
+    two = Prompts(torch.ones(2, 1, 2), torch.ones(2, 1, dtype=torch.int64))
+    with pytest.raises(ValueError, match="the memory is of 1 objects, the prompts of 2"):
+        ours.track(embedding, remembered(ours, [image], CLICK), 1, two)

@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import inspect
+import subprocess
+import sys
 from typing import Any
 
 import numpy as np
@@ -17,16 +19,17 @@ from torch import nn
 
 from monai_synthfm.networks.sam2_parts import (
     SAM2_SIZES,
+    Sam2Size,
     new_image_encoder,
     new_mask_decoder,
     new_memory_attention,
     new_memory_encoder,
     new_prompt_encoder,
 )
-from tests.networks.test_sam2 import YAML_LETTERS
 from tests.networks.upstream_sam2 import CONFIGS, IMAGE_SIZE, SMALL, build_upstream
 
 SIZE = SMALL["2.1"]
+YAML_LETTERS = {"tiny": "t", "small": "s", "base_plus": "b+", "large": "l"}
 
 
 def settings(module: nn.Module) -> dict[str, Any]:
@@ -115,3 +118,22 @@ def test_memory_attention_can_be_trained_after_it_was_used_for_inference() -> No
         attention([tokens], memories, **{**arguments, "curr_pos": [tokens]})
     attention(tokens, memories, **arguments).square().mean().backward()
     assert all(parameter.grad is not None for parameter in attention.parameters())
+
+
+def test_hydra_is_left_to_the_program() -> None:
+    program = (
+        "from hydra.core.global_hydra import GlobalHydra\n"
+        "import monai_synthfm.networks\n"
+        "assert not GlobalHydra.instance().is_initialized()\n"
+        "from hydra import initialize_config_module\n"
+        "initialize_config_module('sam2', version_base='1.2')\n"
+        "import importlib; importlib.reload(monai_synthfm.networks.sam2_parts)\n"
+        "assert GlobalHydra.instance().is_initialized()\n"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
+@pytest.mark.parametrize("block", [1, 4, 9])
+def test_a_block_of_the_whole_image_does_not_start_a_stage(block: int) -> None:
+    with pytest.raises(ValueError, match=rf"global_att_blocks \[{block}\] must be among the 5 blocks"):
+        Sam2Size(8, 1, (1, 1, 2, 1), (3, block), (4, 4))

@@ -89,6 +89,13 @@ def serve(image: Path, tmp_path: Path) -> Iterator[Callable[..., Served]]:
 
 
 @pytest.fixture
+def served(serve: Callable[..., Served], tmp_path: Path) -> Served:
+    script = tmp_path / "niivue.js"
+    script.write_text("// stands in")
+    return serve(niivue=script)
+
+
+@pytest.fixture
 def open_viewer(browser: Any, niivue: Path, serve: Callable[..., Served]) -> Iterator[Callable[..., Viewer]]:
     """Open pages; at the end each must show something and have no error."""
     opened: list[Viewer] = []

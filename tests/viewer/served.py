@@ -45,6 +45,11 @@ def world(voxel: tuple[float, ...]) -> np.ndarray:
     return nib.affines.apply_affine(OBLIQUE, voxel)
 
 
+def click(**changes: Any) -> dict[str, Any]:
+    """Body of a request for a click in the middle of the first object."""
+    return {"object": 1, "points": [world(CENTRE).tolist()], "labels": [1], **changes}
+
+
 def save_volume(path: Path) -> Path:
     """Two bright ellipsoids in an oblique volume that is not stored as RAS."""
     noise = np.random.default_rng(0).normal(0, 4, SHAPE)

@@ -17,7 +17,6 @@ from monai.data import MetaTensor
 from scipy import ndimage
 
 from monai_synthfm.inferers import InteractiveSession
-from monai_synthfm.inferers.session import shown_objects
 from tests.bundles.stored_volumes import OBLIQUE, ORIENTATIONS, store
 from tests.inferers.blob_segmenter import BlobSegmenter
 from tests.second_device import SECOND, SecondDevice
@@ -158,31 +157,6 @@ def test_an_image_and_a_mask_may_lie_on_another_device() -> None:
     with SecondDevice():
         mask = torch.from_numpy(inside).to(SECOND)
         assert session.add_mask(mask, object_id=2) == B
-
-
-@pytest.mark.parametrize("remembered", [0, 32])
-def test_only_objects_whose_prompts_changed_are_propagated_again(
-    session: InteractiveSession, remembered: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("monai_synthfm.inferers.session.shown_objects._REMEMBERED", remembered)
-    decoded: list[int] = []
-    decode = session.network.decode
-
-    def count(*arguments: Any, **keywords: Any) -> torch.Tensor:
-        decoded.append(1)
-        return decode(*arguments, **keywords)
-
-    session.network.decode = count  # type: ignore[method-assign]
-    session.add_points([[4, 5, 3]], [1], object_id=1)
-    first = len(decoded)
-    encoded = session.network.encoded
-    session.add_points([[11, 6, 3]], [1], object_id=2)
-    assert len(decoded) - first <= first + 1
-    session.add_points([[4, 11, 2]], [1], object_id=3)
-    assert session.network.encoded == encoded == SHAPE[2]
-    before = len(decoded)
-    session.undo()
-    assert len(decoded) == before
 
 
 @pytest.mark.parametrize("window", ["lung", (-600.0, 1500.0)])
@@ -370,17 +344,6 @@ def test_what_needs_an_image_says_so() -> None:
         session.add_points([[1, 1, 1]], [1])
     with pytest.raises(ValueError, match="direction must be one of both, forward, backward, none, got 'up'"):
         InteractiveSession(BlobSegmenter(), direction="up")
-
-
-def test_what_is_not_remembered_is_found_again(session: InteractiveSession, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shown_objects, "_CAPACITY", 0)
-    assert session.add_points([[4, 5, 3]], [1]) == A
-    assert session.add_box([9, 4, 5, 13, 10, 5], object_id=7) == B
-    assert session.add_points([[5, 5, 3]], [1]) is None
-    assert len(session._objects.found) == 2  # of the two objects that are shown
-    assert session.undo() is None
-    assert session.undo() == B
-    np.testing.assert_array_equal(labels(session), only(A))
 
 
 @pytest.mark.parametrize("memory", [0, 3 * 16 * 14 * 4, None])

@@ -1,7 +1,7 @@
 # Copyright (c) monai_synthfm contributors
 # Licensed under the Apache License, Version 2.0 (http://www.apache.org/licenses/LICENSE-2.0).
 # SPDX-License-Identifier: Apache-2.0
-"""Back and forth through a session, objects carried when asked for, and masks chosen among alternatives."""
+"""Back and forth through a session, and objects carried when asked for."""
 
 from __future__ import annotations
 
@@ -18,7 +18,6 @@ from monai_synthfm.inferers import InteractiveSession
 from monai_synthfm.inferers.propagation.propagation import PropagationStopped
 from monai_synthfm.transforms.medsam import MedSAMIntensity
 from tests.inferers.blob_segmenter import BlobSegmenter
-from tests.inferers.level_segmenter import LevelSegmenter
 from tests.inferers.session.test_interactive_session import SHAPE, A, B, C, bright, labels, only
 
 
@@ -198,78 +197,6 @@ def test_carried_at_the_end_is_what_carrying_at_once_gives(steps: list) -> None:
     np.testing.assert_array_equal(labels(late), labels(at_once))
     counted = np.bincount(labels(late).ravel(), minlength=3)
     assert late.voxel_counts == {number: counted[number] for number in (1, 2) if counted[number]}
-
-
-def grown(margin: int) -> np.ndarray:
-    x, y = A[0], A[1]
-    box = (slice(x.start - margin, x.stop + margin), slice(y.start - margin, y.stop + margin), slice(3, 4))
-    return only(box)
-
-
-def test_the_next_larger_or_smaller_answer_is_taken_and_given_back() -> None:
-    session = session_of(LevelSegmenter(), at_once=False)
-    session.add_points([[4, 5, 3]], [1])
-    areas = (4 * 3 * 3, 4 * 5 * 5, 4 * 7 * 7)  # of 2 x 2 mm
-    offered = session.alternatives()
-    assert (offered.areas, offered.current, offered.chosen) == (areas, areas[1], None)
-    session.resize("larger")
-    np.testing.assert_array_equal(labels(session), grown(1))
-    assert session.alternatives().chosen == 2
-    with pytest.raises(ValueError, match="no larger answer to the latest prompt of object 1"):
-        session.resize("larger")
-    session.resize("smaller")
-    np.testing.assert_array_equal(labels(session), grown(0))
-    session.resize("smaller")
-    np.testing.assert_array_equal(labels(session), grown(-1))
-    assert session.alternatives().areas == areas
-    for margin in (0, 1, 0):
-        session.undo()
-        np.testing.assert_array_equal(labels(session), grown(margin))
-    assert session.alternatives().chosen is None
-
-
-def test_a_chosen_answer_goes_with_the_prompt_that_it_answers() -> None:
-    session = session_of(LevelSegmenter(), at_once=False)
-    session.add_points([[4, 5, 3]], [1])
-    session.add_points([[4, 5, 6]], [1])
-    session.resize("larger")  # of the latest click, on slice 6
-    assert labels(session)[1, 2, [3, 6]].tolist() == [0, 1]
-    session.remove(session.interactions[1].serial)
-    np.testing.assert_array_equal(labels(session), on_slices(A, 3))
-
-
-def test_clicks_go_on_from_a_chosen_answer_and_a_box_is_chosen_on_all_its_slices() -> None:
-    session = session_of(LevelSegmenter(), at_once=False)
-    session.add_box([9, 4, 5, 13, 10, 6])
-    session.resize("smaller")
-    x, y = slice(10, 13), slice(5, 10)
-    np.testing.assert_array_equal(labels(session), only((x, y, slice(5, 7))))
-    session.add_points([[4, 5, 6]], [1])  # on a slice of the mask: the blob of the click answers there
-    np.testing.assert_array_equal(labels(session), only((x, y, slice(5, 6))) + on_slices(A, 6))
-
-
-@pytest.mark.parametrize(
-    ("prepare", "size", "message"),
-    [
-        (lambda s: None, "larger", "object 1 has no click or box"),
-        (lambda s: s.add_mask(only(A)), "larger", "object 1 has no click or box"),
-        (lambda s: s.add_points([[4, 5, 3]], [1]), "big", "size must be smaller or larger, got 'big'"),
-    ],
-)
-def test_what_has_no_alternatives_says_so(prepare: Any, size: str, message: str) -> None:
-    session = session_of(LevelSegmenter())
-    prepare(session)
-    before = labels(session).copy()
-    with pytest.raises(ValueError, match=message):
-        session.resize(size)
-    np.testing.assert_array_equal(labels(session), before)
-
-
-def test_networks_without_alternatives_say_so() -> None:
-    session = session_of()
-    session.add_points([[4, 5, 3]], [1])
-    with pytest.raises(ValueError, match="the network has no larger answer"):
-        session.resize("larger")
 
 
 def test_another_scale_of_intensities_segments_all_objects_again() -> None:

@@ -11,14 +11,14 @@ import pytest
 import torch
 
 from monai_synthfm.networks import MobileSam, Promptable, Sam, Sam2, Zoom
-
-from .conftest import TINY
-from .upstream_sam2 import SMALL
+from monai_synthfm.prompts.tracing import int_sizes, is_exported, is_traced
+from tests.networks.conftest import TINY
+from tests.networks.upstream_sam2 import SMALL
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::torch.jit.TracerWarning",
     # what many deployments still read
-    "ignore:.torch.jit.trace. is deprecated:FutureWarning",
+    r"ignore:.torch\.jit\.trace(_method)?. is deprecated:FutureWarning",
     # sam2 keeps its position encodings between calls
     "ignore:The tensor attributes .*position_encoding.cache:UserWarning",
 )
@@ -94,3 +94,39 @@ def test_a_trace_is_not_taken_from_padding(name: str, value: torch.Tensor) -> No
 def test_a_second_look_says_that_no_trace_follows_it(way: Callable[..., Callable[..., torch.Tensor]]) -> None:
     with pytest.raises(RuntimeError, match="trace the network within"):
         way(Zoom(NETWORKS["sam"]()).eval(), given("box", 0))
+
+
+@pytest.mark.parametrize(
+    ("way", "expected"), [("eager", (False, False)), ("trace", (True, False)), ("export", (True, True))]
+)
+def test_what_is_at_work_is_told_apart(way: str, expected: tuple[bool, bool]) -> None:
+    seen = []
+
+    class Witness(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            seen.append((is_traced(), is_exported()))
+            return x + 1
+
+    x = torch.ones(2)
+    run = {
+        "eager": lambda: Witness()(x),
+        "trace": lambda: torch.jit.trace(Witness(), x, check_trace=False),
+        "export": lambda: torch.export.export(Witness(), (x,), strict=False),
+    }
+    run[way]()
+    assert set(seen) == {expected}
+    assert (is_traced(), is_exported()) == (False, False)
+
+
+def test_sizes_within_a_trace_are_plain_integers() -> None:
+    sizes = []
+
+    def note(x: torch.Tensor) -> torch.Tensor:
+        sizes.append((tuple(x.shape), int_sizes(x.shape)))
+        return x + 1
+
+    torch.jit.trace(note, torch.ones(2, 3), check_trace=False)
+    traced_sizes, plain = sizes[0]
+    assert all(isinstance(size, torch.Tensor) for size in traced_sizes)
+    assert plain == (2, 3)
+    assert all(type(size) is int for size in plain)

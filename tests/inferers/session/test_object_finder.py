@@ -1,0 +1,95 @@
+# Copyright (c) monai_synthfm contributors
+# Licensed under the Apache License, Version 2.0 (http://www.apache.org/licenses/LICENSE-2.0).
+# SPDX-License-Identifier: Apache-2.0
+"""One object carried through the volume or found on its own slices, and slices counted meanwhile."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from monai_synthfm.inferers import InteractiveSession
+from monai_synthfm.inferers.propagation.propagation import PropagationStopped
+from monai_synthfm.inferers.session.history import Reach
+from monai_synthfm.inferers.session.object_finder import Ticker, carry_object, glance_at_object
+from monai_synthfm.inferers.session.volume import ObjectMasks
+from tests.inferers.session.test_interactive_session import A, only
+from tests.inferers.session.test_steps import on_slices, session_of
+
+
+@pytest.fixture
+def asked() -> InteractiveSession:
+    """Something was said about one object, and nothing was carried."""
+    session = session_of(at_once=False)
+    session.add_points([[4, 5, 4]], [1], run=False)
+    session.add_points([[4, 5, 7]], [0], run=False)
+    return session
+
+
+def drawn(session: InteractiveSession, masks: ObjectMasks) -> np.ndarray:
+    """Booleans [X, Y, Z] of masks across the third axis."""
+    inside = np.zeros(only(A).shape, bool)
+    for index, crop in masks.items():
+        inside[..., index] = session._objects.volume.whole(crop).numpy().T
+    return inside
+
+
+def test_a_negative_click_corrects_the_mask_that_other_prompts_bring_to_its_slice(asked: InteractiveSession) -> None:
+    ticks: list[int] = []
+    volume, propagation = asked._objects.volume, asked.propagation
+    found = carry_object(volume, propagation, asked.interactions, Reach("both"), lambda: ticks.append(1))
+    # the blob is gone from the slice of the click, and beyond half-way to the click that shows it
+    np.testing.assert_array_equal(drawn(asked, found.masks), on_slices(A, 1, 2, 3, 4, 5))
+    assert list(found.given.masks) == [7]
+    np.testing.assert_array_equal(found.given.masks[7].numpy().T, only(A)[..., 7])
+    assert len(ticks) > len(found.masks)  # it is carried twice
+    alone = carry_object(volume, propagation, asked.interactions[:1], Reach("both"))
+    np.testing.assert_array_equal(drawn(asked, alone.masks), only(A))
+    assert alone.given.masks == {}
+
+
+def test_an_object_goes_as_far_as_its_reach(asked: InteractiveSession) -> None:
+    for reach, slices in ((Reach("forward"), range(4, 9)), (Reach("both", (3, 6)), range(3, 7)), (Reach("none"), [4])):
+        found = carry_object(asked._objects.volume, asked.propagation, asked.interactions[:1], reach)
+        np.testing.assert_array_equal(drawn(asked, found.masks), on_slices(A, *slices))
+
+
+def test_at_a_glance_other_slices_stay_as_they_were_carried(asked: InteractiveSession) -> None:
+    volume, propagation, reach = asked._objects.volume, asked.propagation, Reach("both")
+    earlier = carry_object(volume, propagation, asked.interactions[:1], reach).masks
+    before = len(asked.interactions)
+    asked.add_points([[5, 6, 2]], [1], run=False)
+    (latest,) = asked.interactions[before:]
+    found = glance_at_object(volume, propagation, [*asked.interactions[:2], latest], reach, earlier)
+    np.testing.assert_array_equal(drawn(asked, found.masks), on_slices(A, 1, 2, 3, 4, 5, 6, 8))
+    assert all(found.masks[index] is earlier[index] for index in (1, 3, 5, 6, 8))
+    assert torch.equal(found.given.masks[7], volume.whole(earlier[7]))
+
+
+def test_slices_are_counted_object_by_object_and_never_beyond_their_number() -> None:
+    told: list[tuple[int, int]] = []
+    ticker = Ticker(lambda *done: not told.append(done), objects=2, slices=3)
+    ticker.next_object()
+    for _ in range(5):  # more than there are, as where clicks correct
+        ticker()
+    ticker.next_object()
+    ticker()
+    assert told == [(1, 6), (2, 6), (3, 6), (3, 6), (3, 6), (4, 6)]
+    early = Ticker(lambda *done: not told.append(done), objects=2, slices=3)
+    early.next_object()
+    early()
+    early.next_object()
+    early()
+    assert told[-2:] == [(1, 6), (4, 6)]
+
+
+def test_counting_stops_when_the_progress_says_so() -> None:
+    ticker = Ticker(lambda done, total: done < 2, objects=1, slices=4)
+    ticker.next_object()
+    ticker()
+    with pytest.raises(PropagationStopped, match="stopped after 2 of at most 4 slices: nothing has changed"):
+        ticker()
+    quiet = Ticker(None, objects=1, slices=1)
+    quiet.next_object()
+    quiet()
