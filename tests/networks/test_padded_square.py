@@ -5,11 +5,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 
-from monai_synthfm.networks import MobileSam
+from monai_synthfm.networks import MobileSam, Promptable, Sam2, Zoom
 from monai_synthfm.prompts import Prompts
+from tests.networks.upstream_sam2 import SMALL
 
 
 @pytest.fixture(scope="module")
@@ -60,3 +63,35 @@ def test_a_mask_prompt_is_accepted_by_the_decoder(net: MobileSam) -> None:
     masks = net.mask_prompt(discs(90, 100), embedding)
     boxes = torch.tensor([[10.0, 10, 50, 50], [60.0, 50, 99, 89]])
     assert net.decode(embedding, Prompts(boxes=boxes, masks=masks).batched()).shape == (1, 2, 32, 32)
+
+
+BUILT: dict[str, Callable[[], Promptable]] = {
+    "MobileSam": lambda: MobileSam(image_size=128),
+    "always": lambda: MobileSam(image_size=128, multimask="always"),
+    "Sam2": lambda: Sam2(SMALL["2.1"], image_size=128),
+    "Zoom": lambda: Zoom(MobileSam(image_size=128)),
+}
+
+
+@pytest.mark.parametrize("name", BUILT)
+@torch.no_grad()
+def test_a_mask_that_nothing_else_prompts_with_is_the_answer(name: str) -> None:
+    network = BUILT[name]().eval()
+    image, masks = torch.rand(1, 1, 90, 100), discs(90, 100)
+    embedding = network.encode(image)
+    prompt = network.mask_prompt(masks, embedding)[None]
+    found = network(image, masks=prompt)[0] > 0
+    assert ((found & masks).sum(dim=(1, 2)) / (found | masks).sum(dim=(1, 2)) > 0.9).all()
+    # padding and missing boxes are no prompts, a click or a box is one
+    points, labels = torch.zeros(1, 2, 1, 2), torch.full((1, 2, 1), -1)
+    boxes = torch.full((1, 2, 4), torch.nan)
+    assert torch.equal(network.decode(embedding, Prompts(points, labels, boxes, prompt))[0], prompt[0, :, 0])
+    clicked = Prompts(torch.tensor([[[[30.0, 36.0]], [[0.0, 0.0]]]]), torch.tensor([[[1], [-1]]]), boxes, prompt)
+    boxed = Prompts(points, labels, torch.tensor([[[10.0, 10.0, 50.0, 50.0], [torch.nan] * 4]]), prompt)
+    for prompts in (clicked, boxed):
+        answer = network.decode(embedding, prompts)[0]
+        assert not torch.equal(answer[0], prompt[0, 0, 0])
+        assert torch.equal(answer[1], prompt[0, 1, 0])
+    # a mask without any inside says nothing
+    empty = Prompts(masks=torch.full_like(prompt, -10.0))
+    assert not torch.equal(network.decode(embedding, empty), empty.masks[:, :, 0])
