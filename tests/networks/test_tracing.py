@@ -18,7 +18,7 @@ from .upstream_sam2 import SMALL
 pytestmark = pytest.mark.filterwarnings(
     "ignore::torch.jit.TracerWarning",
     # what many deployments still read
-    "ignore:.torch.jit.trace. is deprecated:FutureWarning",
+    "ignore:.torch.jit.trace(_method)?. is deprecated:FutureWarning",
     # sam2 keeps its position encodings between calls
     "ignore:The tensor attributes .*position_encoding.cache:UserWarning",
 )
