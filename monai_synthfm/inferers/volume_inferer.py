@@ -13,6 +13,7 @@ from monai.utils import convert_to_dst_type, convert_to_tensor
 from tqdm import tqdm
 
 from monai_synthfm.embeddings.recent import RecentEmbeddings
+from monai_synthfm.inferers.answer_sizes import AnswerSizes
 from monai_synthfm.inferers.mask_volumes import LabelVolume, LogitVolume, MaskVolume
 from monai_synthfm.inferers.propagation.mask_prompter import MaskPrompter
 from monai_synthfm.inferers.propagation.mask_propagation import MaskPropagation
@@ -77,6 +78,7 @@ class VolumeInferer(Inferer):
             the free memory of the volume's device (:class:`RecentEmbeddings`), which is enough to encode each slice
             once, unless objects are prompted on slices so far apart that the ones between do not fit.
         progress: show a progress bar with the time left.
+        sizes: chooses among the alternatives that the network has for each object, and says how large they are.
 
     Raises:
         ValueError: when ``direction`` or ``output`` is another word.
@@ -98,6 +100,7 @@ class VolumeInferer(Inferer):
         output: str = "labels",
         store: EmbeddingStore | None = None,
         progress: bool = False,
+        sizes: AnswerSizes | None = None,
     ) -> None:
         if direction not in DIRECTIONS:
             raise ValueError(f"direction must be one of {', '.join(DIRECTIONS)}, got {direction!r}.")
@@ -110,6 +113,7 @@ class VolumeInferer(Inferer):
         self.output = output
         self.store = store
         self.progress = progress
+        self.sizes = sizes
 
     @torch.no_grad()
     def __call__(
@@ -168,6 +172,8 @@ class VolumeInferer(Inferer):
             _check_slices(by_slice, allowed, inputs.shape[2 + a])
         _check_inside(prompts, inputs.shape[2:])
         volumes = convert_to_tensor(inputs, track_meta=False)
+        if self.sizes is not None:
+            self.sizes.begin()
         results = [self._segment(volumes[b], axes[b], network, found[b], ranges[b], count) for b in range(len(inputs))]
         result = results[0][None] if len(results) == 1 else torch.stack(results)  # logits of many objects are large
         return convert_to_dst_type(result, inputs, dtype=result.dtype)[0]
@@ -202,6 +208,8 @@ class VolumeInferer(Inferer):
             store = self.store(volume, axis, network)
         slices = VolumeSlices(volume, axis, network, store)
         propagation = default_propagation(network) if self.propagation is None else self.propagation
+        if self.sizes is not None:
+            by_slice = self.sizes(slices, propagation, by_slice, allowed)
         merged = _OUTPUTS[self.output](tuple(volume.shape[1:]), axis, count, volume.device)
         done: set[int] = set()
         with tqdm(

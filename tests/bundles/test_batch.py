@@ -21,6 +21,7 @@ from monai_synthfm.networks.promptable import ImageEmbedding
 from monai_synthfm.prompts import Prompts
 from tests.bundles.stored_volumes import OBLIQUE, ORIENTATIONS, STRAIGHT, root_of, store
 from tests.data.datasets.dicom_files import write_series
+from tests.inferers.level_segmenter import LevelSegmenter
 from tests.inferers.region_grower import RegionGrower
 
 Run = Callable[..., ConfigWorkflow]
@@ -164,6 +165,17 @@ b/other.nii.gz,4 9 130,
 b/other2.nii.gz,4 9 13,
 b/other3.nii.gz,4 9 13,x-ray
 """
+
+
+def test_another_size_of_answers_is_another_request(batch: Run, home: Path) -> None:
+    small = {"network_def": LevelSegmenter()}
+    voxels = {}
+    for multimask in ("never", "smaller", "larger"):
+        batch(TABLE, multimask=multimask, **small)
+        _, boxed = json.loads((home / "out/a/ct_report.json").read_text())["objects"]
+        voxels[multimask] = boxed["voxels"]
+        assert boxed["alternatives"].get("chosen") == {"never": None, "smaller": 0, "larger": 2}[multimask]
+    assert voxels["smaller"] < voxels["never"] < voxels["larger"]
 
 
 def test_broken_rows_are_told_and_the_others_done(batch: Run, home: Path) -> None:
