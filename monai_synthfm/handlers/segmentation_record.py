@@ -13,12 +13,13 @@ import numpy as np
 import torch
 from scipy import ndimage
 
+from monai_synthfm.inferers.answer_sizes import OfferedSizes
 from monai_synthfm.networks.weights.files import find_weights
 from monai_synthfm.prompts import Prompts
 from monai_synthfm.prompts.coordinates import DECIMALS, apply_affine
 from monai_synthfm.utils.hashes import sha256_of
 
-__all__ = ["describe_objects", "describe_weights", "plain"]
+__all__ = ["describe_alternatives", "describe_objects", "describe_weights", "plain"]
 
 
 def describe_objects(
@@ -69,6 +70,38 @@ def describe_objects(
             found["box"] = {"voxel": _rounded(box), "world": _rounded(corners) if in_mm else None}
         objects.append(found)
     return objects
+
+
+def describe_alternatives(
+    offered: Sequence[OfferedSizes], affine: np.ndarray, axis: int, in_mm: bool = True
+) -> dict[int, dict[str, Any]]:
+    """
+    Describe the areas of the network's alternatives, by index of the object.
+
+    Args:
+        offered: of the prompted objects of one volume.
+        affine: from voxels of the file to RAS+ mm [4, 4].
+        axis: the axis of the file across which it was cut.
+        in_mm: whether the file says how large its pixels are; otherwise areas in mm2 are None.
+
+    Example:
+        >>> describe_alternatives([OfferedSizes(0, (3, 8, 9), 8, 2)], np.diag([2.0, 1, 5, 1]), axis=2)[0]
+        {'pixels': [3, 8, 9], 'mm2': [6.0, 16.0, 18.0], 'single': {'pixels': 8, 'mm2': 16.0}, 'chosen': 2}
+    """
+    first, second = (affine[:3, other] for other in range(3) if other != axis)
+    pixel_mm2 = float(np.linalg.norm(np.cross(first, second)))
+
+    def mm2(pixels: int) -> float:
+        return round(pixels * pixel_mm2, DECIMALS)
+
+    described: dict[int, dict[str, Any]] = {}
+    for sizes in offered:
+        areas = [mm2(pixels) for pixels in sizes.pixels] if in_mm else None
+        described[sizes.object] = {"pixels": list(sizes.pixels), "mm2": areas}
+        if sizes.single is not None:
+            single = {"pixels": sizes.single, "mm2": mm2(sizes.single) if in_mm else None}
+            described[sizes.object] |= {"single": single, "chosen": sizes.chosen}
+    return described
 
 
 def describe_weights(weights: Sequence[str | Path | None]) -> list[dict[str, str]]:

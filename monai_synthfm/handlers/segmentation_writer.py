@@ -19,7 +19,12 @@ import torch
 from ignite.engine import Engine, Events
 from monai.data import MetaTensor, decollate_batch
 
-from monai_synthfm.handlers.segmentation_record import describe_objects, describe_weights, plain
+from monai_synthfm.handlers.segmentation_record import (
+    describe_alternatives,
+    describe_objects,
+    describe_weights,
+    plain,
+)
 from monai_synthfm.inferers import EmbeddingCacheOpener
 from monai_synthfm.inferers.mask_volumes import label_map
 from monai_synthfm.io.nifti import label_image, probability_image
@@ -58,7 +63,9 @@ class SegmentationWriter:
     without.
     ``<name>_overlay.png`` shows three planes through the largest object and the prompted slices.
     ``<name>_report.json`` says which network, weights, intensity policy and prompts made it, how large each object came
-    out, and which of them are ``empty``; what would be in mm is null for images that do not say where they lie.
+    out, and which of them are ``empty``; what would be in mm is null for images that do not say where they lie. Where
+    the inferer has ``sizes``, ``alternatives`` of an object says how large the network's answers are on the slices
+    where it has a click or a box, and which one was ``chosen`` by size, from 0.
 
     An image's ``meta["place"]`` is a folder below ``output_dir`` for its files, and ``meta["request_sha256"]`` goes
     into its report; both are what :class:`~monai_synthfm.batch.segmentation.BatchSegmentation` sets.
@@ -134,8 +141,10 @@ class SegmentationWriter:
 
     def __call__(self, engine: Engine) -> None:
         """Write the files of each volume in the batch."""
-        for given, output in zip(engine.state.batch, engine.state.output, strict=True):
-            self._write({**given, **output}, network_name(engine.network), engine.inferer.direction)
+        sizes = getattr(engine.inferer, "sizes", None)
+        every = [()] * len(engine.state.batch) if sizes is None else sizes.found
+        for given, output, offered in zip(engine.state.batch, engine.state.output, every, strict=True):
+            self._write({**given, **output, "offered": offered}, network_name(engine.network), engine.inferer.direction)
 
     def _write(self, item: Mapping[str, Any], network: str, direction: str) -> None:
         image, axis = item["image"].cpu(), int(item["axis"])
@@ -155,6 +164,8 @@ class SegmentationWriter:
         if found.dtype.kind == "f":
             files["probabilities"] = _file(source, "probabilities.nii.gz")
         objects = describe_objects(prompts, affine, labels, axis, in_mm, blank)
+        for n, alternatives in describe_alternatives(item["offered"], affine, axis, in_mm).items():
+            objects[n]["alternatives"] = alternatives
         empty = [found["label"] for found in objects if not found["voxels"]]
         report = {
             "image": str(source),

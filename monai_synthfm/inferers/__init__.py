@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from monai_synthfm.embeddings.cache import EmbeddingCache, EmbeddingCacheOpener
 from monai_synthfm.embeddings.recent import RecentEmbeddings
+from monai_synthfm.inferers.answer_sizes import AnswerSizes
 from monai_synthfm.inferers.autocast import AutocastInferer
 from monai_synthfm.inferers.propagation.mask_propagation import MaskPropagation
 from monai_synthfm.inferers.propagation.memory_propagation import MemoryPropagation
@@ -15,6 +16,7 @@ from monai_synthfm.inferers.volume_inferer import VolumeInferer
 from monai_synthfm.utils.switches import exports_read_switches
 
 __all__ = [
+    "AnswerSizes",
     "AutocastInferer",
     "EmbeddingCache",
     "EmbeddingCacheOpener",

@@ -14,6 +14,7 @@ from monai.utils import convert_to_dst_type, convert_to_tensor
 from tqdm import tqdm
 
 from monai_synthfm.embeddings.recent import RecentEmbeddings
+from monai_synthfm.inferers.answer_sizes import AnswerSizes
 from monai_synthfm.inferers.mask_volumes import LabelVolume, LogitVolume, MaskVolume
 from monai_synthfm.inferers.propagation.mask_prompter import MaskPrompter
 from monai_synthfm.inferers.propagation.mask_propagation import MaskPropagation
@@ -81,6 +82,7 @@ class VolumeInferer(Inferer):
             the free memory of the volume's device (:class:`RecentEmbeddings`), which is enough to encode each slice
             once, unless objects are prompted on slices so far apart that the ones between do not fit.
         progress: show a progress bar with the time left.
+        sizes: chooses among the alternatives that the network has for each object, and says how large they are.
 
     Raises:
         ValueError: when ``direction`` or ``output`` is another word.
@@ -102,6 +104,7 @@ class VolumeInferer(Inferer):
         output: str = "labels",
         store: EmbeddingStore | None = None,
         progress: bool = False,
+        sizes: AnswerSizes | None = None,
     ) -> None:
         if direction not in DIRECTIONS:
             raise ValueError(f"direction must be one of {', '.join(DIRECTIONS)}, got {direction!r}.")
@@ -114,6 +117,7 @@ class VolumeInferer(Inferer):
         self.output = output
         self.store = store
         self.progress = progress
+        self.sizes = sizes
 
     @torch.no_grad()
     def __call__(
@@ -173,6 +177,8 @@ class VolumeInferer(Inferer):
         for by_slice, allowed, frame in zip(found, ranges, frames, strict=True):
             _check_slices(by_slice, allowed, frame.axis)
         volumes = convert_to_tensor(inputs, track_meta=False)
+        if self.sizes is not None:
+            self.sizes.begin()
         results = []
         for volume, frame, by_slice, allowed in zip(volumes, frames, found, ranges, strict=True):
             make = _recent if self.store is None else self.store
@@ -214,6 +220,8 @@ class VolumeInferer(Inferer):
         """
         network, volume = slices.network, slices.volume
         propagation = default_propagation(network) if self.propagation is None else self.propagation
+        if self.sizes is not None:
+            prompts = self.sizes(slices, propagation, prompts, slice_range)
         merged = _OUTPUTS[self.output](tuple(volume.shape[1:]), slices.frame.axis, count, volume.device)
         done: set[int] = set()
         with tqdm(

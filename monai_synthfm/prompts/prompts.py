@@ -144,7 +144,7 @@ class Prompts:
     def has_click_or_box(self, row: int) -> bool:
         """Return whether an object of prompts ``[N, ...]`` has a click or a box."""
         clicked = self.point_labels is not None and bool((self.point_labels[row] >= 0).any())
-        return clicked or bool(self.has_box[row])
+        return clicked or (self.boxes is not None and bool(self.has_box[row]))
 
     def batched(self) -> Prompts:
         """Return the prompts with the leading dimensions ``[B, N]``, adding B = 1 where it is missing."""

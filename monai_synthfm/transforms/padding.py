@@ -12,9 +12,12 @@ import torch
 from monai.config import KeysCollection
 from monai.transforms import MapTransform, SpatialPad
 
+from monai_synthfm.utils.switches import reads_switches
+
 __all__ = ["PadToBatchd"]
 
 
+@reads_switches
 class PadToBatchd(MapTransform):
     """Pad images of one item with zeros right and below, and say how large they were.
 

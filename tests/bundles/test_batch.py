@@ -21,6 +21,7 @@ from tests.batch.prompted_images import TABLE, CountingGrower, outputs, save_ima
 from tests.bundles.stored_volumes import ORIENTATIONS, STRAIGHT, store
 from tests.bundles.two_processes import run_on_two_nodes
 from tests.data.datasets.dicom_files import write_series
+from tests.inferers.level_segmenter import LevelSegmenter
 from tests.inferers.region_grower import RegionGrower
 
 Run = Callable[..., ConfigWorkflow]
@@ -120,6 +121,17 @@ def test_shard_and_what_is_done_on_faults_and_empty_objects_reach_the_batch(batc
     assert set(outputs(home / "out")) == {"b/ct_segmentation.nii.gz", "b/ct_overlay.png"}  # the second of three
     done = workflow.parser.get_parsed_content("batch")
     assert (done.shard, done.on_fault, done.on_empty) == ((2, 2), "raise", "fail")
+
+
+def test_another_size_of_answers_is_another_request(batch: Run, home: Path) -> None:
+    small = {"network_def": LevelSegmenter()}
+    voxels = {}
+    for multimask in ("never", "smaller", "larger"):
+        batch(TABLE, multimask=multimask, **small)
+        _, boxed = json.loads((home / "out/a/ct_report.json").read_text())["objects"]
+        voxels[multimask] = boxed["voxels"]
+        assert boxed["alternatives"].get("chosen") == {"never": None, "smaller": 0, "larger": 2}[multimask]
+    assert voxels["smaller"] < voxels["never"] < voxels["larger"]
 
 
 def test_a_modality_of_a_row_goes_before_that_of_the_run(batch: Run, home: Path) -> None:

@@ -227,6 +227,29 @@ def test_experiments_of_the_paper_end_with_its_tables(
     assert (tmp_path / "eval" / "report" / f"paper_table{number}.csv").is_file()
 
 
+def test_the_development_evaluation_lays_single_masks_and_the_best_of_three_side_by_side(tmp_path: Path) -> None:
+    (tmp_path / "model.pt").touch()
+    parser = ConfigParser(ConfigParser.load_config_file(EXPERIMENTS / "dev_shared.yaml"))
+    parser.update({"synthfm_checkpoint": str(tmp_path / "model.pt")})
+    rows = [row for row in parser.get("models") if "zoom" not in row["label"]]
+    single, of_three = rows[::2], rows[1::2]
+    assert "SynthFM" in {row["label"] for row in single}
+    for one, other in zip(single, of_three, strict=True):
+        added = {"label": f"{one['label']}, best of three", "multimask": "single_click"}
+        assert other == {**one, **added}
+    assert [model.name for model in parser.get_parsed_content("models") if "zoom" not in model.name] == [
+        row["label"] for row in rows
+    ]
+
+
+def test_table_1_has_the_best_of_three_where_asked(tmp_path: Path) -> None:
+    (tmp_path / "model.pt").touch()
+    parser = ConfigParser(ConfigParser.load_config_file(EXPERIMENTS / "paper_table1.yaml"))
+    parser.update({"synthfm_checkpoint": str(tmp_path / "model.pt"), "best_of_three": True})
+    names = ["SAM", "SynthFM", "SAM, best of three", "SynthFM, best of three"]
+    assert [model.name for model in parser.get_parsed_content("models")] == names
+
+
 @pytest.mark.slow
 def test_an_experiment_compares_models_on_datasets(tmp_path: Path, network: dict[str, Any]) -> None:
     parser = ConfigParser(ConfigParser.load_config_file(EXPERIMENTS / "dev_shared.yaml"))

@@ -19,6 +19,7 @@ from monai.bundle import ConfigWorkflow
 from monai_synthfm.networks import MobileSam
 from monai_synthfm.transforms.medsam import MedSAMIntensity
 from tests.bundles.stored_volumes import OBLIQUE, ORIENTATIONS, SHEARED, SIZES, STRAIGHT, store
+from tests.inferers.level_segmenter import LevelSegmenter
 from tests.inferers.region_grower import grow
 
 
@@ -79,6 +80,39 @@ def test_mask_is_that_of_the_slice_as_radiologists_see_it(
     assert expected.any()
     np.testing.assert_array_equal(found[..., 4], expected)
     assert not np.delete(found, 4, axis=2).any()
+
+
+@pytest.mark.parametrize(("multimask", "side", "chosen"), [("never", 5, None), ("smaller", 3, 0), ("larger", 7, 2)])
+def test_the_next_smaller_or_larger_answer_is_carried_and_all_areas_are_reported(
+    segment: Callable[..., ConfigWorkflow], tmp_path: Path, multimask: str, side: int, chosen: int | None
+) -> None:
+    bright = np.zeros((16, 14, 10), np.int16)
+    bright[4:9, 5:10, 2:8] = 100
+    bright[12:15, 1:4, 2:8] = 100
+    nib.save(nib.Nifti1Image(bright, np.diag([-2.0, 3.0, 4.0, 1.0])), tmp_path / "in.nii")
+    options = {"network_def": LevelSegmenter(), "multimask": multimask, "direction": "both", "modality": "mr"}
+    mask = np.zeros_like(bright)
+    mask[12:15, 1:4, 6] = 2
+    nib.save(nib.Nifti1Image(mask, np.diag([-2.0, 3.0, 4.0, 1.0])), tmp_path / "mask.nii")
+    segment(
+        tmp_path / "in.nii",
+        points=[[[6, 7, 4]], []],
+        point_labels=[[1], []],
+        mask=str(tmp_path / "mask.nii"),
+        **options,
+    )
+    found = np.asarray(nib.load(tmp_path / "out" / "in_segmentation.nii.gz").dataobj)
+    margin = (side - 5) // 2
+    expected = np.zeros(bright.shape[:2], bool)
+    expected[4 - margin : 9 + margin, 5 - margin : 10 + margin] = True
+    np.testing.assert_array_equal(found[..., 4] == 1, expected)
+    # carried, unless its mean grey level is that of no object on the next slice
+    assert (found[..., 2] == 1).any() == (multimask != "larger")
+    first, second = json.loads((tmp_path / "out" / "in_report.json").read_text())["objects"]
+    areas = {"pixels": [9, 25, 49], "mm2": [54.0, 150.0, 294.0]}
+    of_size = {} if chosen is None else {"single": {"pixels": 25, "mm2": 150.0}, "chosen": chosen}
+    assert first["alternatives"] == {**areas, **of_size}
+    assert "alternatives" not in second  # prompted by a mask alone
 
 
 @pytest.mark.parametrize("affine", [STRAIGHT, OBLIQUE], ids=["straight", "oblique"])

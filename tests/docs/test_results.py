@@ -80,3 +80,10 @@ def test_figures_come_from_the_rows_of_a_run(script: dict[str, Any]) -> None:
     shown = script["full_table"](table)
     assert "| MR | 4 | MobileSAM 1024 | 50.0 [" in shown
     assert "| | | SynthFM | **80.0** [" in shown
+
+
+def test_the_best_of_three_stands_below_the_single_mask(script: dict[str, Any]) -> None:
+    scores = {"SynthFM, zoom": 0.4, "SynthFM, best of three": 0.5, "SynthFM": 0.6, "another, best of three": 0.7}
+    found = script["measured"](pd.DataFrame([*rows("ct", 4, scores), *rows("xray", 1, scores)]))
+    expected = ["SynthFM", "SynthFM, best of three", "SynthFM, zoom"]
+    assert [found[found.modality == modality].model.tolist() for modality in ("ct", "xray")] == [expected] * 2

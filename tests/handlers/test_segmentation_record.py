@@ -17,7 +17,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from monai_synthfm.handlers.segmentation_record import describe_objects, describe_weights, plain
+from monai_synthfm.handlers.segmentation_record import describe_alternatives, describe_objects, describe_weights, plain
+from monai_synthfm.inferers.answer_sizes import OfferedSizes
 from monai_synthfm.prompts import Prompts
 
 AFFINE = np.array([[2.0, 0, 0, -10], [0, -3.0, 0, 5], [0, 0, 4.0, 1], [0, 0, 0, 1]])
@@ -52,6 +53,22 @@ def test_an_object_says_at_which_blank_slices_it_ends() -> None:
         "slices": [2, 4],
         "points": [],
     }
+
+
+@pytest.mark.parametrize(("axis", "pixel"), [(0, 12.0), (1, 8.0), (2, 6.0)])
+def test_alternatives_have_their_areas_in_pixels_and_mm2(axis: int, pixel: float) -> None:
+    offered = [OfferedSizes(0, (2, 5, 7), 5, 0), OfferedSizes(2, (4,))]
+    assert describe_alternatives(offered, AFFINE, axis) == {
+        0: {
+            "pixels": [2, 5, 7],
+            "mm2": [2 * pixel, 5 * pixel, 7 * pixel],
+            "single": {"pixels": 5, "mm2": 5 * pixel},
+            "chosen": 0,
+        },
+        2: {"pixels": [4], "mm2": [4 * pixel]},
+    }
+    unknown = describe_alternatives(offered, AFFINE, axis, in_mm=False)
+    assert (unknown[0]["mm2"], unknown[0]["single"]) == (None, {"pixels": 5, "mm2": None})
 
 
 def test_nothing_found_is_an_account_as_well() -> None:

@@ -10,14 +10,13 @@ from dataclasses import dataclass, replace
 
 import torch
 
+from monai_synthfm.inferers.answer_sizes import SIZES, next_rank
 from monai_synthfm.inferers.propagation.propagation import Propagation
 from monai_synthfm.inferers.session.history import Said
 from monai_synthfm.inferers.session.interactions import NOTHING, Choice, Interaction, box_slices, slices_of
 from monai_synthfm.inferers.session.shown_objects import ShownObjects
 
 __all__ = ["SIZES", "Alternatives", "find_alternatives"]
-
-SIZES = ("smaller", "larger")
 
 
 @dataclass(frozen=True)
@@ -54,14 +53,7 @@ class Alternatives:
             >>> offered.next("smaller"), offered.next("larger")
             (0, 1)
         """
-        if size not in SIZES:
-            raise ValueError(f"size must be smaller or larger, got {size!r}.")
-        step = 1 if size == "larger" else -1
-        if self.chosen is not None:
-            fitting = [self.chosen + step]
-        else:
-            fitting = [rank for rank, area in enumerate(self.areas) if (area - self.current) * step > 0][::step]
-        return fitting[0] if fitting and 0 <= fitting[0] < len(self.areas) else None
+        return next_rank(self.areas, self.current, size, self.chosen)
 
     def choose(self, rank: int, serial: int, object_id: int) -> Interaction:
         """Return what it means to choose one of them: a mask in place of what it is an answer to."""

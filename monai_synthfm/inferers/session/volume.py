@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Collection, Hashable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ import torch
 from monai.data import MetaTensor
 from monai.utils import convert_to_tensor
 
+from monai_synthfm.inferers.answer_sizes import ranked_masks
 from monai_synthfm.inferers.propagation.propagation import Propagation
 from monai_synthfm.inferers.propagation.stretches import carry_in_stretches, check_shown
 from monai_synthfm.inferers.session.interactions import ObjectPrompts
@@ -166,20 +167,7 @@ class SessionVolume:
         Returns:
             Alternatives from small to large, each with booleans [H, W] by slice; those without any pixel are left out.
         """
-        network, device, frame = self.slices.network, self.slices.volume.device, self.slices.frame
-        found: list[list[torch.Tensor]] = []
-        by_slice = frame.turn_all(self.prompted(given), self.slices.stored_size)
-        for index in indexes:
-            here, embedding = by_slice[index], self.slices.embedding(index)
-            prompts = here.prompts.to(device)
-            if here.masks is not None and here.masks.any():
-                prompts = replace(prompts, masks=network.mask_prompt(here.masks.to(device), embedding))
-            logits = network.predict_masks(embedding, prompts.batched())[0][0]
-            masks = frame.inverse.turn(network.postprocess(logits, embedding)[0, 1:] > 0)
-            found.append(sorted(masks.cpu(), key=lambda mask: int(mask.sum())))
-        ranked = [dict(zip(indexes, masks, strict=True)) for masks in zip(*found, strict=True)]
-        kept = [{index: mask for index, mask in masks.items() if mask.any()} for masks in ranked]
-        return [masks for masks in kept if masks]
+        return ranked_masks(self.slices, self.prompted(given), dict.fromkeys(indexes, 0))
 
     @property
     def pixel_area(self) -> float:
