@@ -13,14 +13,7 @@ from scipy import ndimage
 
 from monai_synthfm.synthesis.label_maps import synthmorph_labels
 from monai_synthfm.transforms import RandBoundaryMask, RandSynthMorphLabels
-
-
-def drawn(generator: Any, number: int = 60) -> list[Any]:
-    params = []
-    for _ in range(number):
-        generator.randomize()
-        params.append(generator.params)
-    return params
+from tests.transforms.draws import drawn
 
 
 def test_number_of_erosions_covers_its_range_and_at_least_one_cluster_is_eroded() -> None:

@@ -12,14 +12,7 @@ import torch
 
 from monai_synthfm.synthesis.label_maps import synthmorph_labels
 from monai_synthfm.transforms import RandSynthMorphLabels
-
-
-def drawn(generator: Any, number: int = 60) -> list[Any]:
-    params = []
-    for _ in range(number):
-        generator.randomize()
-        params.append(generator.params)
-    return params
+from tests.transforms.draws import drawn
 
 
 def test_label_map_parameters_cover_their_ranges() -> None:
