@@ -110,7 +110,7 @@ def check_writable(folder: str | Path, name: str = "output_dir") -> None:
         >>> check_writable(__file__)
         Traceback (most recent call last):
         ...
-        NotADirectoryError: output_dir ...staging.py: expected a folder, found a file.
+        NotADirectoryError: output_dir ...atomic_files.py: expected a folder, found a file.
     """
     if not isinstance(folder, (str, Path)) or not str(folder):
         raise ValueError(f"{name} must be the path of a folder, got {folder!r}.")

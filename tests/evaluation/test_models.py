@@ -67,8 +67,6 @@ def test_a_model_takes_the_preprocessing_asked_for_else_that_of_the_checkpoint_e
     assert (followed.preprocessing, followed.image_size) == ("contrast", 64)
     with pytest.raises(ValueError, match="trained with preprocessing='contrast', it cannot be opened with 'sam'"):
         open_network(tmp_path / "decoder.pt", encoder="tiny", image_size=64, preprocessing="sam")
-    with pytest.raises(ValueError, match="Sam2 has no preprocessing, got 'contrast'"):
-        open_network("sam2.1_hiera_tiny", image_size=64, preprocessing="contrast")
 
 
 @UNSAID

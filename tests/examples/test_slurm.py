@@ -94,7 +94,7 @@ def test_an_array_of_evaluations_ends_with_the_tables_of_one(script: Script, tmp
     torch.save(tiny_sam().state_dict(), tmp_path / "tiny.pt")
     network = {"_target_": "monai_synthfm.networks.prepare", "network": {**TINY_SAM, "image_size": 64}}
     settings: dict[str, Any] = {"network_def": {**network, "pretrained": str(tmp_path / "tiny.pt")}, "device": "cpu"}
-    settings |= {"label": "tiny", "min_voxels": 8, "min_pixels": 2, "on_fault": "skip", "evaluator#report": None}
+    settings |= {"label": "tiny", "min_voxels": 8, "min_pixels": 2, "on_fault": "skip", "runner#report": None}
     (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(settings))
     words = ["hc18", str(write_hc18(tmp_path)), "--config", str(tmp_path / "tiny.yaml")]
     *parts, last = array(script, "evaluate", 2, *words, "--output", str(tmp_path / "parts"))

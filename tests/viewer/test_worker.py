@@ -7,10 +7,19 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 
 from monai_synthfm.viewer.worker import BusyError, Worker
+
+
+def finished(work: Coroutine[Any, Any, Any]) -> Any:
+    """What a coroutine returns, in a thread of its own: a browser of other tests may have left a loop in this one."""
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, work).result()
 
 
 def test_jobs_are_done_in_their_order_in_one_thread() -> None:
@@ -26,7 +35,7 @@ def test_jobs_are_done_in_their_order_in_one_thread() -> None:
     async def all_at_once() -> list[int]:
         return await asyncio.gather(*(worker.do(lambda n=n: job(n)) for n in range(20)))  # type: ignore[misc]
 
-    assert asyncio.run(all_at_once()) == [10 * number for number in range(20)]
+    assert finished(all_at_once()) == [10 * number for number in range(20)]
     assert done == list(range(20))
     assert len(threads) == 1
     assert threading.get_ident() not in threads
@@ -48,7 +57,7 @@ def test_more_than_may_wait_is_refused_and_not_done() -> None:
         await asyncio.gather(first, second)
         await worker.do(lambda: done.append("fourth"))
 
-    asyncio.run(crowd())
+    finished(crowd())
     assert done == ["second", "fourth"]
     worker.close()
 
@@ -65,7 +74,7 @@ def test_beside_a_long_job_nothing_else_is_begun_until_it_ends_or_fails() -> Non
     worker.start("carrying", long_job)
     assert (worker.long_job, worker.is_idle) == ("carrying", False)
     with pytest.raises(BusyError, match="busy: carrying; wait or stop it, this was not done"):
-        asyncio.run(worker.do(lambda: 1))
+        finished(worker.do(lambda: 1))
     with pytest.raises(BusyError):
         worker.start("another", lambda: None)
     gate.set()
@@ -77,6 +86,6 @@ def test_beside_a_long_job_nothing_else_is_begun_until_it_ends_or_fails() -> Non
 def test_an_error_reaches_who_asked_and_the_next_job_is_done() -> None:
     worker = Worker()
     with pytest.raises(ZeroDivisionError):
-        asyncio.run(worker.do(lambda: 1 // 0))
-    assert asyncio.run(worker.do(lambda: 7)) == 7
+        finished(worker.do(lambda: 1 // 0))
+    assert finished(worker.do(lambda: 7)) == 7
     worker.close()
