@@ -3,7 +3,7 @@
 # An environment that is complete is left as it is. PYTHON chooses the interpreter.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
-extras="$1"
+extras="${1:?name the extras, such as demo, test or view}"
 stamp=".venv/.installed-$extras"
 if [ ! -f "$stamp" ] || [ pyproject.toml -nt "$stamp" ]; then
   [ -x .venv/bin/python ] || "${PYTHON:-python3}" -m venv .venv

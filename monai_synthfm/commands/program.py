@@ -18,7 +18,7 @@ from monai_synthfm.commands.bundle_run import run_bundle
 from monai_synthfm.commands.catalogue import COMMANDS, OTHERS, PROMPTS, Command, configs_folder, help_of, overview
 from monai_synthfm.commands.exit_with_message import exit_with_message
 from monai_synthfm.commands.info import describe_installation
-from monai_synthfm.commands.prompt_words import take_prompts
+from monai_synthfm.commands.prompt_words import PROMPT_WORDS, take_prompts
 from monai_synthfm.commands.values import Kind, read_value
 from monai_synthfm.commands.words import split_words
 
@@ -73,7 +73,7 @@ def _run(name: str, words: list[str]) -> None:
 def _run_configs(name: str, command: Command, words: Sequence[str]) -> None:
     words, prompts = take_prompts(words) if command.own is PROMPTS else (list(words), {})
     words, more = _take_configs(words)
-    options = _options(name, command.places, words)
+    options = _options(name, command.places, words, PROMPT_WORDS if command.own is PROMPTS else ())
     folder = configs_folder()
     files = [folder / file for file in command.configs]
     if command.folder is not None:
@@ -91,10 +91,13 @@ def _run_configs(name: str, command: Command, words: Sequence[str]) -> None:
         run_bundle(files, {**options, **prompts}, "dry_run" if dry_run else "run", **arguments)
 
 
-def _options(name: str, places: Sequence[str], words: Sequence[str]) -> dict[str, str]:
-    """Options by name, with the words that have none."""
+def _options(name: str, places: Sequence[str], words: Sequence[str], longer: Sequence[str] = ()) -> dict[str, str]:
+    """Options by name, with the words that have none; ``longer`` are options of several words, taken before."""
     found, typed = split_words(words)
     if len(found) > len(places):
+        for option in typed:
+            if near := get_close_matches(option, longer, 1, 0.8):  # misspelled, it leaves its further words behind
+                raise ValueError(f"there is no option {option!r}; did you mean {near[0]!r}?")
         takes = f"takes {' and '.join(places)}" if places else "takes options alone"
         raise ValueError(f"{name} {takes}, but {found[len(places)]!r} belongs to no option.")
     named = dict(zip(places, found, strict=False))

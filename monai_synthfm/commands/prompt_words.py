@@ -9,10 +9,12 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-__all__ = ["take_prompts"]
+__all__ = ["PROMPT_WORDS", "take_prompts"]
 
 _NEXT = "--next-object"
 _COUNTS = {"--click": (3, 2), "--negative-click": (3, 2), "--box": (6, 4)}
+PROMPT_WORDS = tuple(word.lstrip("-").replace("-", "_") for word in (*_COUNTS, _NEXT))
+"""Names of the options that clicks and boxes are typed with."""
 _OF_CONFIG = ("--points", "--point_labels", "--point-labels", "--boxes")
 
 

@@ -47,14 +47,15 @@ class KilledOnce:
             os.kill(os.getpid(), signal.SIGKILL)
 
 
-def run_in_two_processes(configs: Sequence[Path], options: Mapping[str, object]) -> str:
+def run_in_two_processes(configs: Sequence[Path], options: Mapping[str, object], check: bool = True) -> str:
     """Run config files with torchrun and return what they wrote.
 
     Args:
         configs: files, later ones over earlier ones.
         options: overrides of the command line.
+        check: that it ends well.
     """
-    (shown,) = _run([["--standalone", "--nproc_per_node=2"]], configs, [options])
+    (shown,) = _run([["--standalone", "--nproc_per_node=2"]], configs, [options], check)
     return shown
 
 
@@ -62,7 +63,6 @@ def run_on_two_nodes(
     configs: Sequence[Path],
     options: Mapping[str, object],
     of_nodes: Sequence[Mapping[str, object]],
-    restarts: int = 0,
     check: bool = True,
 ) -> list[str]:
     """Run config files on two nodes of one process each, which are two torchruns here, and return what each wrote.
@@ -71,13 +71,12 @@ def run_on_two_nodes(
         configs: files, later ones over earlier ones.
         options: overrides of the command line.
         of_nodes: further overrides of each node.
-        restarts: how often torchrun starts a failed process again.
         check: that both end well.
     """
     # this process holds the store, on a port that the system chose, so that nobody else can take it in between
     store = TCPStore("localhost", 0, is_master=True, wait_for_workers=False)
     launcher = [
-        *(f"--nnodes={len(of_nodes)}", "--nproc_per_node=1", f"--max-restarts={restarts}", "--local-addr=localhost"),
+        *(f"--nnodes={len(of_nodes)}", "--nproc_per_node=1", "--local-addr=localhost"),
         *("--rdzv-backend=c10d", f"--rdzv-endpoint=localhost:{store.port}", "--rdzv-conf=is_host=false"),
     ]
     return _run([launcher] * len(of_nodes), configs, [{**options, **own} for own in of_nodes], check)

@@ -168,3 +168,16 @@ def test_documented_commands_name_options_that_exist_and_do_something(monkeypatc
     assert len(lines) >= 20
     for line in [*lines, *(f"{name} {command.example}" for name, command in COMMANDS.items())]:
         main(shlex.split(line))
+
+
+@pytest.mark.parametrize(("typed", "meant"), [("clik", "click"), ("negative-clik", "negative_click"), ("boxx", "box")])
+def test_a_misspelled_click_is_named_with_the_nearest(
+    typed: str, meant: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        main(["segment", "ct.nii", f"--{typed}", "1", "2", "3"])
+    name = typed.replace("-", "_")
+    assert capsys.readouterr().err == f"error: there is no option {name!r}; did you mean {meant!r}?\n"
+    with pytest.raises(SystemExit):
+        main(["segment", "ct.nii", "stray", "--modality", "mr"])
+    assert "'stray' belongs to no option" in capsys.readouterr().err

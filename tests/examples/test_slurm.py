@@ -79,7 +79,7 @@ def test_a_training_starts_on_all_gpus_of_all_nodes(script: Script) -> None:
     ((launcher, *command),) = script("train", *words, **variables, SLURM_JOB_NODELIST="node[1-2]")
     assert launcher == "torchrun"
     given = get_args_parser().parse_args(command)
-    assert (given.nnodes, given.nproc_per_node, given.max_restarts) == ("2", "4", 3)
+    assert (given.nnodes, given.nproc_per_node) == ("2", "4")
     assert (given.rdzv_backend, given.rdzv_endpoint, given.rdzv_id) == ("c10d", "node1:29500", "7")
     assert (given.module, given.training_script) == (True, "monai.bundle")
     assert given.training_script_args[0] == "run"
