@@ -124,9 +124,11 @@ def _take_configs(words: Sequence[str]) -> tuple[list[str], list[str]]:
 
 
 def _config(folder: Path, given: str, what: str) -> Path:
-    """A config by its name in a folder, or by its path."""
-    for path in (folder / f"{Path(given).name}.yaml", folder / Path(given).name, Path(given)):
-        if path.is_file() and (path == Path(given) or Path(given).name == given):
+    """A config by its name in a folder, such as ``finetune`` or ``datasets/folder``, or by its path."""
+    own = Path(given)
+    named = [] if own.is_absolute() or ".." in own.parts else [folder / f"{given}.yaml", folder / own]
+    for path in (own, *named) if len(own.parts) > 1 else (*named, own):
+        if path.is_file():
             return path
     known = [path.stem for path in folder.glob("*.yaml")]
     raise ValueError(f"{what} {given!r} is neither a file nor one of the bundle{_nearest(given, known)}")
@@ -136,7 +138,9 @@ def _view(words: Sequence[str]) -> None:
     try:
         show = import_module("monai_synthfm.viewer.__main__").main
     except ImportError as error:
-        raise ImportError(f"view needs the extra of that name: pip install 'monai-synthfm[view]' ({error})") from error
+        raise ImportError(
+            f"view needs the extra of that name: pip install 'monai-synthfm[view]' ({error})"
+        ) from error
     sys.exit(show(list(words)))
 
 
