@@ -138,9 +138,7 @@ def _view(words: Sequence[str]) -> None:
     try:
         show = import_module("monai_synthfm.viewer.__main__").main
     except ImportError as error:
-        raise ImportError(
-            f"view needs the extra of that name: pip install 'monai-synthfm[view]' ({error})"
-        ) from error
+        raise ImportError(f"view needs the extra of that name: pip install 'monai-synthfm[view]' ({error})") from error
     sys.exit(show(list(words)))
 
 
