@@ -160,7 +160,7 @@ def _said(path: Path, settings: Mapping[str, Any]) -> tuple[NetworkClass, dict[s
     name = settings["network"]
     if name not in _CLASSES:
         raise ValueError(f"{path}: is of the network {name!r}, expected one of {', '.join(_CLASSES)}.")
-    # version 0.2 of SAM 2 knew no other channels, and its files do not say so
+    # files of SAM 2 from before its channels could be chosen do not say them
     own = {"preprocessing": "sam", **{key: value for key, value in settings.items() if key not in _ABOUT_WEIGHTS}}
     if "size" in own and name in _SIZES:
         own["model"] = _SIZES[name](**own.pop("size"))
