@@ -16,13 +16,13 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 import torch
+from monai.transforms import Randomizable
 from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
 from monai_synthfm import __version__
 from monai_synthfm.data.synthfm_dataset import SynthFMDataset
-from monai_synthfm.transforms.generator import RandGenerator
 from monai_synthfm.utils.atomic_files import staged_files
 from monai_synthfm.utils.claimed_folders import claim
 from monai_synthfm.utils.shards import parse_shard
@@ -171,7 +171,7 @@ def _manifest(dataset: SynthFMDataset, image_format: str) -> dict[str, Any]:
     }
 
 
-def generator_settings(generator: RandGenerator) -> dict[str, Any]:
+def generator_settings(generator: Randomizable) -> dict[str, Any]:
     """
     Describe what a generator was made with, by the names of its public attributes; the others are its state.
 
@@ -182,7 +182,7 @@ def generator_settings(generator: RandGenerator) -> dict[str, Any]:
     """
     settings: dict[str, Any] = {"class": type(generator).__name__}
     for name, value in vars(generator).items():
-        if isinstance(value, RandGenerator):
+        if isinstance(value, Randomizable):
             settings[name] = generator_settings(value)
         elif name not in ("R", "params") and not name.startswith("_"):
             settings[name] = value.type if isinstance(value, torch.device) else value

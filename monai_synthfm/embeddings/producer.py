@@ -8,10 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import ignite.distributed as idist
+import torch
 from ignite.engine import Engine, Events
 from torch.utils.data import DataLoader, Dataset
 
 from monai_synthfm.data.generation import generator_settings
+from monai_synthfm.data.synthfm_3d_dataset import SynthFM3DDataset
 from monai_synthfm.data.synthfm_dataset import SynthFMDataset
 from monai_synthfm.embeddings.ring import EmbeddingRing
 from monai_synthfm.embeddings.ring_dataset import EmbeddingRingDataset
@@ -32,7 +34,7 @@ class EmbeddingProducer:
 
     Args:
         dataset: visits the ring; its epoch decides what is needed. Attach this after the handler that sets the epoch.
-        source: generates image i of the stream; without transform.
+        source: generates image i of the stream, or clip i, whose slices are encoded one by one; without transform.
         network: its image encoder must be frozen.
         num_workers: processes, for each training process, that make the images of the next epoch during this one;
             0 = none, the training process makes them before the epoch, which is the only choice on a GPU.
@@ -43,11 +45,11 @@ class EmbeddingProducer:
     """
 
     def __init__(
-        self, dataset: EmbeddingRingDataset, source: SynthFMDataset, network: SamFamily, num_workers: int = 0
+        self, dataset: EmbeddingRingDataset, source: SynthFMDataset | SynthFM3DDataset, network: SamFamily, num_workers: int = 0
     ) -> None:
         if source.transform is not None:
             raise ValueError("source must have no transform: the ring keeps what was generated.")
-        if source.generator.spatial_size != (network.image_size,) * 2:
+        if isinstance(source, SynthFMDataset) and source.generator.spatial_size != (network.image_size,) * 2:
             raise ValueError(
                 f"source must generate images of the network's {network.image_size} x {network.image_size} pixels, "
                 f"not {source.generator.spatial_size}."
@@ -101,7 +103,7 @@ class EmbeddingProducer:
 class _Writing(Dataset):
     """Makes and stores image ``number`` when it is asked for, so that a data loader's workers do so in parallel."""
 
-    def __init__(self, ring: EmbeddingRing, source: SynthFMDataset, network: SamFamily) -> None:
+    def __init__(self, ring: EmbeddingRing, source: SynthFMDataset | SynthFM3DDataset, network: SamFamily) -> None:
         self.ring = ring
         self.source = source
         self.network = network
@@ -110,8 +112,10 @@ class _Writing(Dataset):
         sample = self.source[number]
         image, params = sample["image"], self.source.params.to_json()
         # one image at a time and one thread on CPUs: batches and threads round differently
+        slices = image[None] if image.ndim == 3 else image.permute(3, 0, 2, 1)
         with one_thread():
-            features = self.network.encode(image[None].to(self.network.pixel_mean.device)).features[0]
+            encoded = [self.network.encode(one[None].to(self.network.pixel_mean.device)).features for one in slices]
+        features = encoded[0][0] if image.ndim == 3 else torch.cat(encoded)
         if features.requires_grad:
             raise ValueError("the image encoder is trained, its embeddings cannot be kept: freeze image_encoder.")
         self.ring.write(number, features.cpu().numpy(), sample["label"].cpu().numpy(), params)

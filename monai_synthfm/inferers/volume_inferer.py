@@ -16,7 +16,7 @@ from tqdm import tqdm
 from monai_synthfm.embeddings.recent import RecentEmbeddings
 from monai_synthfm.inferers.answer_sizes import AnswerSizes
 from monai_synthfm.inferers.mask_volumes import LabelVolume, LogitVolume, MaskVolume
-from monai_synthfm.inferers.propagation.mask_prompter import MaskPrompter
+from monai_synthfm.networks.mask_prompter import MaskPrompter
 from monai_synthfm.inferers.propagation.mask_propagation import MaskPropagation
 from monai_synthfm.inferers.propagation.memory_propagation import MemoryPropagation
 from monai_synthfm.inferers.propagation.propagation import DIRECTIONS, Propagation

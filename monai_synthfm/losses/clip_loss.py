@@ -62,9 +62,10 @@ class ClipLoss(nn.Module):
         loss = self.object_weight * F.binary_cross_entropy_with_logits(masks.object_scores, held.to(slices.dtype))
         if not held.any():
             # data-parallel training waits for gradients of all that took part, if only zeros
-            return loss + 0.0 * (masks.logits.sum() + masks.iou.sum())
+            return loss + 0.0 * sum(part.sum() for part in (masks.logits, masks.iou) if part is not None)
         wanted = slices[held][:, None]
-        candidates = masks.candidates[held]
-        coarse = F.adaptive_avg_pool2d(wanted.mT, (candidates.shape[2], candidates.shape[3])) >= 0.5
-        loss = loss + self.iou_weight * F.l1_loss(masks.iou[held], mask_iou(candidates, coarse))
+        if masks.candidates is not None and masks.iou is not None:
+            candidates = masks.candidates[held]
+            coarse = F.adaptive_avg_pool2d(wanted.mT, (candidates.shape[2], candidates.shape[3])) >= 0.5
+            loss = loss + self.iou_weight * F.l1_loss(masks.iou[held], mask_iou(candidates, coarse))
         return loss + self.mask_loss(masks.logits.movedim(-1, 2)[held][:, None], wanted)

@@ -33,22 +33,24 @@ class ClipMasks:
         logits: of the masks ``[B, N, X, Y, Z]``, whether the object is thought to be on a slice or not.
         object_scores: logits of its being there ``[B, N, Z]``.
         candidates: the masks that were chosen among, booleans ``[B, N, Z, 4, h, w]`` at low resolution, rows along the
-            second axis of the clip.
+            second axis of the clip; None where nothing was chosen.
         iou: what the network predicts as their IoU with the object ``[B, N, Z, 4]``.
     """
 
     logits: torch.Tensor
     object_scores: torch.Tensor
-    candidates: torch.Tensor
-    iou: torch.Tensor
+    candidates: torch.Tensor | None = None
+    iou: torch.Tensor | None = None
 
     def __iter__(self) -> Iterator[torch.Tensor]:
         """Yield the tensors, which MONAI's engines take apart by clips."""
-        return iter((self.logits, self.object_scores, self.candidates, self.iou))
+        parts = (self.logits, self.object_scores, self.candidates, self.iou)
+        return (part for part in parts if part is not None)
 
     def float(self) -> ClipMasks:
         """Return the same in float32."""
-        return replace(self, logits=self.logits.float(), object_scores=self.object_scores.float(), iou=self.iou.float())
+        iou = None if self.iou is None else self.iou.float()
+        return replace(self, logits=self.logits.float(), object_scores=self.object_scores.float(), iou=iou)
 
 
 @reads_switches

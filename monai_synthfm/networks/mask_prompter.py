@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from scipy import ndimage
 
-from monai_synthfm.networks import ImageEmbedding, Promptable
+from monai_synthfm.networks.promptable import ImageEmbedding, Promptable
 from monai_synthfm.prompts import Prompts
 from monai_synthfm.prompts.boxes import tight_box
 from monai_synthfm.prompts.clicks import ClickSimulator

@@ -6,7 +6,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from monai_synthfm.inferers.propagation.mask_prompter import MaskPrompter
+from monai_synthfm.networks.mask_prompter import MaskPrompter
 from monai_synthfm.networks import ImageEmbedding
 from monai_synthfm.prompts import Prompts
 from monai_synthfm.prompts.clicks import ClickSimulator
