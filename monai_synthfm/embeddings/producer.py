@@ -45,7 +45,11 @@ class EmbeddingProducer:
     """
 
     def __init__(
-        self, dataset: EmbeddingRingDataset, source: SynthFMDataset | SynthFM3DDataset, network: SamFamily, num_workers: int = 0
+        self,
+        dataset: EmbeddingRingDataset,
+        source: SynthFMDataset | SynthFM3DDataset,
+        network: SamFamily,
+        num_workers: int = 0,
     ) -> None:
         if source.transform is not None:
             raise ValueError("source must have no transform: the ring keeps what was generated.")

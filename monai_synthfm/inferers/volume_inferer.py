@@ -16,12 +16,12 @@ from tqdm import tqdm
 from monai_synthfm.embeddings.recent import RecentEmbeddings
 from monai_synthfm.inferers.answer_sizes import AnswerSizes
 from monai_synthfm.inferers.mask_volumes import LabelVolume, LogitVolume, MaskVolume
-from monai_synthfm.networks.mask_prompter import MaskPrompter
 from monai_synthfm.inferers.propagation.mask_propagation import MaskPropagation
 from monai_synthfm.inferers.propagation.memory_propagation import MemoryPropagation
 from monai_synthfm.inferers.propagation.propagation import DIRECTIONS, Propagation
 from monai_synthfm.inferers.propagation.stretches import carry_in_stretches
 from monai_synthfm.networks import ImageEmbedding, Promptable, Sam2
+from monai_synthfm.networks.mask_prompter import MaskPrompter
 from monai_synthfm.prompts import Prompts
 from monai_synthfm.prompts.coordinates import check_inside
 from monai_synthfm.prompts.slice_prompts import SlicePrompts, prompts_by_slice

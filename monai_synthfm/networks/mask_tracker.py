@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 
 import torch
@@ -21,7 +22,7 @@ from monai_synthfm.utils.switches import reads_switches
 
 __all__ = ["MaskTracker"]
 
-# An object is there when its mask is not empty; the mean of some of the highest logits passes on more than one gradient.
+# An object is there when its mask is not empty; several of the highest logits pass on more gradients than one.
 _HIGHEST = 8
 
 
@@ -31,9 +32,9 @@ class MaskTracker(nn.Module):
 
     From the prompted slice on, upwards and downwards, slice k is prompted as
     :class:`~monai_synthfm.inferers.propagation.mask_propagation.MaskPropagation` does it, by the mask of the slice
-    before. In training that is, object by object, the true mask with probability ``true_prob``, else what was found; and
-    where this is empty the last mask that was not. So the decoder sees its own errors, and learns to answer with nothing
-    where an object is no more. No gradient flows from slice to slice.
+    before. In training that is, object by object, the true mask with probability ``true_prob``, else what was found;
+    and where this is empty the last mask that was not. So the decoder sees its own errors, and learns to answer with
+    nothing where an object is no more. No gradient flows from slice to slice.
 
     The object score of a slice is the mean of the 8 highest logits of its mask.
 
@@ -98,12 +99,13 @@ class MaskTracker(nn.Module):
         starts = [(slices - 1) // 2] * len(features) if prompt_slice is None else prompt_slice.tolist()
         prompts = Prompts.from_mapping({"points": points, "point_labels": point_labels, "boxes": boxes})
         truth = None if target is None else convert_to_tensor(target, track_meta=False).transpose(2, 3) > 0
+        prompted = (point_labels >= 0).any(dim=-1) | prompts.has_box
         logits = []
         for n, start in enumerate(starts):
             clip = [self._embedding(of_slice) for of_slice in features[n].float()]
             known = None if masks is None else masks[n] > 0
             true_masks = truth[n].unbind(-1) if self.training and truth is not None else None
-            logits.append(self._follow(clip, start, prompts.images([n]), known, true_masks))
+            logits.append(self._follow(clip, start, prompts.images([n]), prompted[n], known, true_masks))
         together = torch.stack(logits)
         if not self.training:
             return together
@@ -118,15 +120,15 @@ class MaskTracker(nn.Module):
         clip: list[ImageEmbedding],
         start: int,
         prompts: Prompts,
+        prompted: torch.Tensor,
         known: torch.Tensor | None,
         truth: tuple[torch.Tensor, ...] | None,
     ) -> torch.Tensor:
-        """Return the logits ``[N, X, Y, Z]`` of one clip."""
+        """Return the logits ``[N, X, Y, Z]`` of one clip; ``prompted`` are the objects with a click or a box."""
         if known is not None and known.any():
             begun = as_logits(known)
         else:
             decoded = self.network.postprocess(self.network.decode(clip[start], prompts), clip[start])[0]
-            prompted = (prompts.point_labels >= 0).any(dim=-1)[0] | prompts.has_box[0]
             begun = torch.where(prompted[:, None, None], decoded, -MASK_LOGIT)
         found = {start: begun}
         for step in (1, -1):
@@ -143,7 +145,7 @@ class MaskTracker(nn.Module):
     ) -> Iterator[tuple[int, torch.Tensor]]:
         """Yield slice by slice after the first one of the way the logits ``[N, Y, X]``."""
         before, latest = begun.detach(), torch.full_like(begun, -MASK_LOGIT)
-        for index, following in zip(way[:-1], way[1:], strict=True):
+        for index, following in itertools.pairwise(way):
             latest = self._passed_on(before, latest, None if truth is None else truth[index])
             going = _not_empty(latest).nonzero()[:, 0]
             logits = torch.full_like(before, -MASK_LOGIT)

@@ -23,7 +23,7 @@ import monai_synthfm.data.generation as generation
 from monai_synthfm import __version__
 from monai_synthfm.data import SynthFMDataset
 from monai_synthfm.data.generation import write_samples
-from monai_synthfm.transforms import RandSynthFM
+from monai_synthfm.transforms import RandSynthFM, RandSynthFM3D
 
 NUMBER = 5
 SIZE = (24, 40)
@@ -208,6 +208,12 @@ def test_the_bundle_config_defaults_to_those_of_the_generator(bundle_dir: Path) 
     config["number"] = 1
     made = config.get_parsed_content("generator")
     assert generation.generator_settings(made) == generation.generator_settings(RandSynthFM((1024, 1024)))
+
+
+def test_the_description_of_a_generator_of_volumes_holds_those_of_its_parts() -> None:
+    described = json.loads(json.dumps(generation.generator_settings(RandSynthFM3D((32, 32, 8), module="all"))))
+    assert described["appearance"]["class"] == "RandVolumeAppearance"
+    assert described["anatomy"]["class"] == "RandVolumeAnatomy"
 
 
 @pytest.mark.parametrize("module", ["both", "all"])

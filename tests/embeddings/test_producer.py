@@ -12,7 +12,7 @@ import pytest
 import torch
 from ignite.engine import Engine, Events
 
-from monai_synthfm.data import SynthFMDataset
+from monai_synthfm.data import SynthFM3DDataset, SynthFMDataset
 from monai_synthfm.embeddings import producer as embedding_producer
 from monai_synthfm.embeddings.producer import EmbeddingProducer
 from monai_synthfm.embeddings.ring import EmbeddingRing
@@ -70,6 +70,20 @@ def test_the_ring_keeps_what_the_network_encodes_up_to_half_precision(tmp_path: 
         np.testing.assert_array_equal(stored.label, sample["label"].numpy())
         image, _ = source().generator.replay(stored.params)
         assert torch.equal(image.as_tensor(), sample["image"].as_tensor())
+
+
+def test_the_slices_of_a_clip_are_encoded_one_by_one(tmp_path: Path, network: Sam) -> None:
+    size = (48, 40, 3)
+    clips = SynthFM3DDataset(2, size, seed=3)
+    ring = EmbeddingRing(tmp_path, 0.002, feature_shape=(3, 256, 4, 4), label_size=size)
+    run(EmbeddingProducer(EmbeddingRingDataset(ring, fresh=2, length=2), clips, network), 1)
+    for number in range(2):
+        stored = ring.read(number)
+        np.testing.assert_array_equal(stored.label, clips[number]["label"].numpy())
+        for k in range(3):
+            rows_first = clips[number]["image"].as_tensor()[..., k].mT
+            features = network.encode(rows_first[None]).features[0].numpy()
+            np.testing.assert_allclose(stored.features[k], features, rtol=1e-3, atol=1e-4)
 
 
 def test_workers_beside_the_training_make_the_same_bytes(tmp_path: Path, network: Sam) -> None:

@@ -11,9 +11,9 @@ import torch
 from monai.data import MetaTensor
 
 from monai_synthfm.inferers import MaskPropagation, VolumeInferer
-from monai_synthfm.networks.mask_prompter import MaskPrompter
 from monai_synthfm.inferers.volume_inferer import default_propagation
 from monai_synthfm.networks import ImageEmbedding, MobileSam, prepare
+from monai_synthfm.networks.mask_prompter import MaskPrompter
 from monai_synthfm.slices.slice_frame import SliceFrame
 
 from .clicks import click

@@ -52,6 +52,13 @@ def test_it_is_mean_dice_and_iou_error_of_present_slices_and_mean_cross_entropy_
     assert loss.item() == pytest.approx(np.mean(dice) + 0.3 * np.mean(error) + 0.5 * np.mean(entropy), rel=1e-5)
 
 
+def test_masks_that_were_not_chosen_among_others_have_no_error_of_iou(masks: ClipMasks, target: torch.Tensor) -> None:
+    alone = ClipMasks(masks.logits, masks.object_scores)
+    torch.testing.assert_close(ClipLoss(iou_weight=0.3)(alone, target), ClipLoss(iou_weight=0.0)(masks, target))
+    ClipLoss()(alone, torch.zeros_like(target)).backward()
+    assert (masks.logits.grad == 0).all()
+
+
 def test_without_any_object_all_parts_get_a_gradient_of_zeros_for_data_parallel_training(masks: ClipMasks) -> None:
     ClipLoss()(masks, torch.zeros(2, 3, 6, 5, 4)).backward()
     for part in (masks.logits, masks.iou):

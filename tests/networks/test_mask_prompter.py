@@ -6,8 +6,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from monai_synthfm.networks.mask_prompter import MaskPrompter
 from monai_synthfm.networks import ImageEmbedding
+from monai_synthfm.networks.mask_prompter import MaskPrompter
 from monai_synthfm.prompts import Prompts
 from monai_synthfm.prompts.clicks import ClickSimulator
 from tests.inferers.blob_segmenter import BlobSegmenter

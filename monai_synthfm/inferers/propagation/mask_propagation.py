@@ -11,9 +11,9 @@ from dataclasses import dataclass, replace
 import torch
 from scipy import ndimage
 
-from monai_synthfm.networks.mask_prompter import MaskPrompter
 from monai_synthfm.inferers.propagation.propagation import Propagation, SliceMasks
 from monai_synthfm.inferers.propagation.slice_runs import Run, plan_runs
+from monai_synthfm.networks.mask_prompter import MaskPrompter
 from monai_synthfm.networks.preprocessing import as_logits
 from monai_synthfm.prompts import Prompts
 from monai_synthfm.prompts.slice_prompts import SlicePrompts
