@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import inspect
 import io
 import json
 from collections.abc import Callable
@@ -173,7 +174,7 @@ def _manifest(dataset: SynthFMDataset, image_format: str) -> dict[str, Any]:
 
 def generator_settings(generator: Randomizable) -> dict[str, Any]:
     """
-    Describe what a generator was made with, by the names of its public attributes; the others are its state.
+    Describe what a generator was made with, by the names of its arguments.
 
     Example:
         >>> from monai_synthfm.transforms import RandSynthFM
@@ -181,9 +182,10 @@ def generator_settings(generator: Randomizable) -> dict[str, Any]:
         'shape'
     """
     settings: dict[str, Any] = {"class": type(generator).__name__}
-    for name, value in vars(generator).items():
+    for name in inspect.signature(type(generator)).parameters:
+        value = getattr(generator, name)
         if isinstance(value, Randomizable):
             settings[name] = generator_settings(value)
-        elif name not in ("R", "params") and not name.startswith("_"):
+        else:
             settings[name] = value.type if isinstance(value, torch.device) else value
     return settings

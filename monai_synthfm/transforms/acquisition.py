@@ -77,16 +77,20 @@ class RandAcquisition(RandGenerator):
         self.saturation = check_range("saturation", saturation, low=1e-6, high=0.5)
         self.gamma = check_range("gamma", gamma, low=1e-2)
 
-    def randomize(self, spatial_size: Sequence[int]) -> None:
-        """Draw a scanner for images of ``spatial_size``."""
+    def randomize(
+        self, spatial_size: Sequence[int], ultrasound_prob: float | None = None, shading_prob: float | None = None
+    ) -> None:
+        """Draw a scanner for images of ``spatial_size``, with other probabilities than its own where given."""
+        ultrasound_prob = self.ultrasound_prob if ultrasound_prob is None else ultrasound_prob
+        shading_prob = self.shading_prob if shading_prob is None else shading_prob
         side = min(spatial_size)
         extent = np.array([spatial_size[1], spatial_size[0]]) / side
         shading = None
-        if self.R.rand() < self.shading_prob:
+        if self.R.rand() < shading_prob:
             cell = max(2.0, float(self.R.uniform(0.4, 1.5)) * side)
             shading = (float(self.R.uniform(*self.shading)), cell, draw_seed(self.R))
         ultrasound, field = None, None
-        if self.R.rand() < self.ultrasound_prob:
+        if self.R.rand() < ultrasound_prob:
             curved = self.R.rand() < self.field_prob
             apex = np.array([extent[0] / 2.0 + self.R.normal(0.0, 0.05), -self.R.uniform(0.0, 0.3)])
             if not curved:

@@ -115,10 +115,8 @@ class RandVolumeAppearance(SharedRandomizable):
         else:
             values, quiet = self.intensity.draw_part_values(anatomy.parts, *cells)
             quiet *= _QUIETER
-        self.acquisition.ultrasound_prob = preset.ultrasound_prob
-        self.acquisition.shading_prob = preset.shading_prob
         width, height, _ = anatomy.spatial_size
-        self.acquisition.randomize((height, width))
+        self.acquisition.randomize((height, width), preset.ultrasound_prob, preset.shading_prob)
         self.scanner: AcquisitionParams = self.acquisition.params
         if palette and not preset.windowed:
             low, high = float(self.R.uniform(-0.1, 0.1)), float(self.R.uniform(0.85, 1.2))

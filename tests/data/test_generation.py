@@ -217,8 +217,12 @@ def test_the_description_of_a_generator_of_volumes_holds_those_of_its_parts() ->
 
 
 @pytest.mark.parametrize("module", ["both", "all"])
-def test_the_description_of_a_generator_does_not_depend_on_what_it_has_drawn(module: str) -> None:
-    generator = RandSynthFM(SIZE, module=module).set_random_state(seed=0)
+@pytest.mark.parametrize("generator_type", [RandSynthFM, RandSynthFM3D])
+def test_the_description_of_a_generator_does_not_depend_on_what_it_has_drawn(
+    generator_type: type[RandSynthFM] | type[RandSynthFM3D], module: str
+) -> None:
+    size = (32, 32) if generator_type is RandSynthFM else (32, 32, 8)
+    generator = generator_type(size, module=module).set_random_state(seed=0)
     before = json.dumps(generation.generator_settings(generator))
     for _ in range(6):
         generator.randomize()
