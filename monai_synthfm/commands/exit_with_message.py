@@ -5,15 +5,20 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from monai.utils import MONAIEnvVars
-
-__all__ = ["exit_with_message"]
+__all__ = ["exit_with_message", "is_debugging"]
 
 _INPUT_ERRORS = (ValueError, OSError, ImportError)
+_TRUE = ("1", "true", "yes", "t", "y")  # as MONAI has it
+
+
+def is_debugging() -> bool:
+    """Return whether ``MONAI_DEBUG`` asks for tracebacks, as ``MONAIEnvVars.debug()`` of MONAI does."""
+    return os.environ.get("MONAI_DEBUG", "").lower() in _TRUE
 
 
 @contextmanager
@@ -39,7 +44,7 @@ def exit_with_message() -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        if MONAIEnvVars.debug():
+        if is_debugging():
             raise
         root: BaseException = error
         while isinstance(root, RuntimeError) and root.__cause__ is not None:
