@@ -8,7 +8,9 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+
+from monai_synthfm.commands.quiet_logs import errors_told_once
 
 __all__ = ["exit_with_message", "is_debugging"]
 
@@ -24,7 +26,8 @@ def is_debugging() -> bool:
 @contextmanager
 def exit_with_message() -> Iterator[None]:
     """
-    End the program with the message of what went wrong within the block alone: ``error: ...`` and exit status 1.
+    End the program with the message of what went wrong within the block alone: ``error: ...`` and exit status 1; what
+    engines log of it is left out.
 
     MONAI wraps what goes wrong in transforms, components and expressions of configs into further exceptions, so that
     the message that matters stands far above the end of a long traceback. Of such wrappers the innermost exception
@@ -41,10 +44,12 @@ def exit_with_message() -> Iterator[None]:
         ...
         SystemExit: 1
     """
+    debugging = is_debugging()
     try:
-        yield
+        with nullcontext() if debugging else errors_told_once():
+            yield
     except Exception as error:
-        if is_debugging():
+        if debugging:
             raise
         root: BaseException = error
         while isinstance(root, RuntimeError) and root.__cause__ is not None:
