@@ -19,16 +19,15 @@ _WEIGHTS = ("model", "encoder", "checkpoint", "pretrained", "encoder_onnx")
 _ENDINGS = (".pt", ".pth", ".onnx", ".safetensors", ".ckpt")
 
 
-def check_inputs(options: Mapping[str, str], home_is_known: bool = True) -> None:
+def check_inputs(options: Mapping[str, str]) -> None:
     """
     Refuse options that name files or folders which are not there, or an image that cannot be one.
 
     Expressions and references of configs are left to the configs; names of weights that look like no file, too.
 
     Args:
-        options: as they were typed, by name.
-        home_is_known: whether relative names of images and masks start at ``dataset_dir``, or here when that was not
-            typed; otherwise a config may say where.
+        options: as they were typed, by name. Relative names of images and masks start at ``dataset_dir``, or here when
+            there is none; when only a config can say what it is, they are left to it.
 
     Raises:
         FileNotFoundError: when there is no such file or folder.
@@ -46,7 +45,7 @@ def check_inputs(options: Mapping[str, str], home_is_known: bool = True) -> None
     if home is not None and not home.is_dir():
         what = "a file, expected a folder" if home.exists() else "no such folder"
         raise FileNotFoundError(f"dataset_dir {home}: {what}.")
-    if home is None and (not home_is_known or "dataset_dir" in options):
+    if home is None and "dataset_dir" in options:
         paths = {name: path for name, path in paths.items() if name not in ("image", "mask") or path.is_absolute()}
     for name, path in paths.items():
         place = (home or Path()) / path if name in ("image", "mask") else path

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from difflib import get_close_matches
 from importlib import import_module
 from pathlib import Path
@@ -102,12 +102,13 @@ def _run_configs(name: str, command: Command, words: Sequence[str]) -> None:
         if place not in options:
             raise ValueError(f"{name}: {place} is missing: {_names(choices)}.")
         files.append(_config(choices, options.pop(place), place))
-    if not more:  # which may have what is missing
-        _check_places(name, command, options, files)
     files += [_config(folder, given, "config") for given in more]
-    check_inputs(options, home_is_known=not more)
-    if command.own is PROMPTS and not more:
-        check_prompted({*options, *prompts})
+    config = merged(files)
+    if missing := [place for place in command.places if place not in options and config.get(place) is None]:
+        raise ValueError(f"{name}: {missing[0]} is missing, as in: synthfm {name} {command.example}")
+    check_inputs({"dataset_dir": str(config.get("dataset_dir")), **options})
+    if command.own is PROMPTS and item_at(config, "dataset::data::0::points") == "@points":
+        check_prompted({*options, *prompts, *(key for key in config if config[key] is not None)})
     dry_run = read_value("dry_run", options.pop("dry_run", "false"), Kind.SWITCH) if command.folder else False
     arguments = {"tracking": options.pop("tracking")} if "tracking" in options else {}
     from monai_synthfm.commands.bundle_run import run_bundle
@@ -116,17 +117,11 @@ def _run_configs(name: str, command: Command, words: Sequence[str]) -> None:
     if command.reader_options is not None:
         from monai_synthfm.commands.reader_options import take_reader_options
 
-        values = take_reader_options(values, command.reader_options, merged(files))
+        values = take_reader_options(values, command.reader_options, config)
     with warnings.catch_warnings():
         if all(folder in file.parents for file in files):
             warnings.filterwarnings("ignore", "parsing config_file")  # of strangers, which these are not
         run_bundle(files, values, "dry_run" if dry_run else "run", **arguments)
-
-
-def _check_places(name: str, command: Command, options: Mapping[str, str], files: Sequence[Path]) -> None:
-    for place in command.places:
-        if place not in options and item_at(merged(files), place) is None:
-            raise ValueError(f"{name}: {place} is missing, as in: synthfm {name} {command.example}")
 
 
 def _options(name: str, places: Sequence[str], words: Sequence[str], longer: Sequence[str] = ()) -> dict[str, str]:

@@ -54,8 +54,7 @@ def test_what_is_missing_or_unsuitable_is_named(here: Path, options: dict[str, s
     assert str(caught.value).startswith(message)
 
 
-def test_where_a_config_may_say_the_folder_only_whole_paths_are_looked_at(here: Path) -> None:
-    check_inputs({"image": "elsewhere.nii"}, home_is_known=False)
+def test_where_only_a_config_says_the_folder_whole_paths_alone_are_looked_at(here: Path) -> None:
     check_inputs({"image": "elsewhere.nii", "dataset_dir": "$@root"})
     with pytest.raises(FileNotFoundError, match=r"elsewhere\.nii: no such file"):
-        check_inputs({"image": str(here / "elsewhere.nii")}, home_is_known=False)
+        check_inputs({"image": str(here / "elsewhere.nii"), "dataset_dir": "$@root"})

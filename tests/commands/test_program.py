@@ -175,6 +175,23 @@ sys.exit(", ".join({{"torch", "monai", "SimpleITK", "scipy"}} & sys.modules.keys
     assert "no such file" in done.stderr or "error: " in done.stderr or done.stdout.startswith("usage: synthfm")
 
 
+def test_what_a_config_says_need_not_be_typed(
+    ran: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    own = tmp_path / "own.yaml"
+    own.write_text("image: ct.nii\nmask: known.nii\n")
+    main(["segment", "--config", str(own)])
+    assert ran["options"] == {}
+    own.write_text("image: ct.nii\n")
+    assert "nothing is prompted" in failed(capsys, "segment", "--config", str(own))
+
+
+def test_images_are_looked_for_where_a_config_says(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "own.yaml").write_text(f"dataset_dir: {tmp_path}\n")
+    words = ("segment", "no.nii", "--click", "1", "2", "3", "--config", str(tmp_path / "own.yaml"))
+    assert failed(capsys, *words) == f"error: image {tmp_path / 'no.nii'}: no such file.\n"
+
+
 def test_the_arguments_of_a_reader_are_options_of_the_check(ran: dict[str, Any]) -> None:
     main(["check-data", "folder", "mine", "--structures", "liver,spleen", "--other-values", "true", "--output", "x"])
     assert ran["options"] == {

@@ -113,7 +113,7 @@ def test_label_maps_are_told_with_the_volume_of_each_object(tmp_path: Path, caps
     item = given(tmp_path, "in", DISPLAYED, [[1, 1, 1]] * 3)
     unplaced = given(tmp_path, "flat", DISPLAYED, [[1, 1, 1]] * 3)
     unplaced["image"].meta["has_position"] = False
-    writer = SegmentationWriter(tmp_path / "out", ["given"])
+    writer = SegmentationWriter(tmp_path / "out")
     evaluator = Engine(lambda _, batch: [segmented(DISPLAYED, labels)])
     evaluator.network, evaluator.inferer = torch.nn.Identity(), SimpleNamespace(direction="both")
     evaluator.add_event_handler(
