@@ -10,6 +10,7 @@ from pathlib import Path
 
 from monai_synthfm.commands.values import Kind, read_value
 from monai_synthfm.io.endings import check_image
+from monai_synthfm.utils.atomic_files import check_writable
 
 __all__ = ["check_inputs"]
 
@@ -21,7 +22,8 @@ _ENDINGS = (".pt", ".pth", ".onnx", ".safetensors", ".ckpt")
 
 def check_inputs(options: Mapping[str, str]) -> None:
     """
-    Refuse options that name files or folders which are not there, or an image that cannot be one.
+    Refuse options that name files or folders which are not there, an image that cannot be one, or an ``output_dir``
+    that cannot be written to.
 
     Expressions and references of configs are left to the configs; names of weights that look like no file, too.
 
@@ -32,6 +34,7 @@ def check_inputs(options: Mapping[str, str]) -> None:
     Raises:
         FileNotFoundError: when there is no such file or folder.
         ValueError: see :func:`~monai_synthfm.io.endings.check_image`.
+        OSError: see :func:`~monai_synthfm.utils.atomic_files.check_writable`.
 
     Example:
         >>> check_inputs({"image": "nothing.nii.gz"})
@@ -40,6 +43,8 @@ def check_inputs(options: Mapping[str, str]) -> None:
         FileNotFoundError: image nothing.nii.gz: no such file.
         >>> check_inputs({"image": "@other", "model": "minisam"})
     """
+    if "output_dir" in options and (folder := _path("output_dir", options["output_dir"])) is not None:
+        check_writable(folder)
     paths = {name: path for name, text in options.items() if (path := _path(name, text)) is not None}
     home = paths.get("dataset_dir")
     if home is not None and not home.is_dir():

@@ -10,12 +10,12 @@ import inspect
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from copy import deepcopy
-from difflib import get_close_matches
 from pydoc import locate
 from typing import Any
 
 from monai.bundle import ConfigComponent, ConfigParser, ReferenceResolver
 
+from monai_synthfm.commands.names import no_such_option
 from monai_synthfm.commands.references import SEPARATOR, item_at, reached, references
 from monai_synthfm.commands.values import Kind, config_value, read_value
 
@@ -24,7 +24,6 @@ __all__ = ["BundleOptions", "kind_of_parameter"]
 _SPECIAL = {"_target_": Kind.TEXT, "_mode_": Kind.TEXT, "_disabled_": Kind.SWITCH}
 _SPECIAL |= dict.fromkeys(("_requires_", "_desc_"), Kind.OTHER)
 _EVERYWHERE = ("bundle_root", "dataset_dir")  # MONAI asks every bundle for them, used or not
-_CLOSE = 0.6
 
 
 class BundleOptions:
@@ -97,10 +96,7 @@ class BundleOptions:
         for depth, key in enumerate(keys):
             known = self._keys(here, keys[:depth], last=depth + 1 == len(keys))
             if known is not None and key not in known:
-                above = "".join(f"{part}{SEPARATOR}" for part in keys[:depth])
-                nearest = get_close_matches(key, sorted(known), 1, _CLOSE)
-                hint = f"; did you mean {above + nearest[0]!r}?" if nearest else "."
-                raise ValueError(f"there is no option {name!r}{hint}")
+                raise no_such_option(name, known, keys[:depth])
             here = item_at(here, key)
 
     def kind(self, name: str) -> Kind:

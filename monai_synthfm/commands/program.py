@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from importlib import import_module
 from pathlib import Path
@@ -18,6 +18,7 @@ from monai_synthfm.commands.catalogue import COMMANDS, OTHERS, PROMPTS, Command,
 from monai_synthfm.commands.exit_with_message import exit_with_message
 from monai_synthfm.commands.help_page import help_page
 from monai_synthfm.commands.inputs import check_inputs
+from monai_synthfm.commands.names import no_such_option
 from monai_synthfm.commands.prompt_words import PROMPT_WORDS, check_prompted, take_prompts
 from monai_synthfm.commands.references import item_at
 from monai_synthfm.commands.settings import merged
@@ -94,23 +95,12 @@ def _run_configs(name: str, command: Command, words: Sequence[str]) -> None:
     words, prompts = take_prompts(words) if command.own is PROMPTS else (list(words), {})
     words, more = _take_configs(words)
     options = _options(name, command.places, words, PROMPT_WORDS if command.own is PROMPTS else ())
-    folder = configs_folder()
-    files = [folder / file for file in command.configs]
-    if command.folder is not None:
-        # the first place names a file, which has that option in it
-        (place, *_), choices = command.places, folder / command.folder
-        if place not in options:
-            raise ValueError(f"{name}: {place} is missing: {_names(choices)}.")
-        files.append(_config(choices, options.pop(place), place))
-    files += [_config(folder, given, "config") for given in more]
-    config = merged(files)
-    if missing := [place for place in command.places if place not in options and config.get(place) is None]:
-        raise ValueError(f"{name}: {missing[0]} is missing, as in: synthfm {name} {command.example}")
-    check_inputs({"dataset_dir": str(config.get("dataset_dir")), **options})
-    if command.own is PROMPTS and item_at(config, "dataset::data::0::points") == "@points":
-        check_prompted({*options, *prompts, *(key for key in config if config[key] is not None)})
+    files = _files(name, command, options, more)
     dry_run = read_value("dry_run", options.pop("dry_run", "false"), Kind.SWITCH) if command.folder else False
     arguments = {"tracking": options.pop("tracking")} if "tracking" in options else {}
+    config = merged(files)
+    _check(name, command, {**options, **prompts}, config, knows_all=not arguments)
+    # from here on networks are imported, which takes seconds
     from monai_synthfm.commands.bundle_run import run_bundle
 
     values: dict[str, Any] = {**options, **prompts}
@@ -119,9 +109,36 @@ def _run_configs(name: str, command: Command, words: Sequence[str]) -> None:
 
         values = take_reader_options(values, command.reader_options, config)
     with warnings.catch_warnings():
-        if all(folder in file.parents for file in files):
+        if all(configs_folder() in file.parents for file in files):
             warnings.filterwarnings("ignore", "parsing config_file")  # of strangers, which these are not
         run_bundle(files, values, "dry_run" if dry_run else "run", **arguments)
+
+
+def _files(name: str, command: Command, options: dict[str, str], more: Sequence[str]) -> list[Path]:
+    """The configs of a command, that of a dataset which is taken out of the options, and those that were named."""
+    folder = configs_folder()
+    files = [folder / file for file in command.configs]
+    if command.folder is not None:
+        # the first place names a file, which has that option in it
+        (place, *_), choices = command.places, folder / command.folder
+        if place not in options:
+            raise ValueError(f"{name}: {place} is missing: {_names(choices)}.")
+        files.append(_config(choices, options.pop(place), place))
+    return files + [_config(folder, given, "config") for given in more]
+
+
+def _check(name: str, command: Command, options: Mapping[str, Any], config: Mapping[str, Any], knows_all: bool) -> None:
+    """Refuse what can be refused before networks are imported."""
+    if missing := [place for place in command.places if place not in options and config.get(place) is None]:
+        raise ValueError(f"{name}: {missing[0]} is missing, as in: synthfm {name} {command.example}")
+    if knows_all and command.reader_options is None:
+        for option in options:
+            if option.removeprefix("+").isidentifier() and option.removeprefix("+") not in config:
+                raise no_such_option(option, config)
+    typed = {option: text for option, text in options.items() if isinstance(text, str)}
+    check_inputs({"dataset_dir": str(config.get("dataset_dir")), **typed})
+    if command.own is PROMPTS and item_at(config, "dataset::data::0::points") == "@points":
+        check_prompted({*options, *(key for key in config if config[key] is not None)})
 
 
 def _options(name: str, places: Sequence[str], words: Sequence[str], longer: Sequence[str] = ()) -> dict[str, str]:

@@ -46,6 +46,8 @@ def take_prompts(words: Sequence[str]) -> tuple[list[str], dict[str, Any]]:
     position = 0
     while position < len(words):
         word = words[position]
+        if (dashed := word.replace("_", "-")) in (*_COUNTS, _NEXT):
+            word = dashed
         position += 1
         if word == _NEXT:
             for objects in (points, labels, boxes):

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from difflib import get_close_matches
 from inspect import Parameter, formatannotation, getdoc
 from typing import Any
 
+from monai_synthfm.commands.names import no_such_option
 from monai_synthfm.commands.options import kind_of_parameter
 from monai_synthfm.commands.references import SEPARATOR
 from monai_synthfm.commands.settings import Setting
@@ -47,9 +47,8 @@ def take_reader_options(options: Mapping[str, Any], into: str, config: Mapping[s
     known = _typed_options(options["dataset_name"])
     for name in own:
         if name not in known:
-            near = get_close_matches(name, sorted({*known, *config}), 1, 0.6)
-            hint = f"did you mean {near[0]!r}?" if near else f"{options['dataset_name']} has {', '.join(known)}."
-            raise ValueError(f"there is no option {name!r}; {hint}")
+            has = f"{options['dataset_name']} has {', '.join(known)}."
+            raise no_such_option(name, {*known, *config}, otherwise=has)
     given = rest.pop(into, None)
     mapping = config[into] if given is None else read_value(into, given, Kind.OTHER)
     values = {name: _read(name, text, known[name]) for name, text in own.items()}

@@ -45,11 +45,12 @@ def test_what_is_there_or_is_no_path_passes(here: Path, options: dict[str, str])
         ({"dataset_dir": "dat"}, "dataset_dir dat: no such folder."),
         ({"dataset_dir": "net.pt"}, "dataset_dir net.pt: a file, expected a folder."),
         ({"model": "runs/model.pt"}, "model runs/model.pt: no such file."),
+        ({"output_dir": "net.pt"}, "output_dir net.pt: expected a folder, found a file."),
         ({"encoder_onnx": "encoder.onnx"}, "encoder_onnx encoder.onnx: no such file."),
     ],
 )
 def test_what_is_missing_or_unsuitable_is_named(here: Path, options: dict[str, str], message: str) -> None:
-    with pytest.raises((FileNotFoundError, ValueError)) as caught:
+    with pytest.raises((OSError, ValueError)) as caught:
         check_inputs(options)
     assert str(caught.value).startswith(message)
 

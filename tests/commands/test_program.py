@@ -158,6 +158,8 @@ def test_what_is_wrong_is_told_in_one_line(
         "view --help",
         "view no.nii.gz",
         "view no.nii.gz --modalty mr",
+        "train --max_epoch 3",
+        "train --output setup.py",
     ],
 )
 def test_a_help_and_a_missing_file_wait_for_no_import(line: str) -> None:
