@@ -20,6 +20,7 @@ from monai.bundle.utils import DEFAULT_EXP_MGMT_SETTINGS
 
 from monai_synthfm.commands.exit_with_message import exit_with_message
 from monai_synthfm.commands.options import BundleOptions
+from monai_synthfm.commands.quiet_logs import configs_of_many_folders
 from monai_synthfm.commands.values import Kind, read_value
 from monai_synthfm.commands.words import split_words
 
@@ -64,7 +65,8 @@ def run_bundle(
         values["output_dir"] = f"${values['output_dir']!r}"  # MONAI appends to it as to an expression
     token = _running.set(True)
     try:
-        monai.bundle.run(run_id=run_id, config_file=files, **arguments, **values)
+        with configs_of_many_folders():
+            monai.bundle.run(run_id=run_id, config_file=files, **arguments, **values)
     finally:
         _running.reset(token)
 

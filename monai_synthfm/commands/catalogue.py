@@ -5,17 +5,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from monai.bundle import ConfigParser
-
 from monai_synthfm.bundles import bundle_path
-from monai_synthfm.commands.options import BundleOptions
 
-__all__ = ["COMMANDS", "OTHERS", "PROMPTS", "Command", "configs_folder", "help_of", "overview"]
+__all__ = ["COMMANDS", "OTHERS", "PROMPTS", "Command", "configs_folder", "overview"]
 
 
 @dataclass(frozen=True)
@@ -28,23 +24,25 @@ class Command:
         configs: files that are merged in this order.
         places: options whose values may be given without a name, in this order.
         example: what follows the name of the command, say.
-        own: lines of help on what is no option of the configs.
+        own: what is no option of the configs, and what it means.
         folder: of configs, one of which the first place names.
+        reader_options: the key of a mapping with arguments of a dataset's class, which may be typed like options.
     """
 
     summary: str
     configs: tuple[str, ...]
     places: tuple[str, ...] = ()
     example: str = ""
-    own: tuple[str, ...] = ()
+    own: tuple[tuple[str, str], ...] = ()
     folder: str | None = None
+    reader_options: str | None = None
 
 
 PROMPTS = (
-    "--click x y z           inside of the object, in voxels (see --space); may be repeated",
-    "--negative-click x y z  outside of it; may be repeated",
-    "--box x0 y0 z0 x1 y1 z1 two opposite corners of a box around it",
-    "--next-object           what follows prompts another object",
+    ("--click x y z", "inside of the object, in voxels (see --space); may be repeated"),
+    ("--negative-click x y z", "outside of it; may be repeated"),
+    ("--box x0 y0 z0 x1 y1 z1", "two opposite corners of a box around it"),
+    ("--next-object", "what follows prompts another object"),
 )
 COMMANDS: Mapping[str, Command] = {
     "segment": Command(
@@ -65,21 +63,26 @@ COMMANDS: Mapping[str, Command] = {
         ("evaluate.yaml",),
         ("dataset_name", "dataset_dir"),
         "amos_ct /data/amos22 --config evaluate_volumes --output eval/amos_ct",
-        ("--dry-run               list the cases, slices, masks and rows of each structure",),
+        (
+            ("--dry-run", "list the cases, slices, masks and rows of each structure"),
+            ("synthfm evaluate folder --help", "the options of a dataset, here of your own images"),
+        ),
         "datasets",
     ),
     "check-data": Command(
         "say whether a downloaded dataset is complete and sane",
         ("check_data.yaml",),
         ("dataset_name", "dataset_dir"),
-        "amos_ct /data/amos22",
+        "folder mine --structures liver,spleen --modality ct",
+        (("synthfm check-data folder --help", "what the reader of a dataset takes besides"),),
+        reader_options="options",
     ),
     "train": Command(
         "train a mask decoder on generated images",
         ("train.yaml",),
         (),
         "--config train_quick --output runs/quick",
-        ("--tracking mlflow       record the training, as MONAI's bundles do",),
+        (("--tracking mlflow", "record the training, as MONAI's bundles do"),),
     ),
     "generate": Command("write generated images and their labels", ("generate.yaml",), (), "--number 100 --output out"),
 }
@@ -101,35 +104,3 @@ def overview() -> str:
     return "\n".join(
         ["usage: synthfm command ...", "", *lines, "", "synthfm command --help lists the options of a command."]
     )
-
-
-def help_of(name: str, command: Command) -> str:
-    """Explain a command, with the options of its configs as their comments explain them."""
-    folder = configs_folder()
-    explained: dict[str, str] = {}
-    for file in command.configs:
-        for option, comment in re.findall(
-            r"^(\w+):(?: .*)? # (.+(?:\n +# .+)*)$", (folder / file).read_text(encoding="utf-8"), re.M
-        ):
-            explained[option] = re.sub(r"\n +# ", " ", comment)
-    options = BundleOptions(ConfigParser.load_config_files([str(folder / file) for file in command.configs]))
-    explained = {option: comment for option, comment in explained.items() if _does_something(options, option)}
-    usage = f"usage: synthfm {name} {''.join(f'{place} ' for place in command.places)}[--option value ...]"
-    own = (
-        *command.own,
-        "--output folder         the same as --output_dir",
-        "--config name           another config of the bundle, or file, that overrides; may be repeated",
-    )
-    return "\n".join(
-        [usage, "", command.summary, "", f"  synthfm {name} {command.example}", ""]
-        + [f"  {line}" for line in own]
-        + [f"  {f'--{option}':24}{comment}" for option, comment in explained.items()]
-    )
-
-
-def _does_something(options: BundleOptions, name: str) -> bool:
-    try:
-        options.read({name: None})
-    except ValueError:
-        return False
-    return True

@@ -5,21 +5,29 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
-from monai.utils import MONAIEnvVars
+from monai_synthfm.commands.quiet_logs import errors_told_once
 
-__all__ = ["exit_with_message"]
+__all__ = ["exit_with_message", "is_debugging"]
 
 _INPUT_ERRORS = (ValueError, OSError, ImportError)
+_TRUE = ("1", "true", "yes", "t", "y")  # as MONAI has it
+
+
+def is_debugging() -> bool:
+    """Return whether ``MONAI_DEBUG`` asks for tracebacks, as ``MONAIEnvVars.debug()`` of MONAI does."""
+    return os.environ.get("MONAI_DEBUG", "").lower() in _TRUE
 
 
 @contextmanager
 def exit_with_message() -> Iterator[None]:
     """
-    End the program with the message of what went wrong within the block alone: ``error: ...`` and exit status 1.
+    End the program with the message of what went wrong within the block alone: ``error: ...`` and exit status 1; what
+    engines log of it is left out.
 
     MONAI wraps what goes wrong in transforms, components and expressions of configs into further exceptions, so that
     the message that matters stands far above the end of a long traceback. Of such wrappers the innermost exception
@@ -36,10 +44,12 @@ def exit_with_message() -> Iterator[None]:
         ...
         SystemExit: 1
     """
+    debugging = is_debugging()
     try:
-        yield
+        with nullcontext() if debugging else errors_told_once():
+            yield
     except Exception as error:
-        if MONAIEnvVars.debug():
+        if debugging:
             raise
         root: BaseException = error
         while isinstance(root, RuntimeError) and root.__cause__ is not None:

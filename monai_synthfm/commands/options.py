@@ -10,21 +10,20 @@ import inspect
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from copy import deepcopy
-from difflib import get_close_matches
 from pydoc import locate
 from typing import Any
 
 from monai.bundle import ConfigComponent, ConfigParser, ReferenceResolver
 
+from monai_synthfm.commands.names import no_such_option
+from monai_synthfm.commands.references import SEPARATOR, item_at, reached, references
 from monai_synthfm.commands.values import Kind, config_value, read_value
 
 __all__ = ["BundleOptions", "kind_of_parameter"]
 
-_SEPARATOR = "::"
 _SPECIAL = {"_target_": Kind.TEXT, "_mode_": Kind.TEXT, "_disabled_": Kind.SWITCH}
 _SPECIAL |= dict.fromkeys(("_requires_", "_desc_"), Kind.OTHER)
 _EVERYWHERE = ("bundle_root", "dataset_dir")  # MONAI asks every bundle for them, used or not
-_CLOSE = 0.6
 
 
 class BundleOptions:
@@ -97,23 +96,20 @@ class BundleOptions:
         for depth, key in enumerate(keys):
             known = self._keys(here, keys[:depth], last=depth + 1 == len(keys))
             if known is not None and key not in known:
-                above = "".join(f"{part}{_SEPARATOR}" for part in keys[:depth])
-                nearest = get_close_matches(key, sorted(known), 1, _CLOSE)
-                hint = f"; did you mean {above + nearest[0]!r}?" if nearest else "."
-                raise ValueError(f"there is no option {name!r}{hint}")
-            here = _item(here, key)
+                raise no_such_option(name, known, keys[:depth])
+            here = item_at(here, key)
 
     def kind(self, name: str) -> Kind:
         """Return what an option holds."""
         keys = ReferenceResolver.split_id(name.removeprefix("+"))
         if keys[-1] in _SPECIAL:
             return _SPECIAL[keys[-1]]
-        found = self._kind_of(self.parser.get(_SEPARATOR.join(keys)))
+        found = self._kind_of(self.parser.get(SEPARATOR.join(keys)))
         if found is not None:
             return found
         if len(keys) == 1:
             return Kind.NUMBER if self._is_number_where_used(keys[0]) else Kind.TEXT
-        parameter = self._parameters(self.parser.get(_SEPARATOR.join(keys[:-1]))).get(keys[-1])
+        parameter = self._parameters(self.parser.get(SEPARATOR.join(keys[:-1]))).get(keys[-1])
         return Kind.OTHER if parameter is None else kind_of_parameter(parameter)
 
     def _keys(self, here: Any, above: list[str], last: bool) -> list[str] | None:
@@ -126,8 +122,8 @@ class BundleOptions:
             return [*here, *self.more]
         if "_target_" not in here:
             # settings that are handed on as they are may be any; sections may not
-            whole = _SEPARATOR.join(above)
-            return None if last and (len(above) > 1 or whole in _references(self.parser.get())) else list(here)
+            whole = SEPARATOR.join(above)
+            return None if last and (len(above) > 1 or whole in references(self.parser.get())) else list(here)
         parameters = self._parameters(here)
         if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
             return None
@@ -183,27 +179,15 @@ class BundleOptions:
         for name, value in values.items():
             if not name.startswith("+"):
                 parser[name] = value
-        reached: set[str] = set()
-        waiting = [name for name in self.starts if name in parser]
-        while waiting:
-            name = waiting.pop()
-            if name not in reached:
-                reached.add(name)
-                waiting += ReferenceResolver.find_refs_in_config(parser.get(name), name)
+        found = reached(parser.get(), self.starts)
         for name in values:
             item = ReferenceResolver.normalize_id(name.removeprefix("+"))
-            inside = f"{item}{_SEPARATOR}"
-            if item.split(_SEPARATOR)[0] in (*_EVERYWHERE, *self.more, *self.starts):
+            inside = f"{item}{SEPARATOR}"
+            if item.split(SEPARATOR)[0] in (*_EVERYWHERE, *self.more, *self.starts):
                 continue
-            paths = (f"{one}{_SEPARATOR}" for one in reached)
+            paths = (f"{one}{SEPARATOR}" for one in found)
             if not any(path.startswith(inside) or inside.startswith(path) for path in paths):
                 raise ValueError(f"option {name!r} does nothing here: nothing in these configs refers to it.")
-
-
-def _item(here: Any, key: str) -> Any:
-    if isinstance(here, list):
-        return here[int(key)] if key.isdigit() and int(key) < len(here) else None
-    return here.get(key) if isinstance(here, dict) else None
 
 
 def _components(config: Any) -> Iterator[Mapping[str, Any]]:
@@ -212,14 +196,6 @@ def _components(config: Any) -> Iterator[Mapping[str, Any]]:
         yield config
     for below in config.values() if isinstance(config, Mapping) else config if isinstance(config, list) else ():
         yield from _components(below)
-
-
-def _references(config: Any) -> set[str]:
-    """All that is referred to anywhere in a config."""
-    if isinstance(config, str):
-        return set(ReferenceResolver.match_refs_pattern(config))
-    items = config.values() if isinstance(config, dict) else config if isinstance(config, list) else ()
-    return set().union(*map(_references, items))
 
 
 def _kind_of_expression(expression: str) -> Kind | None:

@@ -7,18 +7,21 @@ from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from monai_synthfm import __version__
-from monai_synthfm.commands.bundle_run import run_bundle
-from monai_synthfm.commands.catalogue import COMMANDS, OTHERS, PROMPTS, Command, configs_folder, help_of, overview
+from monai_synthfm.commands.catalogue import COMMANDS, OTHERS, PROMPTS, Command, configs_folder, overview
 from monai_synthfm.commands.exit_with_message import exit_with_message
-from monai_synthfm.commands.info import describe_installation
-from monai_synthfm.commands.prompt_words import PROMPT_WORDS, take_prompts
+from monai_synthfm.commands.help_page import help_page
+from monai_synthfm.commands.inputs import check_inputs
+from monai_synthfm.commands.names import no_such_option
+from monai_synthfm.commands.prompt_words import PROMPT_WORDS, check_prompted, take_prompts
+from monai_synthfm.commands.references import item_at
+from monai_synthfm.commands.settings import merged
 from monai_synthfm.commands.values import Kind, read_value
 from monai_synthfm.commands.words import split_words
 
@@ -61,19 +64,58 @@ def _run(name: str, words: list[str]) -> None:
     if name == "info":
         if words:
             raise ValueError(f"info takes no options, got {' '.join(words)}.")
+        from monai_synthfm.commands.info import describe_installation
+
         print(describe_installation())
     elif name == "view":
         _view(words)
     elif _HELP & set(words):
-        print(help_of(name, COMMANDS[name]))
+        print(_help(name, COMMANDS[name], [word for word in words if word not in _HELP]))
     else:
         _run_configs(name, COMMANDS[name], words)
+
+
+def _help(name: str, command: Command, words: Sequence[str]) -> str:
+    """The help of a command, with the settings of configs and the arguments of a dataset that are named besides."""
+    folder = configs_folder()
+    words, more = _take_configs(words)
+    files = [_config(folder, given, "config") for given in more]
+    found, typed = split_words(words)
+    dataset = {**dict(zip(command.places, found, strict=False)), **typed}.get("dataset_name")
+    if dataset is not None and command.folder is not None:
+        files.insert(0, _config(folder / command.folder, dataset, "dataset_name"))
+    if dataset is not None and command.reader_options is not None:
+        from monai_synthfm.commands.reader_options import reader_settings
+
+        return help_page(name, command, files, reader_settings(dataset))
+    return help_page(name, command, files)
 
 
 def _run_configs(name: str, command: Command, words: Sequence[str]) -> None:
     words, prompts = take_prompts(words) if command.own is PROMPTS else (list(words), {})
     words, more = _take_configs(words)
     options = _options(name, command.places, words, PROMPT_WORDS if command.own is PROMPTS else ())
+    files = _files(name, command, options, more)
+    dry_run = read_value("dry_run", options.pop("dry_run", "false"), Kind.SWITCH) if command.folder else False
+    arguments = {"tracking": options.pop("tracking")} if "tracking" in options else {}
+    config = merged(files)
+    _check(name, command, {**options, **prompts}, config, knows_all=not arguments)
+    # from here on networks are imported, which takes seconds
+    from monai_synthfm.commands.bundle_run import run_bundle
+
+    values: dict[str, Any] = {**options, **prompts}
+    if command.reader_options is not None:
+        from monai_synthfm.commands.reader_options import take_reader_options
+
+        values = take_reader_options(values, command.reader_options, config)
+    with warnings.catch_warnings():
+        if all(configs_folder() in file.parents for file in files):
+            warnings.filterwarnings("ignore", "parsing config_file")  # of strangers, which these are not
+        run_bundle(files, values, "dry_run" if dry_run else "run", **arguments)
+
+
+def _files(name: str, command: Command, options: dict[str, str], more: Sequence[str]) -> list[Path]:
+    """The configs of a command, that of a dataset which is taken out of the options, and those that were named."""
     folder = configs_folder()
     files = [folder / file for file in command.configs]
     if command.folder is not None:
@@ -82,13 +124,21 @@ def _run_configs(name: str, command: Command, words: Sequence[str]) -> None:
         if place not in options:
             raise ValueError(f"{name}: {place} is missing: {_names(choices)}.")
         files.append(_config(choices, options.pop(place), place))
-    files += [_config(folder, given, "config") for given in more]
-    dry_run = read_value("dry_run", options.pop("dry_run", "false"), Kind.SWITCH) if command.folder else False
-    arguments = {"tracking": options.pop("tracking")} if "tracking" in options else {}
-    with warnings.catch_warnings():
-        if all(folder in file.parents for file in files):
-            warnings.filterwarnings("ignore", "parsing config_file")  # of strangers, which these are not
-        run_bundle(files, {**options, **prompts}, "dry_run" if dry_run else "run", **arguments)
+    return files + [_config(folder, given, "config") for given in more]
+
+
+def _check(name: str, command: Command, options: Mapping[str, Any], config: Mapping[str, Any], knows_all: bool) -> None:
+    """Refuse what can be refused before networks are imported."""
+    if missing := [place for place in command.places if place not in options and config.get(place) is None]:
+        raise ValueError(f"{name}: {missing[0]} is missing, as in: synthfm {name} {command.example}")
+    if knows_all and command.reader_options is None:
+        for option in options:
+            if option.removeprefix("+").isidentifier() and option.removeprefix("+") not in config:
+                raise no_such_option(option, config)
+    typed = {option: text for option, text in options.items() if isinstance(text, str)}
+    check_inputs({"dataset_dir": str(config.get("dataset_dir")), **typed})
+    if command.own is PROMPTS and item_at(config, "dataset::data::0::points") == "@points":
+        check_prompted({*options, *(key for key in config if config[key] is not None)})
 
 
 def _options(name: str, places: Sequence[str], words: Sequence[str], longer: Sequence[str] = ()) -> dict[str, str]:

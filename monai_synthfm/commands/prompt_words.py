@@ -6,10 +6,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
-__all__ = ["PROMPT_WORDS", "take_prompts"]
+__all__ = ["PROMPT_WORDS", "check_prompted", "take_prompts"]
 
 _NEXT = "--next-object"
 _COUNTS = {"--click": (3, 2), "--negative-click": (3, 2), "--box": (6, 4)}
@@ -46,6 +46,8 @@ def take_prompts(words: Sequence[str]) -> tuple[list[str], dict[str, Any]]:
     position = 0
     while position < len(words):
         word = words[position]
+        if (dashed := word.replace("_", "-")) in (*_COUNTS, _NEXT):
+            word = dashed
         position += 1
         if word == _NEXT:
             for objects in (points, labels, boxes):
@@ -73,6 +75,23 @@ def take_prompts(words: Sequence[str]) -> tuple[list[str], dict[str, Any]]:
     if found and twice:
         raise ValueError(f"{twice[0]} cannot be given beside --click, --negative-click and --box.")
     return rest, found
+
+
+def check_prompted(options: Collection[str]) -> None:
+    """
+    Check that something says where an object is.
+
+    Args:
+        options: names of all options that were typed, as the config calls them.
+
+    Raises:
+        ValueError: when there is neither a click, nor a box, nor a mask; it shows how they are typed.
+    """
+    if not {name.replace("#", "::").rpartition("::")[2] for name in options} & {"points", "boxes", "mask", "data"}:
+        raise ValueError(
+            "nothing is prompted: say where the object is, in voxels counted from 0, with --click x y z, "
+            "--box x0 y0 z0 x1 y1 z1 or --mask file, such as --click 120 200 45."
+        )
 
 
 def _numbers(name: str, words: Sequence[str]) -> list[int | float]:

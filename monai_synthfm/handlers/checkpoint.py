@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import io
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +21,35 @@ from monai_synthfm.utils.atomic_files import check_writable, staged_files
 from monai_synthfm.utils.processes import from_first_process
 from monai_synthfm.utils.switches import reads_switches
 
-__all__ = ["TrainingCheckpoint"]
+__all__ = ["TrainingCheckpoint", "tell_network"]
 
 _LAST = "checkpoint.pt"
+_BEST = "model.pt"
+
+
+def tell_network(folder: str | Path) -> None:
+    """
+    Print where the network of a training is and the command that uses it next; of data-parallel processes the first
+    alone does.
+
+    Args:
+        folder: of :class:`TrainingCheckpoint`.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     _ = (Path(folder) / "model.pt").touch()
+        ...     tell_network(folder)
+        /.../model.pt is the best network; use it with: synthfm segment IMAGE --click X Y Z --model /.../model.pt
+    """
+    best, last = Path(folder) / _BEST, Path(folder) / _LAST
+    if get_rank() > 0:
+        return
+    if best.is_file():
+        command = f"synthfm segment IMAGE --click X Y Z --model {shlex.quote(str(best))}"
+        print(f"{best} is the best network; use it with: {command}")
+    elif last.is_file():
+        print(f"{last} is the last state; there is no {_BEST}, since no epoch was validated (val_interval).")
 
 
 @reads_switches
@@ -126,7 +153,7 @@ class TrainingCheckpoint:
         with staged_files(self.folder) as stage:
             torch.save(state | position | {"settings": settings}, stage / _LAST)
             if improved:
-                torch.save(model, stage / "model.pt")
+                torch.save(model, stage / _BEST)
             if self.keep_epochs:
                 torch.save(model, stage / f"epoch_{engine.state.epoch:04d}.pt")
         if self.keep_epochs:

@@ -102,16 +102,23 @@ class SegmentationWriter:
         self.cache = cache
         self.on_empty = on_empty
         self._empty: list[str] = []
+        self._told: list[str] = []
         self._started = 0.0
 
     def attach(self, engine: Engine) -> None:
         """Register with the engine: time from the reading of a batch, write when its segmentation is there."""
         if all(given is None for given in self.weights):
             logger.warning("No weights were given: the network is random and its segmentations mean nothing.")
+        engine.add_event_handler(Events.STARTED, self._told.clear)
         engine.add_event_handler(Events.GET_BATCH_STARTED, self._start)
         engine.add_event_handler(Events.GET_BATCH_COMPLETED, self._check)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self)
         engine.add_event_handler(Events.COMPLETED, self._finish)
+
+    def tell(self) -> None:
+        """Print where the label maps of the last run are, and how large each object came out."""
+        if self._told:
+            print("\n".join(self._told))
 
     def _start(self) -> None:
         self._started = time.perf_counter()
@@ -198,9 +205,27 @@ class SegmentationWriter:
             figure.savefig(stage / _file(source, "overlay.png"), dpi=150)
             text = json.dumps(report, indent=2) + "\n"
             (stage / _file(source, "report.json")).write_text(text, encoding="utf-8")
+        sizes = "; ".join(_size(found) for found in objects)
+        self._told.append(f"{folder / files['segmentation']}: {sizes}")
         if empty:
             self._empty.append(f"object {', '.join(map(str, empty))} of {source}")
             logger.warning("Nothing was found for %s: it is empty in %s.", self._empty[-1], files["segmentation"])
+
+
+def _size(found: Mapping[str, Any]) -> str:
+    """
+    Say how large an object of a report is.
+
+    Example:
+        >>> _size({"label": 1, "voxels": 9, "mm3": 1234.5}), _size({"label": 2, "voxels": 9, "mm3": None})
+        ('object 1 has 1.23 ml', 'object 2 has 9 voxels')
+        >>> _size({"label": 3, "voxels": 0, "mm3": 0.0})
+        'object 3 is empty'
+    """
+    if not found["voxels"]:
+        return f"object {found['label']} is empty"
+    size = f"{found['voxels']} voxels" if found["mm3"] is None else f"{found['mm3'] / 1000:.3g} ml"
+    return f"object {found['label']} has {size}"
 
 
 def _file(source: Path, ending: str) -> str:

@@ -23,9 +23,8 @@ from monai_synthfm.io.canonical_volumes import (
 )
 from monai_synthfm.io.dicom.pictures import dicom_picture_spacing, read_dicom_picture
 from monai_synthfm.io.dicom.volume import dicom_spacing, read_dicom_stack, series_files
+from monai_synthfm.io.endings import FORMATS, file_format
 from monai_synthfm.io.faults import FaultError
-from monai_synthfm.io.itk_files import ITK
-from monai_synthfm.io.nifti import NIFTI, is_nifti
 from monai_synthfm.io.pictures import grey_picture, picture_tensor, read_itk_picture, read_png
 
 __all__ = [
@@ -37,33 +36,6 @@ __all__ = [
     "read_volume",
     "volume_spacing",
 ]
-
-_PILLOW = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
-_DICOM = (".dcm", ".dicom", ".ima")
-FORMATS = (*NIFTI, *ITK, *_PILLOW, *_DICOM)
-
-
-def file_format(path: str | Path) -> str:
-    """
-    Return ``nifti``, ``itk`` (MetaImage, NRRD), ``pillow`` (PNG and the like) or ``dicom`` (a file or a folder).
-
-    Raises:
-        FaultError: when the ending of the name is another.
-
-    Example:
-        >>> file_format("ct.nii.gz"), file_format("ct.nrrd"), file_format("slice.PNG"), file_format("IM1.dcm")
-        ('nifti', 'itk', 'pillow', 'dicom')
-    """
-    name = Path(path).name.lower()
-    if is_nifti(path):
-        return "nifti"
-    if name.endswith(ITK):
-        return "itk"
-    if name.endswith(_PILLOW):
-        return "pillow"
-    if Path(path).is_dir() or name.endswith(_DICOM):
-        return "dicom"
-    raise FaultError("unknown_format", path, f"expected a name ending in one of {FORMATS}, or a folder of DICOM slices")
 
 
 def read_volume(path: str | Path) -> MetaTensor:

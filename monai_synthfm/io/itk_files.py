@@ -9,13 +9,12 @@ from pathlib import Path
 
 import SimpleITK
 
+from monai_synthfm.io.endings import ITK
 from monai_synthfm.io.faults import unreadable
 
 __all__ = ["ITK", "itk_header", "itk_image"]
 
-_READERS = {".mha": "MetaImageIO", ".mhd": "MetaImageIO", ".nrrd": "NrrdImageIO", ".nhdr": "NrrdImageIO"}
-ITK = tuple(_READERS)
-"""Endings of names, in small letters."""
+_READERS = dict(zip(ITK, ("MetaImageIO", "MetaImageIO", "NrrdImageIO", "NrrdImageIO"), strict=True))
 
 
 def itk_image(path: str | Path) -> SimpleITK.Image:

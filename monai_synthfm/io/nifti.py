@@ -17,6 +17,8 @@ from nibabel.spatialimages import HeaderDataError
 from nibabel.tripwire import TripWireError  # of a package that an ending such as .zst needs
 from scipy.special import expit
 
+from monai_synthfm.io.endings import NIFTI, is_nifti
+
 __all__ = [
     "NIFTI",
     "affine_in_mm",
@@ -30,23 +32,10 @@ __all__ = [
     "probability_image",
 ]
 
-NIFTI = (".nii.gz", ".nii.bz2", ".nii.zst", ".nii")
-"""Endings of the names of NIfTI files, in small letters; capitals are the same."""
 _MILLIMETRES = 2
 _MM_PER_UNIT = {1: 1000.0, _MILLIMETRES: 1.0, 3: 0.001}  # by NIFTI_UNITS_METER, _MM and _MICRON
 _SPATIAL_UNITS = 7  # bits of xyzt_units
 READ_ERRORS = (ImageFileError, HeaderDataError, OSError, EOFError, ValueError, TripWireError, zlib.error)
-
-
-def is_nifti(path: str | Path) -> bool:
-    """
-    Return whether a file is NIfTI by the ending of its name.
-
-    Example:
-        >>> is_nifti("CT.NII.GZ"), is_nifti("ct.nii.bz2"), is_nifti("ct.gz")
-        (True, True, False)
-    """
-    return Path(path).name.lower().endswith(NIFTI)
 
 
 def nifti_stem(path: str | Path) -> str:

@@ -22,8 +22,8 @@ from monai_synthfm.io.canonical_volumes import read_itk_array, read_nifti_array,
 from monai_synthfm.io.dicom.headers import is_dicom, read_header
 from monai_synthfm.io.dicom.series import choose_series
 from monai_synthfm.io.dicom.volume import read_dicom
+from monai_synthfm.io.endings import check_image, file_format
 from monai_synthfm.io.faults import FaultError
-from monai_synthfm.io.formats import file_format
 from monai_synthfm.io.itk_files import itk_header
 from monai_synthfm.io.nifti import check_voxels, complete_affine, is_nifti, load_volume, nifti_stem
 from monai_synthfm.io.pictures import grey_picture, read_itk_picture, read_png
@@ -60,12 +60,11 @@ def load_image(path: str | Path, series: str | int | None = None) -> MetaTensor:
     """
     path = Path(path)
     if path.is_dir():
+        check_image(path)
         return _dicom_image(path, choose_series(path, series).headers)
     if series is not None:
         raise ValueError(f"series {series} is to be chosen in a folder of DICOM files, but image {path} is none.")
-    if not path.is_file():
-        raise FileNotFoundError(f"image {path}: no such file.")
-    kind = _kind(path)
+    kind = check_image(path)
     if kind == "dicom":
         return _dicom_image(path, [read_header(path)])
     if kind == "nifti":

@@ -26,6 +26,7 @@ __all__ = [
     "MedSAMIntensityD",
     "MedSAMIntensityDict",
     "MedSAMIntensityd",
+    "known_modality",
     "looks_like_ct",
 ]
 
@@ -93,7 +94,7 @@ class MedSAMIntensity(Transform):
         quantize: bool = True,
         window: str | Sequence[float] | None = None,
     ) -> None:
-        _check_modality(modality)
+        modality = known_modality(modality)
         if window is not None:
             level, width = _level_and_width(window)
         if not width > 0:
@@ -181,9 +182,20 @@ class MedSAMIntensity(Transform):
         return (0.0, high) if bottom <= 0 else (bottom, float(values.max()))
 
 
-def _check_modality(modality: Any) -> None:
-    if modality not in MODALITIES:
+def known_modality(modality: Any) -> str:
+    """
+    Return a modality as :data:`MODALITIES` has it.
+
+    Raises:
+        ValueError: when it is none of these, whatever the case of its letters.
+
+    Example:
+        >>> known_modality("CT")
+        'ct'
+    """
+    if str(modality).lower() not in MODALITIES:
         raise ValueError(f"modality must be one of {MODALITIES}, got {modality!r}.")
+    return str(modality).lower()
 
 
 def _level_and_width(window: str | Sequence[float]) -> Sequence[float]:
@@ -260,7 +272,7 @@ class MedSAMIntensityd(MapTransform):
         item = dict(data)
         intensity = self.intensity
         if self.modality_key is not None and (modality := item.get(self.modality_key)):
-            _check_modality(modality)
+            modality = known_modality(modality)
             intensity = copy.copy(intensity)
             intensity.modality = modality
         for key in self.key_iterator(item):

@@ -8,7 +8,9 @@ from __future__ import annotations
 import argparse
 import sys
 
-from monai_synthfm.viewer.launch import view
+from monai_synthfm.commands.inputs import check_inputs
+
+_AXES = ("auto", "axial", "coronal", "sagittal", "0", "1", "2")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -20,11 +22,17 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--no-browser", action="store_true", help="print the address without opening it")
     parser.add_argument("--cache-dir", help="folder that keeps prompts and embeddings of this image")
     parser.add_argument("--model", help="name or file of a network; default: synthfm, the shipped one")
-    parser.add_argument("--axis", default="auto", help="plane of the network: auto, axial, coronal or sagittal")
+    parser.add_argument(
+        "--axis", default="auto", choices=_AXES, help="plane of the network, or axis of the stored array"
+    )
     parser.add_argument("--series", help="number or UID of the DICOM series, in a folder with several")
     parser.add_argument("--modality", default="auto", help="auto, ct, mr, us, ...: how intensities are scaled")
     given = parser.parse_args(arguments)
+    paths = {"image": given.image, "model": given.model}
     try:
+        check_inputs({name: path for name, path in paths.items() if path is not None})
+        from monai_synthfm.viewer.launch import view  # networks, whose import takes seconds
+
         view(
             given.image,
             port=given.port,

@@ -15,10 +15,12 @@ import torch
 
 from monai_synthfm.embeddings.cache import volume_signature
 from monai_synthfm.inferers import EmbeddingCache, InteractiveSession
+from monai_synthfm.io.endings import check_image
 from monai_synthfm.io.volume_files import source_name
 from monai_synthfm.networks import Promptable, open_network
 from monai_synthfm.networks.weights.files import cache_folder
 from monai_synthfm.slices.slice_frame import SliceFrame
+from monai_synthfm.transforms.medsam import known_modality
 from monai_synthfm.viewer.niivue import find_niivue
 from monai_synthfm.viewer.security import is_loopback
 
@@ -56,13 +58,13 @@ def view(
         ValueError: when the image cannot be read.
         ImportError: when the extra ``view`` is not installed.
     """
+    check_image(image)
+    modality = known_modality(modality)
     try:
         from monai_synthfm.viewer.listening import listen
         from monai_synthfm.viewer.state import ViewerState
     except ImportError as error:
         raise ImportError(f"the viewer needs more packages: pip install 'monai-synthfm[view]' ({error}).") from error
-    if not Path(image).exists():
-        raise FileNotFoundError(f"image {image}: no such file or folder.")
     niivue = find_niivue()
     folder = _folder_of(image) if cache_dir is None else Path(cache_dir)
     network = model if isinstance(model, Promptable) else open_network(model or "synthfm")

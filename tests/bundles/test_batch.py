@@ -89,6 +89,15 @@ def test_each_image_is_segmented_as_alone(batch: Run, home: Path, segment: Calla
     assert not (home / "out/failed.csv").exists()
 
 
+def test_the_last_line_names_the_table(batch: Run, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    workflow = batch("image,clicks\na/ct.nii.gz,9 13 4\n")
+    capsys.readouterr()
+    workflow.finalize()
+    table = home / "out" / "summary.csv"
+    assert table.is_file()
+    assert capsys.readouterr().out == f"{table} has a row for each object\n"
+
+
 def test_what_is_done_is_left_and_what_changed_is_done_again(batch: Run, home: Path, voxels: np.ndarray) -> None:
     batch(TABLE)
     assert CountingGrower.count > 0

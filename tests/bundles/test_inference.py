@@ -184,6 +184,23 @@ def test_report_says_what_was_done(segment: Callable[..., ConfigWorkflow], tmp_p
     ]
 
 
+def test_the_last_line_says_where_the_result_is_and_how_large(
+    segment: Callable[..., ConfigWorkflow],
+    tmp_path: Path,
+    voxels: np.ndarray,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    store(tmp_path / "in.nii.gz", voxels, STRAIGHT, ORIENTATIONS[0])
+    workflow = segment(tmp_path / "in.nii.gz", points=[[[9, 13, 4]]], point_labels=[[1]])
+    capsys.readouterr()
+    workflow.finalize()
+    path = tmp_path / "out" / "in_segmentation.nii.gz"
+    found = nib.load(path)
+    volume = np.asarray(found.dataobj).sum() * abs(np.linalg.det(found.affine[:3, :3])) / 1000
+    assert capsys.readouterr().out == f"{path}: object 1 has {volume:.3g} ml\n"
+    segment(tmp_path / "in.nii.gz", points=[[[9, 13, 4]]], point_labels=[[1]], handlers=[]).finalize()
+
+
 def test_zoom_segments_and_is_named_in_the_report(
     segment: Callable[..., ConfigWorkflow], tmp_path: Path, voxels: np.ndarray
 ) -> None:

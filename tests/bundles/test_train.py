@@ -198,8 +198,11 @@ def test_the_network_takes_an_image_alone_as_the_metadata_says(bundle_dir: Path)
     )
 
 
-def test_only_the_decoder_is_trained_and_files_are_written(bundle_dir: Path, tmp_path: Path) -> None:
+def test_only_the_decoder_is_trained_and_files_are_written(
+    bundle_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     train(bundle_dir, tmp_path)
+    assert capsys.readouterr().out.splitlines()[-1].startswith(f"{tmp_path / 'model.pt'} is the best network; use it ")
     best, settings = read_weights(tmp_path / "model.pt")
     assert settings.items() >= {"network": "Sam", "image_size": 64, "preprocessing": "sam"}.items()
     opened = open_network(tmp_path / "model.pt")

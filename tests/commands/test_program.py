@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -14,7 +15,7 @@ import pytest
 from monai.bundle import ConfigParser
 
 from monai_synthfm import __version__, bundle_path
-from monai_synthfm.commands import BundleOptions, program
+from monai_synthfm.commands import BundleOptions, bundle_run, program
 from monai_synthfm.commands.catalogue import COMMANDS
 from monai_synthfm.commands.program import main
 from tests.conftest import ROOT
@@ -30,7 +31,8 @@ def ran(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     def run_bundle(files: list[Path], options: dict[str, Any], run_id: str, **more: Any) -> None:
         seen.update(files=files, options=options, run_id=run_id, **more)
 
-    monkeypatch.setattr(program, "run_bundle", run_bundle)
+    monkeypatch.setattr(bundle_run, "run_bundle", run_bundle)
+    monkeypatch.setattr(program, "check_inputs", lambda *given, **known: None)
     return seen
 
 
@@ -117,7 +119,18 @@ def test_configs_of_the_bundle_and_files_override(ran: dict[str, Any], tmp_path:
         ("segment ct.nii mr.nii", "segment takes image, but 'mr.nii' belongs to no option."),
         ("train 3", "train takes options alone, but '3' belongs to no option."),
         ("segment ct.nii --image mr.nii", "image is given twice: 'ct.nii' and 'mr.nii'."),
-        ("segment ct.nii --modalty mr", "there is no option 'modalty'; did you mean 'modality'?"),
+        ("segment {image} --click 1 2 3 --modalty mr", "there is no option 'modalty'; did you mean 'modality'?"),
+        (
+            "segment {image}",
+            "nothing is prompted: say where the object is, in voxels counted from 0, with --click x y z",
+        ),
+        ("segment {image} --modality mr", "or --mask file, such as --click 120 200 45."),
+        ("segment", "segment: image is missing, as in: synthfm segment ct.nii.gz --click 120 200 45 "),
+        ("batch", "batch: prompts is missing, as in: synthfm batch prompts.csv"),
+        ("evaluate amos_ct", "evaluate: dataset_dir is missing, as in: synthfm evaluate amos_ct /data/amos22 "),
+        ("check-data amos_ct", "check-data: dataset_dir is missing, as in: synthfm check-data "),
+        ("check-data folder . --structurs liver", "there is no option 'structurs'; did you mean 'structures'?"),
+        ("segment no.nii.gz --click 1 2 3", "error: image no.nii.gz: no such file."),
         ("evaluate amos", "dataset_name 'amos' is neither a file nor one of the bundle"),
         ("evaluate", "evaluate: dataset_name is missing: one of alfi, amos_ct"),
         ("evaluate ../evaluate", "dataset_name '../evaluate' is neither a file nor one of the bundle"),
@@ -126,8 +139,78 @@ def test_configs_of_the_bundle_and_files_override(ran: dict[str, Any], tmp_path:
         ("info now", "info takes no options, got now."),
     ],
 )
-def test_what_is_wrong_is_told_in_one_line(capsys: pytest.CaptureFixture[str], line: str, message: str) -> None:
-    assert message in failed(capsys, *line.split())
+def test_what_is_wrong_is_told_in_one_line(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, line: str, message: str
+) -> None:
+    (tmp_path / "ct.nii").write_text("something")
+    assert message in failed(capsys, *line.format(image=tmp_path / "ct.nii").split())
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "",
+        *(f"{name} --help" for name in COMMANDS),
+        "evaluate folder --help",
+        "segment no.nii.gz --click 1 2 3",
+        "batch no.csv",
+        "evaluate amos_ct no",
+        "view --help",
+        "view no.nii.gz",
+        "view no.nii.gz --modalty mr",
+        "train --max_epoch 3",
+        "train --output setup.py",
+    ],
+)
+def test_a_help_and_a_missing_file_wait_for_no_import(line: str) -> None:
+    program = f"""
+import sys
+from monai_synthfm.commands.program import main
+try:
+    main({line.split()!r})
+except SystemExit:
+    pass
+sys.exit(", ".join({{"torch", "monai", "SimpleITK", "scipy"}} & sys.modules.keys()) or 0)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "no such file" in done.stderr or "error: " in done.stderr or done.stdout.startswith("usage: synthfm")
+
+
+def test_what_a_config_says_need_not_be_typed(
+    ran: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    own = tmp_path / "own.yaml"
+    own.write_text("image: ct.nii\nmask: known.nii\n")
+    main(["segment", "--config", str(own)])
+    assert ran["options"] == {}
+    own.write_text("image: ct.nii\n")
+    assert "nothing is prompted" in failed(capsys, "segment", "--config", str(own))
+
+
+def test_images_are_looked_for_where_a_config_says(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "own.yaml").write_text(f"dataset_dir: {tmp_path}\n")
+    words = ("segment", "no.nii", "--click", "1", "2", "3", "--config", str(tmp_path / "own.yaml"))
+    assert failed(capsys, *words) == f"error: image {tmp_path / 'no.nii'}: no such file.\n"
+
+
+def test_the_arguments_of_a_reader_are_options_of_the_check(ran: dict[str, Any]) -> None:
+    main(["check-data", "folder", "mine", "--structures", "liver,spleen", "--other-values", "true", "--output", "x"])
+    assert ran["options"] == {
+        "dataset_name": "folder",
+        "dataset_dir": "mine",
+        "output_dir": "x",
+        "options": {"section": None, "structures": "liver,spleen", "other_values": True},
+    }
+
+
+def test_the_help_of_a_named_dataset_has_its_options(capsys: pytest.CaptureFixture[str]) -> None:
+    for command in ("check-data", "evaluate"):
+        main([command, "folder", "--help"])
+        shown = capsys.readouterr().out
+        assert all(f"  --{name} " in shown for name in ("structures", "other_values", "image_suffix", "modality"))
+    main(["train", "--config", "finetune", "--help"])
+    assert "  --checkpoint " in capsys.readouterr().out
 
 
 def test_the_overview_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
@@ -159,7 +242,8 @@ def test_documented_commands_name_options_that_exist_and_do_something(monkeypatc
         config = ConfigParser.load_config_files([str(path) for path in files])
         BundleOptions(config, ["initialize", run_id]).read(options)
 
-    monkeypatch.setattr(program, "run_bundle", check)
+    monkeypatch.setattr(bundle_run, "run_bundle", check)
+    monkeypatch.setattr(program, "check_inputs", lambda *given, **known: None)
     pages = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]
     text = "\n".join(re.sub(r"\\\n *", " ", page.read_text()) for page in pages)
     lines = re.findall(r"^ *synthfm (.+)$|`synthfm ([^`]+ [^`]+)`", text, re.M)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 
-from monai_synthfm.commands.prompt_words import take_prompts
+from monai_synthfm.commands.prompt_words import check_prompted, take_prompts
 
 
 def test_prompts_may_stand_anywhere_and_negative_numbers_are_numbers() -> None:
@@ -72,3 +72,17 @@ def test_without_prompts_nothing_is_taken() -> None:
 def test_what_is_wrong_is_told(line: str, message: str) -> None:
     with pytest.raises(ValueError, match=message.replace("[", r"\[")):
         take_prompts(line.split())
+
+
+def test_underscores_do_for_dashes() -> None:
+    words = "--negative-click 1 2 3 --next-object --box 1 1 2 2"
+    assert take_prompts(words.replace("-c", "_c").replace("-o", "_o").split()) == take_prompts(words.split())
+
+
+def test_what_says_where_an_object_is_may_come_from_any_option() -> None:
+    for options in ({"points"}, {"boxes"}, {"mask"}, {"dataset::data::0::points"}, {"dataset#data"}):
+        check_prompted({"image", *options})
+    with pytest.raises(
+        ValueError, match=r"--click x y z, --box x0 y0 z0 x1 y1 z1 or --mask file, such as --click 120 200"
+    ):
+        check_prompted({"image", "space"})

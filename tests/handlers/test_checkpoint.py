@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from ignite.engine import Engine
 from monai.engines import IterationEvents, SupervisedTrainer
 
 from monai_synthfm import __version__
-from monai_synthfm.handlers.checkpoint import TrainingCheckpoint
+from monai_synthfm.handlers.checkpoint import TrainingCheckpoint, tell_network
 from monai_synthfm.networks import MobileSam, load_state, open_network, prepare
 from monai_synthfm.networks.weights.files import read_weights
 from monai_synthfm.networks.weights.fingerprint import state_sha256
@@ -50,6 +51,27 @@ def test_an_interrupted_training_ends_where_the_uninterrupted_one_does(tmp_path:
     assert resumed.trainer.state.iteration == whole.trainer.state.iteration == 10
     for one, other in zip(resumed.network.parameters(), whole.network.parameters(), strict=True):
         assert torch.equal(one, other)
+
+
+def test_the_command_that_uses_the_network_is_told_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "my runs"
+    tell_network(folder)
+    assert capsys.readouterr().out == ""
+    Training(folder, epochs=1).trainer.run()
+    tell_network(folder)
+    (line,) = capsys.readouterr().out.splitlines()
+    words = shlex.split(line.partition("with: ")[2])
+    assert words[:2] == ["synthfm", "segment"]
+    assert Path(words[words.index("--model") + 1]) == folder / "model.pt"
+
+    (folder / "model.pt").unlink()
+    tell_network(folder)
+    assert "checkpoint.pt is the last state; there is no model.pt" in capsys.readouterr().out
+    monkeypatch.setattr("monai_synthfm.handlers.checkpoint.get_rank", lambda: 1)
+    tell_network(folder)
+    assert capsys.readouterr().out == ""
 
 
 def test_resuming_without_a_checkpoint_names_the_file(tmp_path: Path) -> None:

@@ -105,6 +105,34 @@ def test_labels_take_the_smallest_type_that_holds_them_all(
     assert (tmp_path / "out" / "in_probabilities.nii.gz").exists() == (dtype is np.float32)
 
 
+@pytest.mark.usefixtures("_blank_overlay")
+def test_label_maps_are_told_with_the_volume_of_each_object(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    labels = np.zeros((1, *SHAPE), dtype=np.uint8)
+    labels[0, :5, :5, :5] = 1  # 125 voxels of 1 x 2 x 5 mm
+    labels[0, 6, 5, :2] = 3
+    item = given(tmp_path, "in", DISPLAYED, [[1, 1, 1]] * 3)
+    unplaced = given(tmp_path, "flat", DISPLAYED, [[1, 1, 1]] * 3)
+    unplaced["image"].meta["has_position"] = False
+    writer = SegmentationWriter(tmp_path / "out")
+    evaluator = Engine(lambda _, batch: [segmented(DISPLAYED, labels)])
+    evaluator.network, evaluator.inferer = torch.nn.Identity(), SimpleNamespace(direction="both")
+    evaluator.add_event_handler(
+        Events.ITERATION_STARTED,
+        lambda: setattr(evaluator.state, "batch", decollate_batch(evaluator.state.batch)),
+    )
+    writer.attach(evaluator)
+    writer.tell()
+    assert capsys.readouterr().out == ""
+    for items in ([item], [item, unplaced]):  # the second run tells of its own volumes alone
+        evaluator.run([list_data_collate([each]) for each in items])
+    writer.tell()
+    assert capsys.readouterr().out.splitlines() == [
+        f"{tmp_path / 'out' / 'in_segmentation.nii.gz'}: object 1 has 1.25 ml; object 2 is empty; object 3 has 0.02 ml",
+        f"{tmp_path / 'out' / 'flat_segmentation.nii.gz'}: "
+        "object 1 has 125 voxels; object 2 is empty; object 3 has 2 voxels",
+    ]
+
+
 def test_slices_of_the_report_are_those_of_the_file(tmp_path: Path) -> None:
     # the file runs from inferior to superior along its first axis, against the order of the pictures
     affine = np.array([[0.0, 0, 2, 0], [0, -1, 0, 0], [3, 0, 0, 0], [0, 0, 0, 1]])

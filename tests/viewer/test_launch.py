@@ -33,7 +33,27 @@ def test_without_npm_and_cache_it_says_in_one_line_where_to_put_niivue(
 
 def test_an_image_that_is_not_there_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([str(tmp_path / "no.nii.gz"), "--no-browser"]) == 1
-    assert capsys.readouterr().err == f"error: image {tmp_path / 'no.nii.gz'}: no such file or folder.\n"
+    assert capsys.readouterr().err == f"error: image {tmp_path / 'no.nii.gz'}: no such file.\n"
+
+
+def test_the_image_and_options_are_checked_before_the_extra_is_missed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, image: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "monai_synthfm.viewer.listening", None)
+    (tmp_path / "notes.txt").write_text("something")
+    for words, message in (
+        ([tmp_path / "no.nii.gz"], "no.nii.gz: no such file."),
+        ([tmp_path / "notes.txt"], "expected DICOM, or a name that ends in one of .nii.gz"),
+        ([image, "--model", tmp_path / "no.pt"], "no.pt: no such file."),
+        ([image, "--modality", "pet"], "modality must be one of ('auto', 'ct', "),
+        ([image, "--modality", "MR"], "pip install 'monai-synthfm[view]'"),
+    ):
+        assert main([str(word) for word in words]) == 1
+        assert message in (said := capsys.readouterr().err)
+        assert len(said.splitlines()) == 1
+    with pytest.raises(SystemExit):
+        main([str(image), "--axis", "oblique"])
+    assert "argument --axis: invalid choice: 'oblique'" in capsys.readouterr().err
 
 
 @pytest.mark.slow

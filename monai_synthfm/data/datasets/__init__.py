@@ -40,6 +40,8 @@ __all__ = [
     "LabelledDataset",
     "LoadedCase",
     "TotalSegmentatorDataset",
+    "dataset_class",
+    "dataset_options",
     "open_dataset",
 ]
 
@@ -85,14 +87,52 @@ def open_dataset(name: str, root: str | Path, **options: Any) -> LabelledDataset
         ...
         ValueError: dataset name 'amos' is not one of ...
     """
-    make = DATASETS.get(name) or _imported(name)
+    make = _maker(name)
     if not str(root or "").strip():
         raise ValueError(f"dataset {name}: its folder is not given (dataset_dir), got {root!r}.")
-    known = _options(make)
+    known = dataset_options(name)
     unknown = [option for option in options if option not in known]
     if unknown:
         raise ValueError(f"dataset {name} has no option {unknown[0]!r}; it has {', '.join(known)}.")
     return make(root, **options)
+
+
+def dataset_options(name: str) -> dict[str, inspect.Parameter]:
+    """
+    List what a dataset takes besides its folder, by name.
+
+    Args:
+        name: see :func:`open_dataset`.
+
+    Raises:
+        ValueError: when there is no dataset of this name.
+
+    Example:
+        >>> list(dataset_options("amos_ct"))
+        ['section', 'transform', 'structures', 'exclude', 'on_fault']
+    """
+    make = _maker(name)
+    kind, fixed = dataset_class(name), make.keywords if isinstance(make, partial) else {}
+    own = inspect.signature(kind).parameters
+    shared = inspect.signature(LabelledDataset).parameters
+    found = {**own, **{option: shared[option] for option in shared if option not in own}}
+    return {option: found[option] for option in found if option not in ("root", "options", *fixed)}
+
+
+def dataset_class(name: str) -> Callable[..., LabelledDataset]:
+    """
+    Return the class of a dataset.
+
+    Example:
+        >>> dataset_class("amos_ct").__name__
+        'AmosDataset'
+    """
+    make = _maker(name)
+    return make.func if isinstance(make, partial) else make
+
+
+def _maker(name: str) -> Callable[..., LabelledDataset]:
+    return DATASETS.get(name) or _imported(name)
 
 
 def _imported(name: str) -> Callable[..., LabelledDataset]:
@@ -101,13 +141,6 @@ def _imported(name: str) -> Callable[..., LabelledDataset]:
         return found
     known = ", ".join(sorted(DATASETS))
     raise ValueError(f"dataset name {name!r} is not one of {known}, nor a LabelledDataset that can be imported.")
-
-
-def _options(make: Callable[..., LabelledDataset]) -> list[str]:
-    kind, fixed = (make.func, make.keywords) if isinstance(make, partial) else (make, {})
-    classes = (kind, LabelledDataset)
-    names = [name for each in classes for name in inspect.signature(each).parameters]
-    return [name for name in dict.fromkeys(names) if name not in ("root", "options", *fixed)]
 
 
 exports_read_switches(globals())

@@ -16,7 +16,7 @@ from monai.data import Dataset, MetaTensor
 from monai_synthfm.data.datasets.case import Case, LoadedCase
 from monai_synthfm.io.faults import Fault, FaultError, Finding
 
-__all__ = ["LabelledDataset"]
+__all__ = ["LabelledDataset", "split_names"]
 
 _SHOWN = 5
 
@@ -32,8 +32,8 @@ class LabelledDataset(Dataset, ABC):
         root: folder of the download, at most four levels above the data.
         section: official split to take, one of ``sections``; None takes every case with public labels.
         transform: applied to each loaded case.
-        structures: names of structures to keep in ``structures`` and ``present``; None takes those the paper evaluates
-            (``evaluated``), ``"all"`` takes all. Labels themselves are not changed.
+        structures: names of structures to keep in ``structures`` and ``present``, in a list or in a text with commas;
+            None takes those the paper evaluates (``evaluated``), ``"all"`` takes all. Labels are not changed.
         exclude: case ids to leave out; they are listed in ``skipped``.
         on_fault: ``raise`` refuses a download with faults that show without reading voxels; ``skip`` leaves the cases
             out, lists them in ``skipped``, and refuses a download of which nothing is left. Voxels are checked on
@@ -81,8 +81,7 @@ class LabelledDataset(Dataset, ABC):
             shown = "".join(f"\n  {fault}" for fault in faults[:_SHOWN])
             more = f"\n  and {len(faults) - _SHOWN} more" if len(faults) > _SHOWN else ""
             raise ValueError(
-                f"{self.name} in {self.root}: {len(faults)} faults "
-                f"(on_fault='skip' leaves these cases out):{shown}{more}"
+                f"{self.name} in {self.root}: {len(faults)} faults (on_fault skip leaves these cases out):{shown}{more}"
             )
         if not found:
             raise FaultError("empty", self.root, f"no labelled case of {self.name} in section {section or 'all'!r}")
@@ -224,9 +223,8 @@ class LabelledDataset(Dataset, ABC):
     def _chosen_structures(self, structures: Sequence[str] | str | None) -> dict[str, int]:
         if structures == "all":
             return dict(self.table)
-        names = self.evaluated if structures is None else structures
-        unknown = [name for name in names if name not in self.table]
-        if isinstance(names, str) or unknown:
+        names = self.evaluated if structures is None else split_names(structures)
+        if any(name not in self.table for name in names):
             raise ValueError(f"structures must be 'all' or names out of {list(self.table)}, got {structures!r}.")
         return {name: self.table[name] for name in names}
 
@@ -247,6 +245,19 @@ class LabelledDataset(Dataset, ABC):
                 seen.add(item.case_id)
                 cases.append(item)
         return cases, skipped
+
+
+def split_names(names: Sequence[str] | str) -> list[str]:
+    """
+    List names that may be a text with commas, as people type them.
+
+    Example:
+        >>> split_names("liver, spleen"), split_names(("liver",))
+        (['liver', 'spleen'], ['liver'])
+    """
+    if isinstance(names, str):
+        return [name.strip() for name in names.split(",") if name.strip()]
+    return list(names)
 
 
 def _names(files: Any) -> Any:

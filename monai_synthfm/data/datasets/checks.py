@@ -128,6 +128,7 @@ def check_data(
     if output_dir is not None:
         with staged_files(output_dir) as stage:
             (stage / f"check_{dataset_name}.json").write_text(json.dumps(report, indent=2) + "\n")
+        print(f"report: {Path(output_dir) / f'check_{dataset_name}.json'}")
     if exit_on_fault and not report["sane"]:
         raise SystemExit(1)
     return report

@@ -15,7 +15,7 @@ import numpy as np
 from monai.data import MetaTensor
 
 from monai_synthfm.data.datasets.anatomy import sides_of_the_body
-from monai_synthfm.data.datasets.base import LabelledDataset
+from monai_synthfm.data.datasets.base import LabelledDataset, split_names
 from monai_synthfm.data.datasets.case import Case, LoadedCase
 from monai_synthfm.data.datasets.layout import Layout, pair_up
 from monai_synthfm.data.datasets.mirrored import mirrored_labels
@@ -30,7 +30,7 @@ from monai_synthfm.io.formats import (
     read_volume,
     volume_spacing,
 )
-from monai_synthfm.transforms.medsam import MODALITIES
+from monai_synthfm.transforms.medsam import known_modality
 
 __all__ = ["FolderDataset"]
 
@@ -63,8 +63,8 @@ class FolderDataset(LabelledDataset):
 
     Args:
         root: folder of the data.
-        structures: values in the label maps by names; other values than these and 0 are faults, unless
-            ``other_values`` is True.
+        structures: values in the label maps by names, or the names of the values 1, 2, ... in this order, in a list or
+            in a text with commas; other values than these and 0 are faults, unless ``other_values`` is True.
         images: folder or pattern of the images below ``root``.
         labels: folder or pattern of the label maps below ``root``. What fits both patterns is of the longer one.
         image_suffix: end of the images' names before the ending, such as ``_0000``, where ``images`` is a folder.
@@ -86,7 +86,7 @@ class FolderDataset(LabelledDataset):
         >>> FolderDataset(".", structures={"liver": 0})
         Traceback (most recent call last):
         ...
-        ValueError: structures must map names to whole numbers of at least 1, such as {'liver': 1}, got {'liver': 0}.
+        ValueError: structures must name the values 1, 2, ... got {'liver': 0}.
     """
 
     sections: ClassVar[tuple[str, ...]] = ("all",)
@@ -95,7 +95,7 @@ class FolderDataset(LabelledDataset):
     def __init__(
         self,
         root: str | Path,
-        structures: Mapping[str, int] | None = None,
+        structures: Mapping[str, int] | Sequence[str] | str | None = None,
         images: str = "images",
         labels: str = "labels",
         image_suffix: str = "",
@@ -107,19 +107,16 @@ class FolderDataset(LabelledDataset):
         other_values: bool = False,
         **options: Any,
     ) -> None:
-        if not isinstance(structures, Mapping) or not structures or not all(map(_is_label, structures.values())):
-            message = "structures must map names to whole numbers of at least 1, such as {'liver': 1}"
-            raise ValueError(f"{message}, got {structures!r}.")
+        table = _table(structures)
         if dimensions not in (2, 3):
             raise ValueError(f"dimensions must be 2 or 3, got {dimensions!r}.")
-        if modality not in MODALITIES:
-            raise ValueError(f"modality must be one of {MODALITIES}, got {modality!r}.")
+        modality = known_modality(modality)
         if images == labels and image_suffix == label_suffix:
             raise ValueError(
                 "images and labels lie in one folder: image_suffix, label_suffix or patterns must tell them apart."
             )
-        self.name, self.modality, self.table = dataset, modality, dict(structures)
-        self.evaluated = tuple(structures)
+        self.name, self.modality, self.table = dataset, modality, table
+        self.evaluated = tuple(table)
         self.only_known_values = not other_values
         self.patterns = ((images, image_suffix), (labels, label_suffix))
         self.dimensions = dimensions
@@ -221,8 +218,12 @@ class FolderDataset(LabelledDataset):
         try:
             yield
         except FaultError as error:
-            other = "pictures are read with dimensions=2" if self.dimensions == 3 else "volumes with dimensions=3"
-            remedy = f"; {other}" if error.code == "shape_mismatch" else ""
+            what, dimensions = ("pictures", 2) if self.dimensions == 3 else ("volumes", 3)
+            remedy = (
+                f"; {what} are read with dimensions {dimensions} (`--dimensions {dimensions}`)"
+                if error.code == "shape_mismatch"
+                else ""
+            )
             raise FaultError(error.code, error.file, error.message + remedy) from error
 
     def _spacing(self, image: Path) -> list[float] | None:
@@ -230,6 +231,22 @@ class FolderDataset(LabelledDataset):
             if self.dimensions == 3:
                 return volume_spacing(image)
             return picture_spacing(image) if self.pixel_spacing else None
+
+
+def _table(structures: Mapping[str, int] | Sequence[str] | str | None) -> dict[str, int]:
+    """Values by names; names alone are of 1, 2, ..."""
+    if isinstance(structures, Mapping):
+        table = dict(structures)
+    else:
+        names = [] if structures is None else split_names(structures)
+        table = {name: value for value, name in enumerate(names, start=1)}
+        table = table if len(table) == len(names) and all(isinstance(name, str) for name in names) else {}
+    if not table or not all(map(_is_label, table.values())):
+        raise ValueError(
+            "structures must name the values 1, 2, ... of the label maps in this order, such as liver,spleen, or map "
+            f"names to whole numbers of at least 1, such as {{'liver': 1}}, got {structures!r}."
+        )
+    return table
 
 
 def _is_label(value: Any) -> bool:
@@ -242,5 +259,5 @@ def _remedy(error: FaultError, table: Mapping[str, int]) -> str:
     if file_format(error.file) == "pillow" and error.file.lower().endswith((".jpg", ".jpeg")):
         return "; JPEG changes the values of label maps, store them as PNG"
     if "values [255]" in error.message and len(table) == 1:
-        return f"; 255 is object 255 of this mask: structures={{{next(iter(table))!r}: 255}} names it"
-    return "; name them in structures, or allow them with other_values=true"
+        return f"; 255 is object 255 of this mask: structures {{{next(iter(table))!r}: 255}} names it"
+    return "; name them in structures, or allow them: other_values true (`--other_values true` on the command line)"

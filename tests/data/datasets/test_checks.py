@@ -25,7 +25,7 @@ def test_report_is_printed_and_written_as_json(tmp_path: Path, capsys: pytest.Ca
     printed = capsys.readouterr().out
     assert "training: 1 usable of 200" in printed
     assert "liver 2" in printed
-    assert printed.endswith("partial, sane\n")
+    assert printed.endswith(f"partial, sane\nreport: {tmp_path / 'out' / 'check_amos_ct.json'}\n")
 
 
 def test_a_report_in_words_has_counts_ranges_and_the_first_faults() -> None:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 
@@ -111,10 +112,18 @@ def test_pictures_are_paired_by_suffix_in_one_folder(tmp_path: Path) -> None:
         np.testing.assert_array_equal(sample["image"][0].numpy(), grey)
 
 
+@pytest.mark.parametrize("structures", ["liver, spleen", ["liver", "spleen"]])
+def test_names_alone_are_of_the_values_from_1_on(root: Path, structures: str | list[str]) -> None:
+    dataset = FolderDataset(root, structures, modality="CT", other_values=True)
+    assert dataset.table == dict(dataset[0].structures) == {"liver": 1, "spleen": 2}
+    assert dataset.data[0].modality == "ct"
+
+
 def test_labels_of_other_values_need_permission(root: Path) -> None:
-    remedy = "name them in structures, or allow them with other_values=true"
+    remedy = "name them in structures, or allow them: other_values true (`--other_values true` on the command line)"
     with pytest.raises(
-        ValueError, match=rf"unexpected_label: .*las.nii.gz: values \[3, 4\], expected 0 and \[1, 2\]; {remedy}"
+        ValueError,
+        match=rf"unexpected_label: .*las.nii.gz: values \[3, 4\], expected 0 and \[1, 2\]; {re.escape(remedy)}",
     ):
         FolderDataset(root, {"liver": 1, "spleen": 2})[0]
     assert FolderDataset(root, {"liver": 1}, other_values=True)[0]["present"] == {"liver": True}
@@ -147,7 +156,7 @@ def test_two_files_of_one_name_and_two_series_in_one_folder_are_refused(root: Pa
 @pytest.mark.parametrize(
     "options",
     [
-        *({"structures": wrong} for wrong in ({}, {"a": "1"}, {"a": True}, ["a"], "{'a': 1}", None)),
+        *({"structures": wrong} for wrong in ({}, {"a": "1"}, {"a": True}, ["a", "a"], [1], "", None)),
         {"dimensions": 4},
         {"modality": "pet"},
     ],
@@ -219,7 +228,7 @@ SQUARE[2:6, 3:9] = 255
 
 def test_a_mask_of_255_says_what_its_object_is_called_by(tmp_path: Path) -> None:
     write_pictures(tmp_path, SQUARE)
-    message = r"labels/c1\.png: values \[255\], expected 0 and \[1\]; 255 is object 255 .*structures=\{'lung': 255\}"
+    message = r"labels/c1\.png: values \[255\], expected 0 and \[1\]; 255 is object 255 .*structures \{'lung': 255\}"
     with pytest.raises(ValueError, match=message):
         FolderDataset(tmp_path, {"lung": 1}, dimensions=2)[0]
     assert FolderDataset(tmp_path, {"lung": 255}, dimensions=2)[0]["present"] == {"lung": True}
@@ -236,9 +245,9 @@ def test_pictures_taken_for_volumes_and_volumes_for_pictures_are_told_by_the_arg
 ) -> None:
     (tmp_path / "pictures").mkdir()
     write_pictures(tmp_path / "pictures", SQUARE)
-    with pytest.raises(ValueError, match=r"expected a volume, found a picture; pictures are read with dimensions=2"):
+    with pytest.raises(ValueError, match=r"expected a volume, found a picture; pictures are read with dimensions 2 "):
         FolderDataset(tmp_path / "pictures", {"lung": 255})
-    with pytest.raises(ValueError, match=r"las\.nii\.gz: expected a 2D image, .*; volumes with dimensions=3"):
+    with pytest.raises(ValueError, match=r"las\.nii\.gz: expected a 2D image, .*; volumes are read with dimensions 3 "):
         FolderDataset(root, ORGANS, dimensions=2)[0]
 
 
