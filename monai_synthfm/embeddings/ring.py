@@ -127,7 +127,7 @@ class EmbeddingRing:
                 f"got {label.shape} within {label.min()} to {label.max()}."
             )
         narrow = label.astype(np.min_scalar_type(label.max()))
-        packed = np.frombuffer(zlib.compress(narrow.tobytes(), level=1), dtype=np.uint8)
+        packed = np.frombuffer(zlib.compress(narrow.tobytes(), level=6), dtype=np.uint8)
         text = np.frombuffer(zlib.compress(params.encode()), dtype=np.uint8)
         if packed.size > self.label_bytes or text.size > _PARAMS_BYTES // 2:
             raise ValueError(
