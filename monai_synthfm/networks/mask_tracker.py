@@ -39,7 +39,7 @@ class MaskTracker(nn.Module):
     The object score of a slice is the mean of the 8 highest logits of its mask.
 
     Args:
-        network: whose features and decoder.
+        network: whose features and decoder; a decoder that it has for carrying alone is dropped.
         slice_size: side in pixels of the square slices of a clip.
         prompter: makes the prompts of the next slice; None = the default one.
         true_prob: probability in training of going on from the true mask.
@@ -64,6 +64,7 @@ class MaskTracker(nn.Module):
         super().__init__()
         if not 0.0 <= true_prob <= 1.0:
             raise ValueError(f"true_prob must be in [0, 1], got {true_prob}.")
+        network.carry_decoder = None
         self.network = network
         self.slice_size = slice_size
         self.prompter = MaskPrompter() if prompter is None else prompter

@@ -17,7 +17,7 @@ from monai_synthfm.networks.light_memory import LightMemoryAttention, LightMemor
 from monai_synthfm.networks.memory_bank import MemoryBank, RecalledMemory, SliceMemory, TrackedMasks
 from monai_synthfm.networks.padded_square import PaddedSquare
 from monai_synthfm.networks.preprocessing import MASK_LOGIT, Preprocessing, checked_image
-from monai_synthfm.networks.promptable import ImageEmbedding, Multimask, NetworkSettings
+from monai_synthfm.networks.promptable import CARRY_DECODER, ImageEmbedding, Multimask, NetworkSettings
 from monai_synthfm.networks.sam2 import MEMORY_BIAS, MEMORY_SCALE, Sam2, time_slot
 from monai_synthfm.networks.sam2_parts import MaskDecoder, MemorySize, new_mask_decoder
 from monai_synthfm.networks.tiny_vit import TinyViT
@@ -138,7 +138,7 @@ class MobileSam2(PaddedSquare, Sam2):
 
     def own_keys(self, state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         """Give the keys of MobileSAM's weights the names that they have here; add what is new in the mask decoder."""
-        renamed = {_renamed(key): value for key, value in state.items()}
+        renamed = {_renamed(key): value for key, value in state.items() if not key.startswith(f"{CARRY_DECODER}.")}
         if renamed.keys() == state.keys() or not any(key.startswith("sam_mask_decoder.") for key in renamed):
             return renamed
         own = {f"sam_mask_decoder.{key}": value for key, value in self.sam_mask_decoder.state_dict().items()}

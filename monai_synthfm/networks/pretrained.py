@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from pathlib import Path
 from typing import Any
 
@@ -91,12 +91,13 @@ class PretrainedPromptable(Promptable):
         if not any_preprocessing:
             self._check_preprocessing(settings, path)
         state = self.own_keys(state)
+        given = {key.partition(".")[0] for key in state}
+        self._make_room(given)
         modules = dict(self.named_children())
         parts = [*modules, *(name for name, _ in self.named_parameters(recurse=False))]
         unknown = sorted(key for key in state if key.partition(".")[0] not in parts)
         if unknown:
             raise ValueError(f"{path}: unknown keys {unknown[:3]} ({len(unknown)} in all); expected those of {parts}.")
-        given = {key.partition(".")[0] for key in state}
         for name in (part for part in modules if part in given):
             prefix = f"{name}."
             part = {key[len(prefix) :]: value for key, value in state.items() if key.startswith(prefix)}
@@ -116,6 +117,9 @@ class PretrainedPromptable(Promptable):
     def own_keys(self, state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         """Give published weights the keys that they have in this network, their own unless it says otherwise."""
         return dict(state)
+
+    def _make_room(self, parts: Set[str]) -> None:
+        """Get, or drop, the parts that only some weights have, before weights with these ``parts`` are loaded."""
 
     def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
         """Load a state dict as any module, and strictly also that of a trained decoder alone, when it says so.
@@ -166,6 +170,8 @@ class PretrainedPromptable(Promptable):
     def _load_from_state_dict(
         self, state_dict: Mapping[str, Any], prefix: str, local_metadata: Mapping[str, Any], *args: Any
     ) -> None:
+        own = (key[len(prefix) :] for key in state_dict if key.startswith(prefix))
+        self._make_room({key.partition(".")[0] for key in own})
         if COMBINES_PROMPTS in local_metadata:
             self.combines_prompts = local_metadata[COMBINES_PROMPTS]
         elif self._has_other_decoder(state_dict, prefix):

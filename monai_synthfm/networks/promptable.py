@@ -20,6 +20,7 @@ from monai_synthfm.networks.preprocessing import MASK_LOGIT, checked_image
 from monai_synthfm.prompts.prompts import Prompts
 
 __all__ = [
+    "CARRY_DECODER",
     "ImageEmbedding",
     "Multimask",
     "NetworkSettings",
@@ -31,6 +32,9 @@ __all__ = [
 ]
 
 Multimask = Literal["never", "single_click", "always"]
+
+CARRY_DECODER = "carry_decoder"
+"""The part of a network that carries objects from slice to slice."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +94,8 @@ class Promptable(nn.Module, ABC):
     ``combines_prompts`` says whether the decoder is known to read masks, and a box with clicks. It is False once the
     decoder was drawn anew or loaded from a checkpoint that does not say so: most trainings prompt with clicks or a box
     alone. None means that nobody said so, see :class:`~monai_synthfm.networks.pretrained.PretrainedPromptable`.
-    ``weight_files`` are the files that its weights were read from, in that order, for reports.
+    ``weight_files`` are the files that its weights were read from, in that order, for reports. ``carry_decoder`` is a
+    second decoder, trained to go on from the mask of the neighbouring slice, or None.
 
     Raises:
         ValueError: when ``multimask`` is none of these.
@@ -102,6 +107,7 @@ class Promptable(nn.Module, ABC):
     def __init__(self, multimask: Multimask = "never") -> None:
         super().__init__()
         self.multimask = checked_multimask(multimask)
+        self.carry_decoder: nn.Module | None = None
         self._frozen: tuple[str, ...] = ()
 
     @property
@@ -173,6 +179,19 @@ class Promptable(nn.Module, ABC):
             best = best * is_single_click(prompts.batched()).to(best.device)
         index = best[:, :, None, None, None].expand(-1, -1, 1, *logits.shape[-2:])
         return keep_masks_alone(logits.gather(2, index).squeeze(2), prompts)
+
+    def carry(self, embedding: ImageEmbedding, prompts: Prompts) -> torch.Tensor:
+        """Predict the masks of objects that are prompted by their masks on the neighbouring slice.
+
+        Args:
+            embedding: of B slices.
+            prompts: as :class:`~monai_synthfm.networks.mask_prompter.MaskPrompter` makes them.
+
+        Returns:
+            logits ``[B, N, h, w]`` at low resolution, of the decoder for that where there is one; it may answer with
+            nothing where an object is no more.
+        """
+        return self.decode(embedding, prompts)
 
     def forward(
         self,

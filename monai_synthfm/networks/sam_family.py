@@ -5,6 +5,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Set
+from copy import deepcopy
+
 import torch
 from segment_anything.modeling import MaskDecoder, PromptEncoder, TwoWayTransformer
 from torch import nn
@@ -14,7 +17,13 @@ from monai_synthfm.networks.padded_square import PaddedSquare
 from monai_synthfm.networks.preprocessing import Preprocessing, checked_image
 from monai_synthfm.networks.pretrained import PretrainedPromptable
 from monai_synthfm.networks.prompt_tokens import embed_tokens, flat_masks, tokens_on
-from monai_synthfm.networks.promptable import ImageEmbedding, Multimask, NetworkSettings
+from monai_synthfm.networks.promptable import (
+    CARRY_DECODER,
+    ImageEmbedding,
+    Multimask,
+    NetworkSettings,
+    keep_masks_alone,
+)
 from monai_synthfm.prompts.prompts import Prompts
 
 __all__ = ["EMBED_DIM", "PATCH_SIZE", "SamFamily", "checked_image_size"]
@@ -69,6 +78,7 @@ class SamFamily(PaddedSquare, PretrainedPromptable):
             mask_in_chans=16,
         )
         self.mask_decoder = _new_mask_decoder()
+        self.carry_decoder: MaskDecoder | None
 
     def describe(self) -> NetworkSettings:
         """Return the settings; see :class:`Promptable`."""
@@ -89,6 +99,18 @@ class SamFamily(PaddedSquare, PretrainedPromptable):
 
     def predict_masks(self, embedding: ImageEmbedding, prompts: Prompts) -> tuple[torch.Tensor, torch.Tensor]:
         """Predict logits ``[B, N, 4, h, w]`` and IoU ``[B, N, 4]``, h = w = image_size / 4; see :class:`Promptable`."""
+        return self._predict_masks(self.mask_decoder, embedding, prompts)
+
+    def carry(self, embedding: ImageEmbedding, prompts: Prompts) -> torch.Tensor:
+        """Predict with the decoder for that, where weights brought one; see :class:`Promptable`."""
+        if self.carry_decoder is None:
+            return self.decode(embedding, prompts)
+        logits, _ = self._predict_masks(self.carry_decoder, embedding, prompts)
+        return keep_masks_alone(logits[:, :, 0], prompts)
+
+    def _predict_masks(
+        self, decoder: MaskDecoder, embedding: ImageEmbedding, prompts: Prompts
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         prompts = prompts.batched()
         batch, count = int(embedding.features.shape[0]), prompts.num_objects
         features = embedding.features
@@ -98,7 +120,7 @@ class SamFamily(PaddedSquare, PretrainedPromptable):
             image_pe = self.prompt_encoder.get_dense_pe()
         if masks is None:
             no_mask = self.prompt_encoder.no_mask_embed.weight[..., None, None]
-            shared = SharedImage(self.mask_decoder, features + no_mask, image_pe)
+            shared = SharedImage(decoder, features + no_mask, image_pe)
 
         indexes, logits, iou = [], [], []
         for index, coords, labels in tokens.chunks(self.objects_per_pass):
@@ -106,9 +128,9 @@ class SamFamily(PaddedSquare, PretrainedPromptable):
             if masks is not None:
                 # with masks every object reads an image of its own
                 marked = features[owner] + self.prompt_encoder.mask_downscaling(masks.to(features.device)[index])
-                shared, owner = SharedImage(self.mask_decoder, marked, image_pe), torch.arange(len(index)).to(owner)
+                shared, owner = SharedImage(decoder, marked, image_pe), torch.arange(len(index)).to(owner)
             prompted = embed_tokens(self.prompt_encoder, coords, labels)
-            low, quality = predict_masks(self.mask_decoder, shared, owner, prompted)
+            low, quality = predict_masks(decoder, shared, owner, prompted)
             indexes.append(index)
             logits.append(low.float())
             iou.append(quality.float())
@@ -125,6 +147,12 @@ class SamFamily(PaddedSquare, PretrainedPromptable):
 
     def _new_decoder(self) -> nn.Module:
         return _new_mask_decoder()
+
+    def _make_room(self, parts: Set[str]) -> None:
+        if CARRY_DECODER in parts:
+            self.carry_decoder = self.carry_decoder or deepcopy(self.mask_decoder)
+        elif "mask_decoder" in parts:
+            self.carry_decoder = None
 
 
 def _new_mask_decoder() -> MaskDecoder:

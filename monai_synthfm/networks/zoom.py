@@ -133,6 +133,14 @@ class Zoom(Promptable):
             logits[b, n][window] = both
         return keep_masks_alone(logits, prompts)
 
+    def carry(self, embedding: ImageEmbedding, prompts: Prompts) -> torch.Tensor:
+        """Predict logits ``[B, N, H, W]``, of one look where the network has a decoder for this."""
+        if self.core.carry_decoder is None:
+            return self.decode(embedding, prompts)
+        whole = _of_whole(embedding)
+        logits = self.network.carry(whole, self._in_frame(prompts.batched(), whole))
+        return self.network.postprocess(logits, whole)
+
     def postprocess(self, logits: torch.Tensor, embedding: ImageEmbedding) -> torch.Tensor:
         """Return the logits, which have the image's own pixels."""
         return logits

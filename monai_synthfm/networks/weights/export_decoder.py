@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from monai_synthfm import __version__
-from monai_synthfm.networks.promptable import Promptable
+from monai_synthfm.networks.promptable import CARRY_DECODER, Promptable
 from monai_synthfm.networks.state_settings import with_settings
 from monai_synthfm.networks.weights.files import read_weights
 from monai_synthfm.networks.weights.fingerprint import VERSION, file_settings
@@ -21,6 +22,7 @@ from monai_synthfm.utils.switches import reads_switches
 
 __all__ = ["ENCODERS", "export_decoder"]
 
+_CARRY = f"{CARRY_DECODER}."
 _DECODERS = ("mask_decoder.", "sam_mask_decoder.")
 ENCODERS = ("image_encoder.", "prompt_encoder.", "sam_prompt_encoder.")
 """What a decoder is passed on without."""
@@ -31,6 +33,7 @@ def export_decoder(
     checkpoint: str | Path | Sequence[str | Path],
     path: str | Path,
     network: Promptable | None = None,
+    carry: str | Path | Sequence[str | Path] | None = None,
 ) -> str:
     """Write the mask decoder and the memory, if it has one, out of a trained network, as ``checkpoint`` takes them.
 
@@ -40,6 +43,8 @@ def export_decoder(
         path: of the new file; it appears whole or not at all.
         network: what the new file is to say that it was trained in, see
             :func:`~monai_synthfm.networks.weights.fingerprint.file_settings`; None repeats what the checkpoints say.
+        carry: the same as ``checkpoint`` of a network whose mask decoder was trained to carry objects from slice to
+            slice; it becomes the second decoder of the file, see :meth:`Promptable.carry`.
 
     Returns:
         The SHA-256 of the new file.
@@ -58,27 +63,41 @@ def export_decoder(
         ...     Path(f"{folder}/decoder.pt").stat().st_size < 10e6
         True
     """
-    sources = [checkpoint] if isinstance(checkpoint, (str, Path)) else list(checkpoint)
+    decoder, said = _mean("checkpoint", checkpoint, settings_differ=network is not None)
+    if carry is not None:
+        carrying, _ = _mean("carry", carry, settings_differ=True)
+        decoder = {key: value for key, value in decoder.items() if not key.startswith(_CARRY)}
+        decoder |= {
+            f"{_CARRY}{k.removeprefix('mask_decoder.')}": v for k, v in carrying.items() if k.startswith("mask_")
+        }
+    settings = {**said, VERSION: __version__} if network is None else file_settings(network)
+    path = Path(path)
+    with staged_files(path.parent) as stage:
+        torch.save(with_settings(decoder, settings), stage / path.name)
+    return sha256_of(path)
+
+
+def _mean(
+    name: str, checkpoints: str | Path | Sequence[str | Path], settings_differ: bool
+) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    """Return the mean decoder of checkpoints in half precision, and what the first one says."""
+    sources = [checkpoints] if isinstance(checkpoints, (str, Path)) else list(checkpoints)
     if not sources:
-        raise ValueError("checkpoint must name at least one file, got none.")
+        raise ValueError(f"{name} must name at least one file, got none.")
     read = [read_weights(source) for source in sources]
     decoders = [_decoder_of(state, source) for (state, _), source in zip(read, sources, strict=True)]
     said = [{name: value for name, value in settings.items() if name != VERSION} for _, settings in read]
     for source, other, settings in zip(sources, decoders, said, strict=True):
         if {key: value.shape for key, value in other.items()} != {k: v.shape for k, v in decoders[0].items()}:
             raise ValueError(f"{source}: its mask decoder is another one than that of {sources[0]}.")
-        if network is None and settings != said[0]:
+        if not settings_differ and settings != said[0]:
             names = sorted(name for name in {*settings, *said[0]} if settings.get(name) != said[0].get(name))
             raise ValueError(f"{source}: its settings differ from those of {sources[0]}: {', '.join(names)}.")
     decoder = {key: torch.stack([other[key] for other in decoders]).mean(dim=0).half() for key in decoders[0]}
     unfit = [key for key, value in decoder.items() if not value.isfinite().all()]
     if unfit:
         raise ValueError(f"{sources[0]}: {', '.join(unfit[:3])} do not fit half precision.")
-    settings = {**said[0], VERSION: __version__} if network is None else file_settings(network)
-    path = Path(path)
-    with staged_files(path.parent) as stage:
-        torch.save(with_settings(decoder, settings), stage / path.name)
-    return sha256_of(path)
+    return decoder, said[0]
 
 
 def _decoder_of(state: Mapping[str, torch.Tensor], path: str | Path) -> dict[str, torch.Tensor]:
