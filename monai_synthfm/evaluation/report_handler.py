@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import json
 import logging
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
 
 from monai_synthfm.evaluation.html_report import write_report
+from monai_synthfm.evaluation.left_out import left_out_words
 from monai_synthfm.evaluation.provenance import Provenance
 from monai_synthfm.evaluation.replay import RowReplay
 from monai_synthfm.evaluation.runner import EvaluationRunner
@@ -73,10 +73,9 @@ class RunReport:
             skips=runner.skipped(),
         )
         if rows.empty:
-            reasons = Counter(record["code"] for record in provenance.skips)
-            told = ", ".join(f"{count} x {code}" for code, count in reasons.most_common()) or "no case at all"
+            reasons = left_out_words(provenance.skips) or "no case at all"
             raise ValueError(
-                f"{runner.output_dir}: no target was evaluated, so there is nothing to report ({told}); "
+                f"{runner.output_dir}: no target was evaluated, so there is nothing to report ({reasons}); "
                 "skipped.json there says why for each case."
             )
         replay = RowReplay(runner.datasets, runner.models, runner.protocol) if self.gallery else None

@@ -109,6 +109,13 @@ def test_a_run_without_a_row_says_why_cases_were_left_out(tmp_path: Path) -> Non
     assert not (tmp_path / "report").exists()
 
 
+def test_a_run_without_a_target_names_structures_and_reasons(tmp_path: Path) -> None:
+    job = runner(tmp_path, datasets=[Pictures(1, structures=["small"])], report=RunReport("Discs", gallery=False))
+    reason = "small of pictures: the structure is not in this case, 1 x"
+    with pytest.raises(ValueError, match=rf"no target was evaluated, so there is nothing to report \({reason}\)"):
+        job.run()
+
+
 @pytest.mark.parametrize("gallery", [False, True])
 def test_answers_are_made_again_for_the_gallery_alone(
     tmp_path: Path, written: Mapping[str, Any], gallery: bool
