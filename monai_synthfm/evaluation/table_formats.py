@@ -134,9 +134,9 @@ def _has_labels(table: pd.DataFrame) -> bool:
 
 
 def _text(value: Any) -> str:
-    if isinstance(value, float):
-        return "" if pd.isna(value) else f"{value:.{_PRECISION}f}"
-    return str(value)
+    if value is None or value is pd.NA or value != value:
+        return ""
+    return f"{value:.{_PRECISION}f}" if isinstance(value, float) else str(value)
 
 
 def _escape_latex(text: str) -> str:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import inspect
 import shutil
 from pathlib import Path
 
@@ -109,6 +110,14 @@ def test_pictures_are_paired_by_suffix_in_one_folder(tmp_path: Path) -> None:
     for sample in dataset:
         np.testing.assert_array_equal(sample.mask("bright"), label > 0)
         np.testing.assert_array_equal(sample["image"][0].numpy(), grey)
+
+
+def test_a_report_has_all_that_was_chosen(root: Path) -> None:
+    described = FolderDataset(str(root), {"liver": 1}, modality="ct", other_values=True).describe()
+    expected = {"root": str(root), "structures": {"liver": 1}, "modality": "ct", "other_values": True, "dimensions": 3}
+    assert {name: described[name] for name in expected} == expected
+    chosen = {*inspect.signature(FolderDataset).parameters} - {"options", "dataset"}
+    assert chosen <= described.keys()
 
 
 def test_labels_of_other_values_need_permission(root: Path) -> None:
