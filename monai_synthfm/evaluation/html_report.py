@@ -37,7 +37,7 @@ from monai_synthfm.evaluation.provenance import Provenance, contamination_table
 from monai_synthfm.evaluation.results_table import volume_rows
 from monai_synthfm.evaluation.slice_profiles import UNITS, distance_curve
 from monai_synthfm.evaluation.statistics import compare_models, compare_scores
-from monai_synthfm.evaluation.table_formats import Best, to_html, write_table
+from monai_synthfm.evaluation.table_formats import Best, to_csv, to_html, write_table
 from monai_synthfm.evaluation.tables import (
     INTERACTION_SCORES,
     PAPER_PROMPTS,
@@ -132,8 +132,13 @@ class _Tables:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._texts: dict[str, str] = {}
 
-    def add(self, name: str, caption: str, table: pd.DataFrame, best: Best = "highest") -> Block:
+    def add(self, name: str, caption: str, table: pd.DataFrame, best: Best = "highest", unlike: str = "") -> Block:
+        """Add a table, or a note where its figures are those of the table ``unlike``, as with one slice a case."""
+        self._texts[name] = to_csv(table)
+        if self._texts[name] == self._texts.get(unlike):
+            return _note(f"{caption}: the same figures as in {unlike}.")
         write_table(table, self.folder, name, caption, best)
         return Block(caption, table=table, best=best)
 
@@ -153,11 +158,12 @@ def _results(tables: _Tables, rows: pd.DataFrame, paper_tables: Sequence[int]) -
     for number in paper_tables:
         yield tables.add(f"paper_table{number}", _PAPER_CAPTIONS[number], paper_table(rows, number))
     yield tables.add("dsc", "DSC by structure, %", score_table(rows))
-    yield tables.add("dsc_slices", "DSC by structure, mean over all slices, %", score_table(rows, unit="slice"))
+    caption = "DSC by structure, mean over all slices, %"
+    yield tables.add("dsc_slices", caption, score_table(rows, unit="slice"), unlike="dsc")
     if (rows.slice_index >= 0).any():
         volumes = rows[rows.slice_index >= 0]
         caption = "DSC by structure, slices stacked to volumes, %"
-        yield tables.add("dsc_volumes", caption, score_table(volumes, unit="volume"))
+        yield tables.add("dsc_volumes", caption, score_table(volumes, unit="volume"), unlike="dsc")
     known = rows[rows.spacing_known]
     if len(known):
         caption = f"NSD by structure, %, tolerance {NSD_TOLERANCE_MM:g} mm, where the spacing is known"

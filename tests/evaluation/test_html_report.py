@@ -130,7 +130,7 @@ def test_the_page_has_tables_figures_and_provenance(folder: Path) -> None:
 
 def test_tables_are_files_as_well(folder: Path) -> None:
     names = {path.stem for path in folder.glob("*.csv")}
-    assert {"dsc", "dsc_by_modality", "dsc_slices", "dsc_volumes", "nsd", "hd95_mm", "hd95_px"} <= names
+    assert {"dsc", "dsc_by_modality", "dsc_volumes", "nsd", "hd95_mm", "hd95_px"} <= names
     assert {"comparisons", "interaction", "paper_table1", "paper_table2", "data", "skips", "contamination"} <= names
     assert {path.stem for path in folder.glob("*.md")} == {path.stem for path in folder.glob("*.tex")} == names
 
@@ -153,6 +153,20 @@ def test_counts_are_whole_numbers_where_others_have_none(folder: Path) -> None:
 
 def test_provenance_is_a_file_of_its_own(folder: Path, provenance: Provenance) -> None:
     assert json.loads((folder / "provenance.json").read_text()) == asdict(provenance)
+
+
+def test_with_one_slice_a_case_each_figure_stands_once(tmp_path: Path) -> None:
+    areas = {"area_target": 100, "area_pred": 100}
+    made = [row(case_id=p, patient_id=p, dsc=n / 100, intersection=n, **areas) for p, n in (("a", 50), ("b", 80))]
+    one = make_rows(made)
+    page = Page(write_report(tmp_path / "one", one, "t").read_text())
+    assert page.words.count("65.00") == 2  # by modality and by structure
+    assert "DSC by structure, slices stacked to volumes, %: the same figures as in dsc." in page.words
+    assert not {"dsc_slices", "dsc_volumes"} & {path.stem for path in (tmp_path / "one").iterdir()}
+    smaller = {"area_target": 50, "area_pred": 50, "intersection": 5}
+    more = make_rows([*made, row(case_id="b", patient_id="b", slice_index=9, dsc=0.1, **smaller)])
+    write_report(tmp_path / "more", more, "t")
+    assert {"dsc_slices", "dsc_volumes"} <= {path.stem for path in (tmp_path / "more").iterdir()}
 
 
 def test_interactive_clicks_are_no_columns_of_the_tables(folder: Path) -> None:
