@@ -20,6 +20,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from monai_synthfm import __version__
+
 __all__ = [
     "Sampler",
     "cell",
@@ -36,7 +38,7 @@ __all__ = [
 Sampler = Callable[[int], object]
 """Does one piece of work for a seed."""
 
-PACKAGES = ("monai-synthfm", "torch", "monai", "neurite", "voxelmorph", "cornucopia", "torchio", "onnxruntime")
+PACKAGES = ("torch", "monai", "neurite", "voxelmorph", "cornucopia", "torchio", "onnxruntime")
 
 
 def cpu_seconds(sampler: Sampler, repeats: int) -> list[float]:
@@ -118,7 +120,8 @@ def machine() -> dict[str, str]:
     if info.exists():
         lines = info.read_text(encoding="utf-8").splitlines()
         cpu = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), cpu)
-    versions = {}
+    # of the code that runs here, whatever was installed when
+    versions = {"monai-synthfm": __version__}
     for package in PACKAGES:
         try:
             versions[package] = importlib.metadata.version(package)

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from monai_synthfm.evaluation.aggregation import FEWEST_PATIENTS
 from monai_synthfm.evaluation.intervals import mean_intervals
 from monai_synthfm.evaluation.results_table import read_rows
 
@@ -29,7 +30,6 @@ BETTER = "MobileSAM, better size"
 TRAINED = ["SynthFM", "SynthFM, zoom"]
 OF_THREE = ", best of three"
 """What follows the name of a model in its row with the best of three masks by predicted IoU for a single click."""
-_ENOUGH_PATIENTS = 3  # fewer have no interval, and the zero-shot network has one row
 
 
 def measured(rows: pd.DataFrame) -> pd.DataFrame:
@@ -46,7 +46,7 @@ def measured(rows: pd.DataFrame) -> pd.DataFrame:
     every = [f"{name}{kind}" for name in (*MODELS, BETTER, *TRAINED) for kind in ("", OF_THREE)]
     found = found[found.model.isin(every)].rename(columns={"n_patients": "patients"})
     found[["mean", "low", "high"]] = (found[["mean", "ci_low", "ci_high"]] * 100).round(1)
-    few = found.patients < _ENOUGH_PATIENTS
+    few = found.patients < FEWEST_PATIENTS  # the zero-shot network then has one row
     sizes = found[few & found.model.isin(MODELS[:2])]
     better = sizes.groupby(["modality", "patients", "prompts"], as_index=False)["mean"].max().assign(model=BETTER)
     alone = found[few & found.model.str.removesuffix(OF_THREE).isin(TRAINED)].assign(

@@ -35,7 +35,7 @@ logger = logging.getLogger(__name__)
 
 _ON_FAULT = ("skip", "raise")
 _RECORDS = "records"
-_SUMMARY = ("image", "object", "label", "ml", "slices", "seconds", "segmentation")
+_SUMMARY = ("image", "object", "label", "ml", "slices", "seconds", "segmentation", "warning")
 
 
 class UnfinishedBatchError(ValueError):
@@ -184,6 +184,7 @@ class BatchSegmentation:
                 item = self.dataset[index]
                 item["image"].meta["place"] = str(self.places[index])
                 item["image"].meta["request_sha256"] = sha256
+                item["image"].meta["objects"] = json.dumps([str(name) for name in case["objects"]])
                 yield Job(index, item)
             except Exception as error:  # told where the results are taken, not in this thread
                 yield Job(index, error=error)
@@ -206,6 +207,7 @@ class BatchSegmentation:
             "seconds": report["seconds"],
             "segmentation": str(self.places[job.index] / report["segmentation"]),
             "ml": [None if one["mm3"] is None else one["mm3"] / 1000 for one in found],
+            "warning": [one.get("warning", "") for one in found],
             "slices": [one["slices"][1] - one["slices"][0] + 1 if "slices" in one else 0 for one in found],
         }
 
@@ -255,7 +257,7 @@ class BatchSegmentation:
                     if "reason" in record:
                         failed.append({"row": row, **here, "reason": record["reason"]})
                     else:
-                        found = {key: record[key][label - 1] for key in ("ml", "slices")}
+                        found = {key: record[key][label - 1] for key in ("ml", "slices", "warning")}
                         rows.append({**record, **here, **found, "label": label})
             with staged_files(self.output_dir) as stage:
                 pd.DataFrame(rows, columns=_SUMMARY).to_csv(stage / "summary.csv", index=False)

@@ -25,15 +25,19 @@ class RemovedObjects:
     Args:
         components: 3D components.
         voxels: their voxels.
+        largest: voxels of the largest of them.
         slice_components: 2D components, taken out afterwards.
         slice_pixels: their pixels.
+        slice_largest: pixels of the largest of them.
         slices: slices that the structure was on before and is not on any more.
     """
 
     components: int = 0
     voxels: int = 0
+    largest: int = 0
     slice_components: int = 0
     slice_pixels: int = 0
+    slice_largest: int = 0
     slices: int = 0
 
 
@@ -128,23 +132,35 @@ class MedSAMPreprocessing:
         # Work within the bounding box: components of a structure are a small part of most volumes.
         window = ndimage.find_objects(mask.astype(np.uint8))[0]
         cropped = kept[window]
-        components, voxels = _remove_small(cropped, np.ones((3, 3, 3)), self.min_voxels)
+        in_volume = _remove_small(cropped, np.ones((3, 3, 3)), self.min_voxels)
         in_plane = np.zeros((3, 3, 3))
         in_plane[tuple(slice(1, 2) if a == axis else slice(None) for a in range(3))] = 1
-        slice_components, slice_pixels = _remove_small(cropped, in_plane, self.min_pixels)
+        on_slices = _remove_small(cropped, in_plane, self.min_pixels)
         others = tuple(a for a in range(3) if a != axis)
         slices = np.count_nonzero(mask.any(axis=others) & ~kept.any(axis=others))
-        return kept, RemovedObjects(components, voxels, slice_components, slice_pixels, int(slices))
+        return kept, RemovedObjects(*in_volume, *on_slices, int(slices))
+
+    def why_nothing(self, removed: RemovedObjects) -> str:
+        """
+        Name the limit that left nothing of a structure, and how near its largest component came to it.
+
+        Example:
+            >>> MedSAMPreprocessing(min_voxels=1000).why_nothing(RemovedObjects(components=2, voxels=500, largest=412))
+            'too small (min_voxels 1000: largest component has 412)'
+        """
+        if removed.slice_components:
+            return f"too small (min_pixels {self.min_pixels}: largest slice has {removed.slice_largest})"
+        return f"too small (min_voxels {self.min_voxels}: largest component has {removed.largest})"
 
     def _intensity(self, modality: str) -> MedSAMIntensity:
         return MedSAMIntensity(modality, self.level, self.width, (self.percentiles[0], self.percentiles[1]))
 
 
-def _remove_small(mask: np.ndarray, connectivity: np.ndarray, smallest: int) -> tuple[int, int]:
-    """Remove the components of fewer voxels than ``smallest`` in place; return how many components and voxels."""
+def _remove_small(mask: np.ndarray, connectivity: np.ndarray, smallest: int) -> tuple[int, int, int]:
+    """Remove the components of fewer voxels than ``smallest`` in place; count them, their voxels, and the largest's."""
     parts, _ = ndimage.label(mask, structure=connectivity)
     sizes = np.bincount(parts.ravel())
     small = sizes < smallest
     small[0] = False
     mask[small[parts]] = False
-    return int(np.count_nonzero(small)), int(sizes[small].sum())
+    return int(np.count_nonzero(small)), int(sizes[small].sum()), int(sizes[small].max(initial=0))

@@ -112,7 +112,7 @@ class ShownCase:
             elif self.case.is_volume:
                 mask, removed = self.preprocessing.keep_large(mask, self.axis)
                 code = "small_objects" if mask.any() else "too_small"
-                message = "small objects were removed" if mask.any() else "nothing but small objects"
+                message = "small objects were removed" if mask.any() else self.preprocessing.why_nothing(removed)
                 if removed.voxels or removed.slice_pixels:
                     records = [{**record, "code": code, "message": message, **asdict(removed)}]
             yield name, mask, records

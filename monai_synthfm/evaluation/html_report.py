@@ -9,8 +9,9 @@ Every figure on the page is computed from the table of rows. Same rows, same pag
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Literal
@@ -31,11 +32,12 @@ from monai_synthfm.evaluation.figures import (
     pick_examples,
 )
 from monai_synthfm.evaluation.intervals import interval_columns, interval_table, mean_intervals
+from monai_synthfm.evaluation.metrics import NSD_TOLERANCE_MM
 from monai_synthfm.evaluation.provenance import Provenance, contamination_table
 from monai_synthfm.evaluation.results_table import volume_rows
 from monai_synthfm.evaluation.slice_profiles import UNITS, distance_curve
 from monai_synthfm.evaluation.statistics import compare_models, compare_scores
-from monai_synthfm.evaluation.table_formats import Best, to_html, write_table
+from monai_synthfm.evaluation.table_formats import Best, to_csv, to_html, write_table
 from monai_synthfm.evaluation.tables import (
     INTERACTION_SCORES,
     PAPER_PROMPTS,
@@ -68,7 +70,8 @@ def write_report(
     slices: pd.DataFrame | None = None,
 ) -> Path:
     """
-    Write ``report.html`` and each of its tables as Markdown, LaTeX and CSV; all files appear together or none.
+    Write ``report.html``, each of its tables as Markdown, LaTeX and CSV, and ``provenance.json``; all files appear
+    together or none.
 
     Args:
         folder: where to; created when missing.
@@ -106,13 +109,15 @@ def write_report(
             "Data": _data(tables, rows, provenance),
             "Provenance": _provenance(provenance),
         }
+        text = json.dumps(asdict(provenance), indent=1, default=str) + "\n"
+        (stage / "provenance.json").write_text(text, encoding="utf-8")
         (stage / "report.html").write_text(_page(title, sections), encoding="utf-8")
     return Path(folder) / "report.html"
 
 
 @dataclass(frozen=True)
 class Block:
-    """A part of a section; what is empty is not shown. ``alt`` stands for the image, and over a text that is folded."""
+    """A part of a section; what is empty is not shown. ``alt`` stands for the image."""
 
     heading: str = ""
     note: str = ""
@@ -120,7 +125,6 @@ class Block:
     best: Best = "highest"
     image: str = ""
     alt: str = ""
-    text: str = ""
 
 
 class _Tables:
@@ -128,8 +132,13 @@ class _Tables:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._texts: dict[str, str] = {}
 
-    def add(self, name: str, caption: str, table: pd.DataFrame, best: Best = "highest") -> Block:
+    def add(self, name: str, caption: str, table: pd.DataFrame, best: Best = "highest", unlike: str = "") -> Block:
+        """Add a table, or a note where its figures are those of the table ``unlike``, as with one slice a case."""
+        self._texts[name] = to_csv(table)
+        if self._texts[name] == self._texts.get(unlike):
+            return _note(f"{caption}: the same figures as in {unlike}.")
         write_table(table, self.folder, name, caption, best)
         return Block(caption, table=table, best=best)
 
@@ -149,14 +158,16 @@ def _results(tables: _Tables, rows: pd.DataFrame, paper_tables: Sequence[int]) -
     for number in paper_tables:
         yield tables.add(f"paper_table{number}", _PAPER_CAPTIONS[number], paper_table(rows, number))
     yield tables.add("dsc", "DSC by structure, %", score_table(rows))
-    yield tables.add("dsc_slices", "DSC by structure, mean over all slices, %", score_table(rows, unit="slice"))
+    caption = "DSC by structure, mean over all slices, %"
+    yield tables.add("dsc_slices", caption, score_table(rows, unit="slice"), unlike="dsc")
     if (rows.slice_index >= 0).any():
         volumes = rows[rows.slice_index >= 0]
         caption = "DSC by structure, slices stacked to volumes, %"
-        yield tables.add("dsc_volumes", caption, score_table(volumes, unit="volume"))
+        yield tables.add("dsc_volumes", caption, score_table(volumes, unit="volume"), unlike="dsc")
     known = rows[rows.spacing_known]
     if len(known):
-        yield tables.add("nsd", "NSD by structure, %, where the spacing is known", score_table(known, "nsd"))
+        caption = f"NSD by structure, %, tolerance {NSD_TOLERANCE_MM:g} mm, where the spacing is known"
+        yield tables.add("nsd", caption, score_table(known, "nsd"))
         yield tables.add("hd95_mm", "HD95 by structure, mm", score_table(known, "hd95"), "lowest")
     if not rows.spacing_known.all():
         caption = "HD95 by structure, pixels, where the spacing is not known"
@@ -198,7 +209,8 @@ def _interactive(tables: _Tables, rows: pd.DataFrame) -> Iterable[Block]:
         yield _note(
             "NoC@80: clicks until the DSC is 80 %, the number of the last click where it never is. AUC: area under the "
             "curve of DSC or NSD over the clicks, 100 % at most. challenge: the rule of the CVPR 2025 challenge, a box "
-            "and clicks on the largest error; its own AUC of 5 clicks is 4 times the share given here."
+            "and clicks on the largest error; its own AUC of 5 clicks is 4 times the share given here. "
+            f"NSD has a tolerance of {NSD_TOLERANCE_MM:g} mm."
         )
         yield tables.add("interaction", "Clicks needed", table)
         scores = pooled(interaction_scores(rows).rename(columns={"series": "prompts"}))
@@ -253,7 +265,7 @@ def _example(row: Mapping[str, Any], load_example: ExampleLoader) -> tuple[str, 
 def _data(tables: _Tables, rows: pd.DataFrame, provenance: Provenance) -> Iterable[Block]:
     yield tables.add("data", "What was evaluated", data_counts(rows))
     if provenance.skips:
-        yield tables.add("skips", f"What was not, and why ({len(provenance.skips)})", pd.DataFrame(provenance.skips))
+        yield tables.add("skips", f"What was not, and why ({len(provenance.skips)})", _of_records(provenance.skips))
     else:
         yield Block(note="No case was left out.")
     yield tables.add("contamination", "Evaluated data in the training of models", contamination_table())
@@ -261,12 +273,20 @@ def _data(tables: _Tables, rows: pd.DataFrame, provenance: Provenance) -> Iterab
 
 def _provenance(provenance: Provenance) -> Iterable[Block]:
     if provenance.weights:
-        yield Block("Weights", table=pd.DataFrame(provenance.weights).fillna(""))
+        named = [{**record, "files": _files(record.get("files", ()))} for record in provenance.weights]
+        yield Block("Weights", table=_of_records(named))
     for caption, facts in (("Settings", provenance.settings), ("Versions", provenance.versions)):
         if facts:
             yield Block(caption, table=pd.DataFrame(facts.items(), columns=["name", "value"]))
-    for name, text in provenance.configs.items():
-        yield Block(alt=name, text=text)
+
+
+def _files(files: Iterable[Mapping[str, str]]) -> str:
+    return "; ".join(f"{file['file']} (sha256 {file['sha256']})" for file in files)
+
+
+def _of_records(records: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """Make a table of records that lack entries, in which whole numbers stay whole."""
+    return pd.DataFrame(records).convert_dtypes()
 
 
 def _note(text: str) -> Block:

@@ -10,7 +10,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from monai_synthfm.evaluation.aggregation import PATIENT, patient_means
+from monai_synthfm.evaluation.aggregation import FEWEST_PATIENTS, PATIENT, patient_means
+from monai_synthfm.evaluation.table_formats import with_interval
 
 __all__ = ["interval_columns", "interval_table", "interval_texts", "mean_intervals"]
 
@@ -40,8 +41,8 @@ def mean_intervals(
         seed: of the bootstrap; the same patients are drawn for every model and all prompts.
 
     Returns:
-        A table with ``model``, ``by``, ``mean``, ``ci_low`` and ``ci_high`` (NaN with a single patient), and
-        ``n_patients``.
+        A table with ``model``, ``by``, ``mean``, ``ci_low`` and ``ci_high`` (NaN with fewer than
+        :data:`~monai_synthfm.evaluation.aggregation.FEWEST_PATIENTS`), and ``n_patients``.
 
     Source: the paper gives no intervals; our choice.
     """
@@ -56,7 +57,7 @@ def mean_intervals(
         with np.errstate(invalid="ignore"):
             drawn = np.nanmean((draws @ np.where(present, scores, 0.0)) / weights, axis=1)
         tails = [(1 - confidence) / 2, (1 + confidence) / 2]
-        low, high = np.quantile(drawn, tails) if patients > 1 else (np.nan, np.nan)
+        low, high = np.quantile(drawn, tails) if patients >= FEWEST_PATIENTS else (np.nan, np.nan)
         found.append((*cell, np.nanmean(scores, axis=0).mean(), low, high, patients))
     return pd.DataFrame(found, columns=["model", *by, "mean", "ci_low", "ci_high", "n_patients"])
 
@@ -98,4 +99,4 @@ def interval_columns(
 def interval_texts(intervals: pd.DataFrame) -> list[str]:
     """Write means with their intervals in percent, such as ``65.2 [61.0, 70.3]``."""
     percent = intervals[["mean", "ci_low", "ci_high"]] * 100
-    return [f"{mean:.1f} [{low:.1f}, {high:.1f}]" for mean, low, high in percent.to_numpy(dtype=float)]
+    return [with_interval(mean, low, high, ".1f") for mean, low, high in percent.to_numpy(dtype=float)]

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from monai_synthfm.handlers.segmentation_record import describe_weights
 from monai_synthfm.networks import ImageEmbedding, Promptable
 from monai_synthfm.networks.weights.fingerprint import describe_network
 from monai_synthfm.prompts import Prompts
@@ -57,6 +58,10 @@ class Model(ABC):
     @abstractmethod
     def describe(self) -> dict[str, Any]:
         """Return what decides the answers, for JSON: equal descriptions give equal masks."""
+
+    def weight_files(self) -> list[dict[str, str]]:
+        """Return ``file`` and ``sha256`` of the files that its weights came from, in that order; none by default."""
+        return []
 
     def release(self) -> None:  # noqa: B027 - most models have nothing to give back
         """Give memory back; the model may be used again afterwards."""
@@ -121,6 +126,7 @@ class NetworkPredictor(Predictor):
         self.network = network if isinstance(network, Promptable) else None
         self.device = torch.device(device)
         self.amp = amp
+        self._weight_files: list[dict[str, str]] | None = None
 
     @torch.no_grad()
     def encode(self, image: torch.Tensor) -> ImageEmbedding:
@@ -143,6 +149,12 @@ class NetworkPredictor(Predictor):
         """Return the settings of the network and the hash of its weights."""
         return {**describe_network(self.ready()), "amp": self.amp}
 
+    def weight_files(self) -> list[dict[str, str]]:
+        """Return the files as they were when the network was first needed."""
+        if self._weight_files is None:
+            self.ready()
+        return list(self._weight_files or ())
+
     def release(self) -> None:
         """Drop a network that can be made again."""
         if self.make is not None:
@@ -153,6 +165,8 @@ class NetworkPredictor(Predictor):
         if self.network is None:
             assert self.make is not None
             self.network = self.make()
+        if self._weight_files is None:
+            self._weight_files = describe_weights(self.network.core.weight_files)
         return self.network.to(self.device).eval()
 
     def autocast(self) -> torch.autocast:

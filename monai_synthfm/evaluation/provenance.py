@@ -23,16 +23,14 @@ class Provenance:
     What a reader of a report needs to trust it or to do it again.
 
     Args:
-        weights: a record for each model, such as ``{"model": ..., "file": ..., "sha256": ...}``.
-        configs: texts of the configs by their names.
-        settings: anything else that figures depend on, by name, such as the sizes of small objects that were left out.
+        weights: a record for each model: its settings, and ``files``, each with ``file`` and ``sha256``.
+        settings: what figures depend on, by name: the protocol, the datasets as they were opened, and the like.
         skips: what was not evaluated and why, records as of
             :meth:`~monai_synthfm.data.datasets.base.LabelledDataset.skip_report`.
         versions: of the software.
     """
 
     weights: Sequence[Mapping[str, Any]] = ()
-    configs: Mapping[str, str] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
     skips: Sequence[Mapping[str, Any]] = ()
     versions: Mapping[str, str] = field(default_factory=package_versions)

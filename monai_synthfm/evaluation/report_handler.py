@@ -5,15 +5,16 @@
 
 from __future__ import annotations
 
-import json
 import logging
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from monai_synthfm.evaluation.html_report import write_report
+from monai_synthfm.evaluation.left_out import left_out_words
+from monai_synthfm.evaluation.metrics import NSD_TOLERANCE_MM
 from monai_synthfm.evaluation.provenance import Provenance
 from monai_synthfm.evaluation.replay import RowReplay
 from monai_synthfm.evaluation.runner import EvaluationRunner
@@ -64,19 +65,17 @@ class RunReport:
             ValueError: when there are no rows; with the reasons why cases were left out.
         """
         provenance = Provenance(
-            weights=[{"model": model.name, **runner.pinned(f"model {model.name}")} for model in runner.models],
-            configs={"protocol": json.dumps(runner.pinned("protocol"), indent=1)},
-            settings={
-                **{f"cases of {dataset.name}": len(dataset.data) for dataset in runner.datasets},
-                **_never_evaluated(runner, rows),
-            },
+            weights=[
+                {"model": model.name, **runner.pinned(f"model {model.name}"), "files": model.weight_files()}
+                for model in runner.models
+            ],
+            settings={**_protocol(runner), **_datasets(runner), **_never_evaluated(runner, rows)},
             skips=runner.skipped(),
         )
         if rows.empty:
-            reasons = Counter(record["code"] for record in provenance.skips)
-            told = ", ".join(f"{count} x {code}" for code, count in reasons.most_common()) or "no case at all"
+            reasons = left_out_words(provenance.skips) or "no case at all"
             raise ValueError(
-                f"{runner.output_dir}: no target was evaluated, so there is nothing to report ({told}); "
+                f"{runner.output_dir}: no target was evaluated, so there is nothing to report ({reasons}); "
                 "skipped.json there says why for each case."
             )
         replay = RowReplay(runner.datasets, runner.models, runner.protocol) if self.gallery else None
@@ -92,6 +91,21 @@ class RunReport:
         return page
 
 
+def _protocol(runner: EvaluationRunner) -> dict[str, Any]:
+    """Name the settings of the protocol, those within others by the way to them, and of the scores."""
+    (flat,) = pd.json_normalize(runner.pinned("protocol")).to_dict("records")
+    return {**{f"protocol: {name}": value for name, value in flat.items()}, "NSD tolerance, mm": NSD_TOLERANCE_MM}
+
+
+def _datasets(runner: EvaluationRunner) -> dict[str, Any]:
+    """Name the settings of each dataset and count its cases."""
+    return {
+        f"{dataset.name}: {name}": value
+        for dataset in runner.datasets
+        for name, value in {**dataset.describe(), "cases": len(dataset.data)}.items()
+    }
+
+
 def _never_evaluated(runner: EvaluationRunner, rows: pd.DataFrame) -> dict[str, str]:
     """Name the structures that were asked for and have no row, which no table of scores would show."""
     missing = {}
@@ -100,6 +114,6 @@ def _never_evaluated(runner: EvaluationRunner, rows: pd.DataFrame) -> dict[str, 
         seen = set(rows.structure[rows.dataset == dataset.name])
         names = ", ".join(name for name in asked if name not in seen)
         if names:
-            missing[f"structures of {dataset.name} without any row"] = names
+            missing[f"{dataset.name}: structures without any row"] = names
             logger.warning("%s: no row of %s, in any of %d cases", dataset.name, names, len(dataset.data))
     return missing

@@ -22,7 +22,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import bootstrap, ttest_rel, wilcoxon
 
-from monai_synthfm.evaluation.aggregation import CELL, PATIENT
+from monai_synthfm.evaluation.aggregation import CELL, FEWEST_PATIENTS, PATIENT
 from monai_synthfm.evaluation.results_table import IDENTITY
 
 __all__ = ["LOWER_IS_BETTER", "compare_models", "compare_scores", "holm"]
@@ -89,7 +89,8 @@ def compare_models(
         A table with ``model``, ``other``, ``by``, ``n_patients``, ``n_pairs``, ``n_dropped``, ``mean``, ``other_mean``,
         ``difference`` (model minus other), ``ci_low``, ``ci_high``, ``win_rate`` (share of patients where the model
         is better; ties count half), ``p_ttest``, ``p_wilcoxon``, ``p_ttest_holm``, ``p_wilcoxon_holm`` and ``note``,
-        which states why a test is missing or not informative.
+        which states why a test is missing or not informative. Intervals and p-values of fewer patients than
+        :data:`~monai_synthfm.evaluation.aggregation.FEWEST_PATIENTS` are NaN.
     """
     comparisons: list[dict[str, Any]] = []
     for cell, part in rows.groupby(list(by), observed=True):
@@ -160,8 +161,8 @@ def _compare(
         "ci_high": float(d.mean()),
         "win_rate": float(np.mean((d > 0) + 0.5 * (d == 0))),
     }
-    if len(a) == 1:
-        return {**result, **_NO_TEST, "note": "one patient: no test"}
+    if len(a) < FEWEST_PATIENTS:
+        return {**result, **_NO_TEST, "note": f"fewer than {FEWEST_PATIENTS} patients: no test"}
     note = f"Wilcoxon cannot reach 0.05 with {len(a)} patients" if len(a) < _FEWEST_FOR_WILCOXON else ""
     if not d.any():
         return {**result, "p_ttest": 1.0, "p_wilcoxon": 1.0, "note": "no difference in any patient"}

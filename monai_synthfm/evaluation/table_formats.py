@@ -1,10 +1,15 @@
 # Copyright (c) monai_synthfm contributors
 # Licensed under the Apache License, Version 2.0 (http://www.apache.org/licenses/LICENSE-2.0).
 # SPDX-License-Identifier: Apache-2.0
-"""Tables as Markdown, LaTeX, CSV and HTML, with the best figure of each row in bold."""
+"""
+Tables as Markdown, LaTeX, CSV and HTML, with the best figure of each row in bold.
+
+A dash stands for an interval or a test that there is not; a line under the table says so. CSV leaves it empty.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from html import escape
 from pathlib import Path
@@ -12,16 +17,55 @@ from typing import Any, Literal
 
 import pandas as pd
 
-__all__ = ["Best", "best_in_row", "to_csv", "to_html", "to_latex", "to_markdown", "write_table"]
+from monai_synthfm.evaluation.aggregation import FEWEST_PATIENTS
+
+__all__ = [
+    "Best",
+    "best_in_row",
+    "or_dash",
+    "to_csv",
+    "to_html",
+    "to_latex",
+    "to_markdown",
+    "with_interval",
+    "write_table",
+]
 
 Best = Literal["highest", "lowest"]
 
 _PRECISION = 2
+_DASH = "\N{EN DASH}"
+_NO_INTERVAL = f" [{_DASH}]"
+_FOOTNOTE = f"{_DASH}: no interval and no test, as with fewer than {FEWEST_PATIENTS} patients."
 _LATEX_WORDS = {"\\": "backslash", "~": "asciitilde", "^": "asciicircum", "<": "less", ">": "greater"}
 _LATEX = {
+    ord(_DASH): "--",
     **{ord(character): f"\\{character}" for character in "&%$#_{}"},
     **{ord(character): f"\\text{word}{{}}" for character, word in _LATEX_WORDS.items()},
 }
+
+
+def or_dash(value: float, form: str) -> str:
+    """
+    Write a number, or a dash for NaN.
+
+    Example:
+        >>> or_dash(0.04567, ".3g"), or_dash(float("nan"), ".3g")
+        ('0.0457', '–')
+    """
+    return _DASH if math.isnan(value) else format(value, form)
+
+
+def with_interval(value: float, low: float, high: float, form: str) -> str:
+    """
+    Write a number with its interval, or a dash for one that is NaN.
+
+    Example:
+        >>> with_interval(65.2, 61, 70.3, ".1f"), with_interval(65.2, float("nan"), float("nan"), ".1f")
+        ('65.2 [61.0, 70.3]', '65.2 [–]')
+    """
+    interval = _NO_INTERVAL if math.isnan(low) else f" [{low:{form}}, {high:{form}}]"
+    return or_dash(value, form) + interval
 
 
 def best_in_row(table: pd.DataFrame, best: Best = "highest") -> pd.DataFrame:
@@ -60,13 +104,13 @@ def to_markdown(table: pd.DataFrame, best: Best = "highest") -> str:
     flat = _flat(_texts(table, best, lambda text: text.replace("|", "\\|").replace("\n", " "), "**{}**"))
     lines = [list(flat), *flat.to_numpy().tolist()]
     header, *body = [f"| {' | '.join(line)} |" for line in lines]
-    return "\n".join([header, "|---" * flat.shape[1] + "|", *body])
+    return "\n".join([header, "|---" * flat.shape[1] + "|", *body, *(["", _FOOTNOTE] if _has_dash(table) else [])])
 
 
 def to_latex(table: pd.DataFrame, caption: str, best: Best = "highest") -> str:
     """Write a table as LaTeX for the package ``booktabs``; names are escaped."""
     texts = _texts(table, best, _escape_latex, "\\textbf{{{}}}")
-    return str(
+    latex = str(
         texts.to_latex(
             escape=False,
             index=_has_labels(table),
@@ -76,6 +120,8 @@ def to_latex(table: pd.DataFrame, caption: str, best: Best = "highest") -> str:
             column_format="l" * (_has_labels(table) * table.index.nlevels) + "r" * table.shape[1],
         )
     )
+    end = "\\end{tabular}\n"
+    return latex.replace(end, f"{end}\n{_escape_latex(_FOOTNOTE)}\n") if _has_dash(table) else latex
 
 
 def to_html(table: pd.DataFrame, best: Best = "highest") -> str:
@@ -88,12 +134,21 @@ def to_html(table: pd.DataFrame, best: Best = "highest") -> str:
     """
     texts = _texts(table, best, escape, "<b>{}</b>")
     with pd.option_context("display.max_colwidth", None):  # pandas would cut long texts
-        return str(texts.to_html(escape=False, index=_has_labels(table), border=0, classes="figures"))
+        html = str(texts.to_html(escape=False, index=_has_labels(table), border=0, classes="figures"))
+    return f'{html}\n<p class="note">{_FOOTNOTE}</p>' if _has_dash(table) else html
 
 
 def to_csv(table: pd.DataFrame) -> str:
-    """Write a table as CSV with one line of header, figures with four decimals."""
-    return str(_flat(table).to_csv(index=False, float_format="%.4f", lineterminator="\n"))
+    """
+    Write a table as CSV with one line of header, figures with four decimals.
+
+    Example:
+        >>> print(to_csv(pd.DataFrame({"dice": ["61.5 [–]"], "p": ["–"]})), end="")
+        dice,p
+        61.5,
+    """
+    plain = _flat(table).map(_without_dash)
+    return str(plain.to_csv(index=False, float_format="%.4f", lineterminator="\n"))
 
 
 def write_table(table: pd.DataFrame, folder: Path, name: str, caption: str, best: Best = "highest") -> None:
@@ -133,10 +188,23 @@ def _has_labels(table: pd.DataFrame) -> bool:
     return table.index.names[0] is not None
 
 
+def _has_dash(table: pd.DataFrame) -> bool:
+    return bool(
+        table.map(lambda value: _without_dash(value) != value if isinstance(value, str) else False).any(axis=None)
+    )
+
+
+def _without_dash(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    plain = value.removesuffix(_NO_INTERVAL)
+    return "" if plain == _DASH else plain
+
+
 def _text(value: Any) -> str:
-    if isinstance(value, float):
-        return "" if pd.isna(value) else f"{value:.{_PRECISION}f}"
-    return str(value)
+    if value is None or value is pd.NA or value != value:
+        return ""
+    return f"{value:.{_PRECISION}f}" if isinstance(value, float) else str(value)
 
 
 def _escape_latex(text: str) -> str:

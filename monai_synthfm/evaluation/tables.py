@@ -18,6 +18,7 @@ import pandas as pd
 
 from monai_synthfm.evaluation.aggregation import interaction_scores, mean_over_structures, patient_means, summarise
 from monai_synthfm.evaluation.results_table import VOLUME_COLUMNS
+from monai_synthfm.evaluation.table_formats import or_dash, with_interval
 from monai_synthfm.prompts import PAPER_CLICK_PAIRS
 
 __all__ = [
@@ -177,12 +178,12 @@ def comparison_table(comparisons: pd.DataFrame) -> pd.DataFrame:
     table["patients"] = comparisons.n_patients
     table["dropped pairs"] = comparisons.n_dropped
     percent = comparisons[["difference", "ci_low", "ci_high"]] * _PERCENT
-    table["difference [95 % CI]"] = [f"{d:+.2f} [{low:+.2f}, {high:+.2f}]" for d, low, high in percent.to_numpy()]
-    table["win rate, %"] = [f"{rate:.0f}" for rate in comparisons.win_rate * _PERCENT]
+    table["difference [95 % CI]"] = [with_interval(d, low, high, "+.2f") for d, low, high in percent.to_numpy()]
+    table["win rate, %"] = [or_dash(rate, ".0f") for rate in comparisons.win_rate * _PERCENT]
     names = {"p_ttest": "p t-test", "p_wilcoxon": "p Wilcoxon"}
     for column, name in names.items():
-        table[name] = [f"{p:.3g}" for p in comparisons[column]]
-        table[f"{name}, Holm"] = [f"{p:.3g}" for p in comparisons[f"{column}_holm"]]
+        table[name] = [or_dash(p, ".3g") for p in comparisons[column]]
+        table[f"{name}, Holm"] = [or_dash(p, ".3g") for p in comparisons[f"{column}_holm"]]
     return table.assign(note=comparisons.note)
 
 

@@ -159,6 +159,10 @@ class NetworkVolumePredictor(VolumePredictor):
             "keep_largest": self.keep_largest,
         }
 
+    def weight_files(self) -> list[dict[str, str]]:
+        """Return those of the network."""
+        return self.predictor.weight_files()
+
     def release(self) -> None:
         """Drop a network that can be made again."""
         self.predictor.release()

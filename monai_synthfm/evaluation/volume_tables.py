@@ -11,6 +11,7 @@ import pandas as pd
 
 from monai_synthfm.evaluation.aggregation import pooled
 from monai_synthfm.evaluation.intervals import interval_columns, interval_table, interval_texts, mean_intervals
+from monai_synthfm.evaluation.metrics import NSD_TOLERANCE_MM
 from monai_synthfm.evaluation.statistics import LOWER_IS_BETTER, compare_scores
 from monai_synthfm.evaluation.table_formats import Best
 from monai_synthfm.evaluation.tables import comparison_table, score_table
@@ -27,7 +28,8 @@ FAILURES: Mapping[str, str] = {
 
 _CAPTIONS = {
     "dsc": "3D DSC by structure, %",
-    "nsd": "3D NSD by structure, %, where the spacing is known; of sequences the mean over frames",
+    "nsd": f"3D NSD by structure, %, tolerance {NSD_TOLERANCE_MM:g} mm, where the spacing is known; "
+    "of sequences the mean over frames",
     "hd95": "3D HD95 by structure, mm; of sequences the mean over frames",
     "dsc_slices": "DSC by structure, mean over the slices that show the target, %",
     "dsc_prompted": "DSC by structure on the prompted slice, %",

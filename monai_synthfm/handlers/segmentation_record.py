@@ -19,7 +19,9 @@ from monai_synthfm.prompts import Prompts
 from monai_synthfm.prompts.coordinates import DECIMALS, apply_affine
 from monai_synthfm.utils.hashes import sha256_of
 
-__all__ = ["describe_alternatives", "describe_objects", "describe_weights", "plain"]
+__all__ = ["describe_alternatives", "describe_objects", "describe_weights", "plain", "size_text"]
+
+_SHORT_ML = 0.1
 
 
 def describe_objects(
@@ -70,6 +72,20 @@ def describe_objects(
             found["box"] = {"voxel": _rounded(box), "world": _rounded(corners) if in_mm else None}
         objects.append(found)
     return objects
+
+
+def size_text(mm3: float | None, voxels: int) -> str:
+    """
+    Write how large an object is, in ml where that is known.
+
+    Example:
+        >>> size_text(129897.0, 4811), size_text(7.3, 14), size_text(None, 1)
+        ('129.9 ml', '0.0073 ml', '1 voxel')
+    """
+    if mm3 is None:
+        return f"{voxels} voxel{'' if voxels == 1 else 's'}"
+    ml = mm3 / 1000
+    return f"{ml:.1f} ml" if ml == 0 or ml >= _SHORT_ML else f"{ml:.2g} ml"
 
 
 def describe_alternatives(

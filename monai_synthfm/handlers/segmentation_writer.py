@@ -19,11 +19,13 @@ import torch
 from ignite.engine import Engine, Events
 from monai.data import MetaTensor, decollate_batch
 
+from monai_synthfm.handlers.doubts import doubtful_slices
 from monai_synthfm.handlers.segmentation_record import (
     describe_alternatives,
     describe_objects,
     describe_weights,
     plain,
+    size_text,
 )
 from monai_synthfm.inferers import EmbeddingCacheOpener
 from monai_synthfm.inferers.mask_volumes import label_map
@@ -44,6 +46,7 @@ __all__ = ["EmptySegmentationError", "SegmentationWriter"]
 logger = logging.getLogger(__name__)
 
 _ON_EMPTY = ("warn", "fail")
+_IN_LEGEND = 24
 
 
 class EmptySegmentationError(ValueError):
@@ -61,14 +64,17 @@ class SegmentationWriter:
     1..N as uint8, or uint16 for more than 255 objects. When the inferer gave logits, ``<name>_probabilities.nii.gz``
     holds their probabilities (see :func:`~monai_synthfm.io.nifti.probability_image`), and the labels are the same as
     without.
-    ``<name>_overlay.png`` shows three planes through the largest object and the prompted slices.
+    ``<name>_overlay.png`` shows three planes through the largest object and the prompted slices, with a legend of
+    colours and volumes.
     ``<name>_report.json`` says which network, weights, intensity policy and prompts made it, how large each object came
-    out, and which of them are ``empty``; what would be in mm is null for images that do not say where they lie. Where
-    the inferer has ``sizes``, ``alternatives`` of an object says how large the network's answers are on the slices
-    where it has a click or a box, and which one was ``chosen`` by size, from 0.
+    out, which of them are ``empty``, and a ``warning`` for those whose clicks may have missed them
+    (:func:`~monai_synthfm.handlers.doubts.doubtful_slices`); what would be in mm is null for images that do not say
+    where they lie. Where the inferer has ``sizes``, ``alternatives`` of an object says how large the network's answers
+    are on the slices where it has a click or a box, and which one was ``chosen`` by size, from 0.
 
-    An image's ``meta["place"]`` is a folder below ``output_dir`` for its files, and ``meta["request_sha256"]`` goes
-    into its report; both are what :class:`~monai_synthfm.batch.segmentation.BatchSegmentation` sets.
+    An image's ``meta["place"]`` is a folder below ``output_dir`` for its files, ``meta["request_sha256"]`` goes into
+    its report, and ``meta["objects"]`` is a JSON list of the objects' names; these are what
+    :class:`~monai_synthfm.batch.segmentation.BatchSegmentation` sets.
 
     The batch must come from :class:`monai_synthfm.data.prompted_volumes.PromptedVolumeDataset`, with its volumes in the
     orientation of their files, and the evaluator's inferer must be a :class:`~monai_synthfm.inferers.VolumeInferer`.
@@ -173,7 +179,11 @@ class SegmentationWriter:
         objects = describe_objects(prompts, affine, labels, axis, in_mm, blank)
         for n, alternatives in describe_alternatives(item["offered"], affine, axis, in_mm).items():
             objects[n]["alternatives"] = alternatives
+        for n, name in enumerate(json.loads(image.meta.get("objects", "[]"))):
+            objects[n]["name"] = name
         empty = [found["label"] for found in objects if not found["voxels"]]
+        for n, index in doubtful_slices(by_slice, labels, axis).items():
+            objects[n]["warning"] = _doubt(objects[n], index)
         report = {
             "image": str(source),
             **files,
@@ -196,7 +206,7 @@ class SegmentationWriter:
         }
         if "request_sha256" in image.meta:
             report["request_sha256"] = image.meta["request_sha256"]
-        figure = draw_overlay(volume_panels(image, labels, by_slice, axis))
+        figure = draw_overlay(volume_panels(image, labels, by_slice, axis), _legend(objects))
         template = geometry_of(image)
         with staged_files(folder) as stage:
             nib.save(label_image(labels, template), stage / files["segmentation"])
@@ -207,6 +217,8 @@ class SegmentationWriter:
             (stage / _file(source, "report.json")).write_text(text, encoding="utf-8")
         sizes = "; ".join(_size(found) for found in objects)
         self._told.append(f"{folder / files['segmentation']}: {sizes}")
+        for text in (one["warning"] for one in objects if "warning" in one):
+            logger.warning("%s: %s", source, text)
         if empty:
             self._empty.append(f"object {', '.join(map(str, empty))} of {source}")
             logger.warning("Nothing was found for %s: it is empty in %s.", self._empty[-1], files["segmentation"])
@@ -230,6 +242,26 @@ def _size(found: Mapping[str, Any]) -> str:
 
 def _file(source: Path, ending: str) -> str:
     return f"{source_name(source)}_{ending}"
+
+
+def _name(found: Mapping[str, Any]) -> str:
+    name = str(found.get("name", ""))
+    return f"object {found['label']}" if name in ("", str(found["label"])) else name
+
+
+def _doubt(found: Mapping[str, Any], index: int) -> str:
+    voxels = size_text(None, found["voxels"])
+    size = dict.fromkeys((voxels, size_text(found["mm3"], found["voxels"])))
+    return f"{_name(found)}: {', '.join(size)}; is the click on slice {index} on the object?"
+
+
+def _legend(objects: Sequence[Mapping[str, Any]]) -> dict[int, str]:
+    """Name the largest objects with their sizes, in the order of their labels."""
+    largest = sorted(objects, key=lambda found: -found["voxels"])[:_IN_LEGEND]
+    return {
+        found["label"]: f"{_name(found)}: {size_text(found['mm3'], found['voxels'])}"
+        for found in sorted(largest, key=lambda found: found["label"])
+    }
 
 
 def _given(source: Path) -> Path:

@@ -129,6 +129,24 @@ def test_any_sharding_gives_the_same(batch: Run, home: Path) -> None:
     assert tables[0] == tables[1]
 
 
+def test_a_doubtful_object_is_named_in_the_summary(batch: Run, home: Path) -> None:
+    class FindsLittle(CountingGrower):
+        def predict_masks(self, embedding: ImageEmbedding, prompts: Prompts) -> tuple[torch.Tensor, torch.Tensor]:
+            logits, scores = super().predict_masks(embedding, prompts)
+            logits[..., 1:, :] = -9.0
+            logits[..., 0, 0] = 9.0
+            return logits, scores
+
+    table = "image,object,clicks\na/ct.nii.gz,liver,9 13 4\n"
+    batch(table, network=FindsLittle())
+    (row,) = table_of(home / "out/summary.csv")
+    assert row["warning"].startswith("liver: ")
+    assert row["warning"].endswith("is the click on slice 4 on the object?")
+    batch(table.replace("liver", "spleen"), "sound")
+    (row,) = table_of(home / "sound/summary.csv")
+    assert row["warning"] == ""
+
+
 def test_an_empty_object_is_a_failure_if_so_wanted(batch: Run, home: Path) -> None:
     class FindsNothing(CountingGrower):
         def predict_masks(self, embedding: ImageEmbedding, prompts: Prompts) -> tuple[torch.Tensor, torch.Tensor]:

@@ -62,16 +62,19 @@ def batch(bundle_dir: Path, home: Path) -> Run:
     return run
 
 
-def test_each_image_is_segmented_as_alone(batch: Run, home: Path, segment: Callable[..., ConfigWorkflow]) -> None:
+def test_each_image_is_segmented_as_alone_but_for_the_names_of_objects(
+    batch: Run, home: Path, segment: Callable[..., ConfigWorkflow]
+) -> None:
     batch(TABLE)
     prompts = {"points": [[[9, 13, 4]], []], "point_labels": [[1], []], "boxes": [[], [2, 2, 4, 20, 20, 4]]}
     segment(home / "a/ct.nii.gz", home / "alone", **prompts)
-    for ending in ("segmentation.nii.gz", "overlay.png"):
-        assert (home / "out/a" / f"ct_{ending}").read_bytes() == (home / "alone" / f"ct_{ending}").read_bytes()
+    written = [home / place / "ct_segmentation.nii.gz" for place in ("out/a", "alone")]
+    assert written[0].read_bytes() == written[1].read_bytes()
     reports = [json.loads((home / place / "ct_report.json").read_text()) for place in ("out/a", "alone")]
     for report in reports:
         report.pop("seconds")
     assert len(reports[0].pop("request_sha256")) == 64
+    assert [found.pop("name") for found in reports[0]["objects"]] == ["bright", "boxed"]
     assert reports[0] == reports[1]
 
     summary = table_of(home / "out/summary.csv")

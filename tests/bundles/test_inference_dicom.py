@@ -115,7 +115,7 @@ def segment(bundle_dir: Path, tmp_path: Path) -> Segment:
 @pytest.fixture
 def again(segment: Segment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Segment:
     """Segment as above, a bundle's config parsed once for one name of image and one set of prompts."""
-    monkeypatch.setattr(segmentation_writer, "draw_overlay", lambda panels: Figure((1, 1)))  # many take long
+    monkeypatch.setattr(segmentation_writer, "draw_overlay", lambda panels, legend: Figure((1, 1)))  # many take long
     made: list[ConfigWorkflow] = []
     monkeypatch.setattr(ConfigWorkflow, "run", lambda self: made.append(self) or self.evaluator.run())
 

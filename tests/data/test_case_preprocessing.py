@@ -75,9 +75,9 @@ def test_objects_of_exactly_the_smallest_size_stay() -> None:
     kept, removed = MedSAMPreprocessing(min_voxels=500, min_pixels=100).keep_large(mask, axis=2)
     assert kept[5, 5, 2]
     assert not kept[20:].any()
-    assert removed == RemovedObjects(components=1, voxels=495)
+    assert removed == RemovedObjects(components=1, voxels=495, largest=495)
     kept, removed = MedSAMPreprocessing(min_voxels=0, min_pixels=100).keep_large(mask, axis=2)
-    assert removed == RemovedObjects(slice_components=5, slice_pixels=495)
+    assert removed == RemovedObjects(slice_components=5, slice_pixels=495, slice_largest=99)
 
 
 def test_3d_components_touch_by_corners_and_2d_ones_are_of_one_slice() -> None:
@@ -88,7 +88,25 @@ def test_3d_components_touch_by_corners_and_2d_ones_are_of_one_slice() -> None:
     assert whole.sum() == 16
     none, removed = MedSAMPreprocessing(min_voxels=16, min_pixels=5).keep_large(mask, axis=0)
     assert not none.any()
-    assert removed == RemovedObjects(slice_components=4, slice_pixels=16, slices=4)
+    assert removed == RemovedObjects(slice_components=4, slice_pixels=16, slice_largest=4, slices=4)
+
+
+@pytest.mark.parametrize(
+    ("limits", "reason"),
+    [
+        ((200, 0), "min_voxels 200: largest component has 104"),
+        ((100, 60), "min_pixels 60: largest slice has 54"),
+        ((0, 60), "min_pixels 60: largest slice has 54"),
+    ],
+)
+def test_the_limit_that_left_nothing_is_named_with_the_size_nearest_to_it(limits: tuple[int, int], reason: str) -> None:
+    mask = np.zeros((30, 30, 6), dtype=bool)
+    mask[0:9, 0:6, 0] = mask[0:10, 0:5, 1] = True  # 54 and 50 pixels, 104 voxels together
+    mask[20:24, 20:24, 4] = True  # 16 on its own
+    preprocessing = MedSAMPreprocessing(*limits)
+    kept, removed = preprocessing.keep_large(mask, axis=2)
+    assert not kept.any()
+    assert preprocessing.why_nothing(removed) == f"too small ({reason})"
 
 
 def test_slices_that_lose_a_structure_are_counted() -> None:

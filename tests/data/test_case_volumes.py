@@ -77,6 +77,7 @@ def test_small_and_absent_structures_are_reported_and_not_asked_for() -> None:
     volume = CutIntoVolume()(loaded(label, [1.0, 1.0, 1.0]))
     assert volume.targets == []
     assert [record["code"] for record in volume.skipped] == ["too_small", "absent"]
+    assert volume.skipped[0]["message"] == "too small (min_voxels 1000: largest component has 4)"
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from monai_synthfm import __version__
 from tests.conftest import ROOT
 
 BENCHMARKS = ROOT / "benchmarks"
@@ -35,6 +36,21 @@ def test_the_page_shows_the_stored_results(path: Path) -> None:
     page = (ROOT / "docs" / "performance.md").read_text(encoding="utf-8")
     markdown = json.loads(path.read_text(encoding="utf-8"))["markdown"]
     assert script["fill"](page, path.stem, markdown) == page, "run python benchmarks/run_all.py"
+
+
+def test_every_module_of_volumes_was_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    modules = runpy.run_path(str(BENCHMARKS / "volume_generation.py"))["MODULES"]
+    stored = json.loads((BENCHMARKS / "results" / "volume_generation.json").read_text(encoding="utf-8"))
+    assert {f"RandSynthFM3D, {module}" for module in modules} <= stored["results"]["cpu_seconds"].keys()
+    assert {f"{module}, in tensors" for module in modules} <= stored["results"]["volumes"].keys()
+
+
+def test_a_measurement_names_the_version_that_ran(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    machine = runpy.run_path(str(BENCHMARKS / "measuring.py"))["machine"]
+    monkeypatch.setattr("importlib.metadata.version", lambda name: "of an old installation")
+    assert machine()["monai-synthfm"] == __version__
 
 
 def test_the_estimate_follows_from_the_measured_times(estimate: dict[str, dict[str, str]]) -> None:

@@ -5,8 +5,10 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
+from dataclasses import asdict
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -72,10 +74,15 @@ def rows() -> pd.DataFrame:
 @pytest.fixture(scope="module")
 def provenance() -> Provenance:
     return Provenance(
-        weights=[{"model": "sam", "file": "sam_vit_b.pth", "sha256": "ab" * 32}],
-        configs={"evaluate.yaml": "threshold: <0.5>"},
-        settings={"smallest_object": 100},
-        skips=[{"dataset": "chaos_ct", "case_id": "17", "code": "broken", "message": "no <such> file"}],
+        weights=[
+            {"model": "sam", "image_size": 1024, "files": [{"file": "sam_vit_b.pth", "sha256": "ab" * 32}]},
+            {"model": "<script>alert(1)</script>"},
+        ],
+        settings={"smallest_object": 100, "root": "<mine>"},
+        skips=[
+            {"dataset": "chaos_ct", "case_id": "17", "code": "broken", "message": "no <such> file"},
+            {"dataset": "chaos_ct", "case_id": "18", "code": "too_small", "message": "too small", "components": 3},
+        ],
     )
 
 
@@ -98,7 +105,7 @@ def test_the_page_needs_nothing_from_outside(folder: Path) -> None:
 
 def test_names_are_shown_as_they_are_and_never_as_markup(folder: Path) -> None:
     words = Page((folder / "report.html").read_text()).words
-    for text in ("A & B", "<script>alert(1)</script>", "threshold: <0.5>", "no <such> file"):
+    for text in ("A & B", "<script>alert(1)</script>", "<mine>", "no <such> file"):
         assert text in words
 
 
@@ -110,7 +117,8 @@ def test_the_page_has_tables_figures_and_provenance(folder: Path) -> None:
     for heading in ("Results", "Interactive runs", "Comparisons of models", "Worst, median, best", "Provenance"):
         assert heading in words
     for fact in (
-        "ab" * 32,
+        f"sam_vit_b.pth (sha256 {'ab' * 32})",
+        "NSD by structure, %, tolerance 2 mm",
         "smallest_object",
         package_versions()["monai"],
         "Table 1 of the paper",
@@ -122,7 +130,7 @@ def test_the_page_has_tables_figures_and_provenance(folder: Path) -> None:
 
 def test_tables_are_files_as_well(folder: Path) -> None:
     names = {path.stem for path in folder.glob("*.csv")}
-    assert {"dsc", "dsc_by_modality", "dsc_slices", "dsc_volumes", "nsd", "hd95_mm", "hd95_px"} <= names
+    assert {"dsc", "dsc_by_modality", "dsc_volumes", "nsd", "hd95_mm", "hd95_px"} <= names
     assert {"comparisons", "interaction", "paper_table1", "paper_table2", "data", "skips", "contamination"} <= names
     assert {path.stem for path in folder.glob("*.md")} == {path.stem for path in folder.glob("*.tex")} == names
 
@@ -133,6 +141,32 @@ def test_figures_on_the_page_are_computed_from_the_rows(folder: Path, rows: pd.D
     mean = 100 * part.groupby("patient_id").dsc.mean().mean()
     assert table.loc[("mr", "spleen"), "sam 1p2n"] == pytest.approx(mean, abs=5e-5)
     assert f"{mean:.2f}" in Page((folder / "report.html").read_text()).words
+
+
+def test_counts_are_whole_numbers_where_others_have_none(folder: Path) -> None:
+    header, _, broken, small = (
+        [c.strip() for c in line.split("|")] for line in (folder / "skips.md").read_text().splitlines()
+    )
+    assert [row[header.index("components")] for row in (broken, small)] == ["", "3"]
+    assert "1024.0" not in (folder / "report.html").read_text()
+
+
+def test_provenance_is_a_file_of_its_own(folder: Path, provenance: Provenance) -> None:
+    assert json.loads((folder / "provenance.json").read_text()) == asdict(provenance)
+
+
+def test_with_one_slice_a_case_each_figure_stands_once(tmp_path: Path) -> None:
+    areas = {"area_target": 100, "area_pred": 100}
+    made = [row(case_id=p, patient_id=p, dsc=n / 100, intersection=n, **areas) for p, n in (("a", 50), ("b", 80))]
+    one = make_rows(made)
+    page = Page(write_report(tmp_path / "one", one, "t").read_text())
+    assert page.words.count("65.00") == 2  # by modality and by structure
+    assert "DSC by structure, slices stacked to volumes, %: the same figures as in dsc." in page.words
+    assert not {"dsc_slices", "dsc_volumes"} & {path.stem for path in (tmp_path / "one").iterdir()}
+    smaller = {"area_target": 50, "area_pred": 50, "intersection": 5}
+    more = make_rows([*made, row(case_id="b", patient_id="b", slice_index=9, dsc=0.1, **smaller)])
+    write_report(tmp_path / "more", more, "t")
+    assert {"dsc_slices", "dsc_volumes"} <= {path.stem for path in (tmp_path / "more").iterdir()}
 
 
 def test_interactive_clicks_are_no_columns_of_the_tables(folder: Path) -> None:

@@ -63,12 +63,16 @@ def test_models_share_their_draws():
     assert other.ci_high - one.ci_high == pytest.approx(0.1)
 
 
-def test_a_single_patient_has_no_interval():
-    found = mean_intervals(table({"liver": [0.5]})).iloc[0]
+@pytest.mark.parametrize("patients", [1, 2, 4])
+def test_few_patients_have_a_mean_and_no_interval(patients: int):
+    found = mean_intervals(table({"liver": [0.5] * patients})).iloc[0]
     assert np.isnan(found.ci_low)
     assert np.isnan(found.ci_high)
+    assert found["mean"] == 0.5
 
 
 def test_the_layout_has_a_row_for_each_model_and_percent():
-    laid = interval_table(mean_intervals(table({"liver": [0.5, 0.5]})))
-    assert laid.loc[("ct", 2, "a"), "box"] == "50.0 [50.0, 50.0]"
+    both = pd.concat([table({"liver": [0.5] * 5}), table({"liver": [0.5] * 4}, "b")])
+    laid = interval_table(mean_intervals(both))
+    assert laid.loc[("ct", 5, "a"), "box"] == "50.0 [50.0, 50.0]"
+    assert laid.loc[("ct", 4, "b"), "box"] == "50.0 [\N{EN DASH}]"

@@ -31,7 +31,7 @@ def test_the_versions_of_a_report_are_those_of_now_unless_given() -> None:
 
 def test_reports_do_not_share_their_defaults() -> None:
     first, second = Provenance(), Provenance()
-    for name in ("configs", "settings", "versions"):
+    for name in ("settings", "versions"):
         assert getattr(first, name) is not getattr(second, name)
 
 

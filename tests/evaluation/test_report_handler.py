@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import inspect
 import json
 from collections.abc import Mapping
@@ -14,9 +15,11 @@ from typing import Any
 
 import pandas as pd
 import pytest
+import torch
 
 from monai_synthfm.evaluation import report_handler as run_report
 from monai_synthfm.evaluation.html_report import write_report
+from monai_synthfm.evaluation.models import open_model
 from monai_synthfm.evaluation.predictors import NetworkPredictor
 from monai_synthfm.evaluation.prompt_plan import PromptPlan
 from monai_synthfm.evaluation.report_handler import RunReport
@@ -24,6 +27,7 @@ from monai_synthfm.evaluation.results_table import read_rows
 from monai_synthfm.evaluation.runner import EvaluationRunner
 from monai_synthfm.evaluation.slice_protocol import SliceProtocol
 from monai_synthfm.networks import Sam
+from monai_synthfm.networks.weights.fingerprint import file_settings, state_sha256
 from tests.evaluation.stand_ins import Counting, Pictures, tiny_sam
 
 PROTOCOL = SliceProtocol(plan=PromptPlan(click_pairs=[(1, 0)]))
@@ -64,17 +68,25 @@ def test_the_report_is_told_models_settings_data_and_what_was_left_out(
     pd.testing.assert_frame_equal(written["rows"], rows)
     told = written["provenance"]
     assert told.weights == [
-        {"model": "discs", "function": "discs", "version": ""},
-        {"model": "others", "function": "discs", "version": ""},
+        {"model": "discs", "function": "discs", "version": "", "files": []},
+        {"model": "others", "function": "discs", "version": "", "files": []},
     ]
-    assert {name: json.loads(text) for name, text in told.configs.items()} == {
-        "protocol": json.loads(json.dumps(PROTOCOL.describe()))
+    expected = {
+        "protocol: slicer.slices": "all",
+        "protocol: slicer.preprocessing.min_voxels": 1000,
+        "protocol: slicer.preprocessing.min_pixels": 100,
+        "protocol: plan.click_pairs": [[1, 0]],
+        "NSD tolerance, mm": 2.0,
+        "pictures: root": ".",
+        "pictures: structures": ["large", "small"],
+        "pictures: modality": "us",
+        "pictures: on_fault": "raise",
+        "pictures: cases": 3,
+        "more: exclude": ["case0"],
+        "more: cases": 1,
+        "pictures: structures without any row": "small",
     }
-    assert told.settings == {
-        "cases of pictures": 3,
-        "cases of more": 1,
-        "structures of pictures without any row": "small",
-    }
+    assert {name: told.settings.get(name) for name in expected} == expected
     # even cases have no small disc
     assert sorted((skip["dataset"], skip["case_id"], skip["code"]) for skip in told.skips) == [
         ("more", "case0", "excluded"),
@@ -90,7 +102,7 @@ def test_structures_without_a_row_are_named(
     dataset = Pictures(2)
     dataset.data = [replace(case, structures={**case.structures, "nowhere": 9}) for case in dataset.data]
     runner(tmp_path, datasets=[dataset], report=RunReport("Discs", gallery=False)).run()
-    assert written["provenance"].settings["structures of pictures without any row"] == "nowhere"
+    assert written["provenance"].settings["pictures: structures without any row"] == "nowhere"
     assert "pictures: no row of nowhere, in any of 2 cases" in caplog.text
 
 
@@ -107,6 +119,13 @@ def test_a_run_without_a_row_says_why_cases_were_left_out(tmp_path: Path) -> Non
         job.run()
     assert len(json.loads((tmp_path / "skipped.json").read_text())) == 2
     assert not (tmp_path / "report").exists()
+
+
+def test_a_run_without_a_target_names_structures_and_reasons(tmp_path: Path) -> None:
+    job = runner(tmp_path, datasets=[Pictures(1, structures=["small"])], report=RunReport("Discs", gallery=False))
+    reason = "small of pictures: the structure is not in this case, 1 x"
+    with pytest.raises(ValueError, match=rf"no target was evaluated, so there is nothing to report \({reason}\)"):
+        job.run()
 
 
 @pytest.mark.parametrize("gallery", [False, True])
@@ -167,9 +186,21 @@ def test_a_finished_run_is_reported_again_without_a_look_at_its_data(
     assert page == tmp_path / "report" / "report.html"
     # one row for each of the two structures of case 1, and one for the only structure of the others
     assert written["rows"].case_id.value_counts().to_dict() == {"case0": 1, "case1": 2, "case2": 1}
-    assert written["provenance"].settings == {"cases of pictures": 3}
+    assert "pictures: structures without any row" not in written["provenance"].settings
     assert [skip["case_id"] for skip in written["provenance"].skips] == ["case0", "case2"]
     assert model.looks == 0
+
+
+def test_files_of_weights_are_named_with_their_own_hash(tmp_path: Path, written: Mapping[str, Any]) -> None:
+    trained = tiny_sam(4)
+    torch.save({"model": trained.state_dict(), "settings": file_settings(trained)}, tmp_path / "model.pt")
+    models = [open_model(tmp_path / "model.pt", label="trained"), NetworkPredictor("random", tiny_sam())]
+    runner(tmp_path / "run", datasets=[Pictures(1)], models=models, report=RunReport("Tiny", gallery=False)).run()
+    first, second = written["provenance"].weights
+    digest = hashlib.sha256((tmp_path / "model.pt").read_bytes()).hexdigest()
+    assert first["files"] == [{"file": str(tmp_path / "model.pt"), "sha256": digest}]
+    assert first["state_sha256"] == state_sha256(trained) != digest
+    assert second["files"] == []
 
 
 def test_tables_are_printed_by_name_and_missing_ones_are_said_to_be_missing(

@@ -122,10 +122,11 @@ def test_other_clicks_make_no_pair() -> None:
 @pytest.mark.parametrize(
     ("a", "b", "p_ttest", "p_wilcoxon", "note"),
     [
-        ([0.5], [0.4], math.nan, math.nan, "one patient: no test"),
-        ([0.3, 0.4, 0.5], [0.3, 0.4, 0.5], 1.0, 1.0, "no difference in any patient"),
-        ([0.3, 0.4, 0.5], [0.2, 0.3, 0.4], math.nan, 0.25, "same difference in all patients"),
-        ([0.3, 0.4, 0.5], [0.2, 0.3, 0.1], None, 0.25, "Wilcoxon cannot reach 0.05 with 3 patients"),
+        ([0.5], [0.4], math.nan, math.nan, "fewer than 5 patients: no test"),
+        ([0.3, 0.4, 0.5, 0.7], [0.3, 0.4, 0.5, 0.1], math.nan, math.nan, "fewer than 5 patients: no test"),
+        ([0.3, 0.4, 0.5, 0.6, 0.7], [0.3, 0.4, 0.5, 0.6, 0.7], 1.0, 1.0, "no difference in any patient"),
+        ([0.3, 0.4, 0.5, 0.6, 0.7], [0.2, 0.3, 0.4, 0.5, 0.6], math.nan, 0.0625, "same difference in all patients"),
+        ([0.3, 0.4, 0.5, 0.6, 0.7], [0.2, 0.3, 0.1, 0.1, 0.2], None, 0.0625, "Wilcoxon cannot reach 0.05 with 5"),
     ],
 )
 def test_what_cannot_be_tested_says_why_without_warnings(
@@ -139,9 +140,13 @@ def test_what_cannot_be_tested_says_why_without_warnings(
     assert result.p_wilcoxon == pytest.approx(p_wilcoxon, nan_ok=True)
 
 
-def test_two_patients_have_an_interval() -> None:
-    result = compare_models(paired([0.5, 0.9], [0.4, 0.4])).iloc[0]
-    assert 0.1 - 1e-9 <= result.ci_low <= 0.3 <= result.ci_high <= 0.5 + 1e-9
+def test_an_interval_needs_five_patients_and_the_difference_one() -> None:
+    a, b = [0.5, 0.9, 0.6, 0.8, 0.7], [0.4] * 5
+    four, five = (compare_models(paired(a[:count], b[:count])).iloc[0] for count in (4, 5))
+    assert math.isnan(four.ci_low)
+    assert math.isnan(four.ci_high)
+    assert four.difference == pytest.approx(0.3)
+    assert 0.1 - 1e-9 <= five.ci_low < 0.3 < five.ci_high <= 0.5 + 1e-9
 
 
 def test_equal_scores_that_differ_by_round_off_are_ties() -> None:

@@ -13,7 +13,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from monai_synthfm.evaluation.table_formats import best_in_row, to_csv, to_html, to_latex, to_markdown, write_table
+from monai_synthfm.evaluation.table_formats import (
+    best_in_row,
+    or_dash,
+    to_csv,
+    to_html,
+    to_latex,
+    to_markdown,
+    with_interval,
+    write_table,
+)
 
 _NASTY = "a|b_c & <b>50 %</b> \\{x}"
 
@@ -114,6 +123,22 @@ def test_long_texts_and_long_tables_are_not_cut() -> None:
 def test_an_index_without_a_name_is_not_shown() -> None:
     table = pd.DataFrame({"n": [1, 2]}, index=[70, 80])
     assert "70" not in to_html(table) + to_markdown(table) + to_latex(table, "c") + to_csv(table)
+
+
+def test_what_is_missing_is_a_dash_with_a_line_below_and_empty_in_csv() -> None:
+    nan, dash = float("nan"), "\N{EN DASH}"
+    cells = [with_interval(61.5, nan, nan, ".1f"), with_interval(61.5, 50.0, 70.0, ".1f"), or_dash(nan, ".3g")]
+    table = pd.DataFrame([cells], columns=["few", "many", "p"])
+    line = f"{dash}: no interval and no test, as with fewer than 5 patients."
+    *rows, blank, below = to_markdown(table).splitlines()
+    assert (rows[-1], blank, below) == (f"| 61.5 [{dash}] | 61.5 [50.0, 70.0] | {dash} |", "", line)
+    assert to_html(table).endswith(f'</table>\n<p class="note">{line}</p>')
+    latex = to_latex(table, "c")
+    assert r"61.5 [--] & 61.5 [50.0, 70.0] & -- \\" in latex
+    assert latex.index(r"\end{tabular}") < latex.index(line.replace(dash, "--")) < latex.index(r"\end{table}")
+    assert to_csv(table).splitlines()[1] == '61.5,"61.5 [50.0, 70.0]",'
+    whole = pd.DataFrame({"many": cells[1:2], "range": [f"1{dash}2"]})
+    assert all("no interval" not in text for text in (to_markdown(whole), to_html(whole), to_latex(whole, "c")))
 
 
 def test_a_table_is_written_in_three_formats(tmp_path: Path, table: pd.DataFrame) -> None:

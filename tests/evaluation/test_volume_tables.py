@@ -17,9 +17,9 @@ from tests.evaluation.made_rows import row
 
 @pytest.fixture(scope="module")
 def rows() -> pd.DataFrame:
-    """Two models, two patients with CT and three with MR of a liver, and one spleen; everything prompted by its box."""
+    """Two models, five patients with CT and six with MR of a liver, and one spleen; everything prompted by its box."""
     rng = np.random.default_rng(0)
-    places = [("ct", "liver", p) for p in "ab"] + [("mr", "liver", p) for p in "cde"] + [("mr", "spleen", "c")]
+    places = [("ct", "liver", p) for p in "abfgh"] + [("mr", "liver", p) for p in "cdeijk"] + [("mr", "spleen", "c")]
     return make_rows(
         row(
             model=model,
@@ -40,7 +40,7 @@ def test_failures_stand_side_by_side_for_each_model_and_prompt(rows: pd.DataFram
     assert list(table.columns) == ["patients", *FAILURES.values()]
     assert table.patients.to_dict() == {
         (modality, "box@largest/both", model): count
-        for modality, count in (("all", 5), ("ct", 2), ("mr", 3))
+        for modality, count in (("all", 11), ("ct", 5), ("mr", 6))
         for model in ("masks", "memory")
     }
     part = rows[rows.model == "memory"]

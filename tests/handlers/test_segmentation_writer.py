@@ -61,7 +61,7 @@ def read(folder: Path, name: str) -> tuple[nib.Nifti1Image, dict[str, Any]]:
 
 @pytest.fixture
 def _blank_overlay(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(segmentation_writer, "draw_overlay", lambda panels: Figure((1, 1)))
+    monkeypatch.setattr(segmentation_writer, "draw_overlay", lambda panels, legend: Figure((1, 1)))
 
 
 @pytest.mark.usefixtures("_blank_overlay")
@@ -252,11 +252,32 @@ def test_objects_that_came_out_empty_are_told(tmp_path: Path, caplog: pytest.Log
                 evaluator.run([0])
         else:
             evaluator.run([0])
-    warned = [record.message for record in caplog.records if record.name == segmentation_writer.__name__]
+    warned = [record.message for record in caplog.records if record.message.startswith("Nothing was found")]
     assert len(warned) == 1
     assert "object 1, 3 of" in warned[0]
     assert "some_segmentation.nii.gz" in warned[0]
     assert [read(tmp_path / "out", name)[1]["empty"] for name in ("some", "all")] == [[1, 3], []]
+
+
+def test_an_object_that_its_click_may_have_missed_is_doubted_in_the_report_and_on_the_command_line(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    legends: list[dict[int, str]] = []
+    monkeypatch.setattr(
+        segmentation_writer, "draw_overlay", lambda panels, legend: legends.append(legend) or Figure((1, 1))
+    )
+    item = given(tmp_path, "in", DISPLAYED, [[3, 3, 3], [1, 1, 1]])
+    item["image"].meta["objects"] = '["liver", "2"]'
+    labels = np.full((1, *SHAPE), 1, dtype=np.uint8)
+    labels[0, 1, 1:3, 1] = 2
+    with caplog.at_level(logging.WARNING):
+        SegmentationWriter(tmp_path / "out")(engine([item], [segmented(DISPLAYED, labels)]))
+    _, report = read(tmp_path / "out", "in")
+    doubt = "object 2: 2 voxels, 0.02 ml; is the click on slice 1 on the object?"
+    assert [found.get("warning") for found in report["objects"]] == [None, doubt]
+    assert [record.message for record in caplog.records] == [f"{tmp_path / 'in.nii.gz'}: {doubt}"]
+    assert [found["name"] for found in report["objects"]] == ["liver", "2"]
+    assert legends == [{1: "liver: 2.1 ml", 2: "object 2: 0.02 ml"}]
 
 
 def test_wrong_arguments_are_known_before_a_volume_is_read(tmp_path: Path) -> None:

@@ -24,6 +24,13 @@ def panel(**changes: object) -> OverlayPanel:
     return OverlayPanel(**{**values, "title": "axial, k = 3", "edges": "RLAP", **changes})  # type: ignore[arg-type]
 
 
+def rendered(shown: OverlayPanel) -> np.ndarray:
+    """The pixels [H, W, 3] of a figure."""
+    canvas = draw_overlay([shown]).canvas
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3].astype(int)
+
+
 def test_clicks_contours_and_boxes_are_drawn_where_they_are() -> None:
     figure = draw_overlay([panel()])
     ax = figure.axes[0]
@@ -46,6 +53,24 @@ def test_anisotropic_pixels_are_drawn_with_their_shape() -> None:
 def test_there_is_a_panel_for_each_slice(count: int) -> None:
     figure = draw_overlay([panel()] * count)
     assert sum(bool(ax.images) for ax in figure.axes) == count
+
+
+def test_the_legend_names_objects_beside_the_colour_of_their_outline() -> None:
+    figure = draw_overlay([panel()], {1: "liver: 1.5 ml", 2: "object 2: 0.3 ml"})
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["liver: 1.5 ml", "object 2: 0.3 ml"]
+    outline, *_ = figure.axes[0].collections
+    first, second = (patch.get_facecolor() for patch in legend.get_patches())
+    assert tuple(outline.get_edgecolor()[0]) == second != first
+    assert not draw_overlay([panel()]).legends
+
+
+@pytest.mark.parametrize("grey", [0.0, 0.5, 1.0])
+def test_letters_stand_out_from_any_grey(grey: float) -> None:
+    plain, lettered = (rendered(panel(image=np.full((30, 40), grey), edges=edges)) for edges in ("", "RLSI"))
+    ink = lettered[(plain != lettered).any(axis=-1)].mean(axis=-1)
+    assert ink.max() > 250
+    assert np.ptp(ink) > 200 or grey == 0.0
 
 
 def test_sides_that_are_not_known_are_not_drawn() -> None:

@@ -65,6 +65,10 @@ class AlfiDataset(LabelledDataset):
         self.target, self.min_border_area = target, min_border_area
         super().__init__(root, **options)
 
+    def describe(self) -> dict[str, Any]:
+        """Return what the user chose."""
+        return {**super().describe(), "target": self.target, "min_border_area": self.min_border_area}
+
     def find_root(self, root: Path) -> Path:
         """Find the folder of the sequences, such as ``Data&Annotations``."""
         return find_root(

@@ -71,6 +71,7 @@ class LabelledDataset(Dataset, ABC):
             raise ValueError(f"on_fault must be 'raise' or 'skip', got {on_fault!r}.")
         self.root = self.find_root(Path(root))
         self.section = section
+        self._chosen = {"root": str(root), "section": section, "exclude": list(exclude), "on_fault": on_fault}
         self.structures = self._chosen_structures(structures)
         scanned = list(self.scan())
         _check_excluded(exclude, {item.case_id for item in scanned}, self.name)
@@ -110,6 +111,14 @@ class LabelledDataset(Dataset, ABC):
     def inspect_set(self, findings: Mapping[str, Sequence[Finding]]) -> Iterable[Finding]:
         """Measure on all cases together what no single case can tell, from the findings by case id."""
         return ()
+
+    def describe(self) -> dict[str, Any]:
+        """
+        Return what the user chose, with the folder as it was given, for JSON and reports.
+
+        Readers with arguments of their own add them.
+        """
+        return {**self._chosen, "modality": self.modality, "structures": list(self.structures)}
 
     def why_nothing(self, sample: LoadedCase) -> str:
         """Say why a loaded case has nothing to evaluate."""

@@ -81,6 +81,10 @@ class CamusDataset(LabelledDataset):
         self.expected = {} if fold else {split: count * per_patient for split, count in patients.items()}
         super().__init__(root, **options)
 
+    def describe(self) -> dict[str, Any]:
+        """Return what the user chose."""
+        return {**super().describe(), "frames": self.frames, "fold": self.fold}
+
     def find_root(self, root: Path) -> Path:
         """Find the folder that holds ``training/patient0001``, ``database_nifti/patient0001`` or ``patient0001``."""
 

@@ -79,6 +79,10 @@ class ChaosDataset(LabelledDataset):
         self.expected = {"training": _PATIENTS * len(self.sequences)}
         super().__init__(root, **options)
 
+    def describe(self) -> dict[str, Any]:
+        """Return what the user chose."""
+        return {**super().describe(), "sequences": list(self.sequences)}
+
     def find_root(self, root: Path) -> Path:
         """Find the folder of the patients, such as ``Train_Sets/CT``."""
         modality = self.modality.upper()

@@ -132,6 +132,21 @@ class FolderDataset(LabelledDataset):
         self._layouts(root)
         return root
 
+    def describe(self) -> dict[str, Any]:
+        """Return what the user chose: patterns, values of structures, and how files are read."""
+        (images, image_suffix), (labels, label_suffix) = self.patterns
+        return {
+            **super().describe(),
+            "structures": dict(self.structures),
+            "other_values": not self.only_known_values,
+            "images": images,
+            "labels": labels,
+            "image_suffix": image_suffix,
+            "label_suffix": label_suffix,
+            "dimensions": self.dimensions,
+            "pixel_spacing": self.pixel_spacing,
+        }
+
     def scan(self) -> Iterator[Case | Fault]:
         """List the pairs, and what is neither image nor label map."""
         layouts = self._layouts(self.root)

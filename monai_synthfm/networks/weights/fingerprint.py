@@ -37,12 +37,14 @@ def describe_network(network: Promptable) -> dict[str, Any]:
     """
     Describe a promptable network for JSON: equal descriptions give equal embeddings and masks.
 
+    ``state_sha256`` is the hash of its weights in memory, which no file has, see :func:`state_sha256`.
+
     Example:
         >>> from monai_synthfm.networks import MobileSam
         >>> list(describe_network(MobileSam(image_size=64)))
-        ['network', 'image_size', 'preprocessing', 'multimask', 'combines_prompts', 'weights_sha256']
+        ['network', 'image_size', 'preprocessing', 'multimask', 'combines_prompts', 'state_sha256']
     """
-    return {**describe_embeddings(network), **network.describe().masks, "weights_sha256": state_sha256(network.core)}
+    return {**describe_embeddings(network), **network.describe().masks, "state_sha256": state_sha256(network.core)}
 
 
 def describe_embeddings(network: Promptable) -> dict[str, Any]:

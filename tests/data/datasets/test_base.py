@@ -71,6 +71,18 @@ def test_a_section_has_its_own_cases_and_the_faults_of_no_known_split() -> None:
     assert names(Tiny(items, on_fault="skip")) == ["a", "b"]
 
 
+def test_what_the_user_chose_is_said_as_it_was_given() -> None:
+    dataset = Tiny(["training/a", "training/c"], section="training", structures=["spleen"], exclude=["a"])
+    assert dataset.describe() == {
+        "root": "somewhere",
+        "section": "training",
+        "exclude": ["a"],
+        "on_fault": "raise",
+        "modality": "ct",
+        "structures": ["spleen"],
+    }
+
+
 def test_only_the_first_faults_are_shown_with_the_number_of_the_others() -> None:
     with pytest.raises(ValueError, match="tiny in somewhere/tiny: 7 faults") as caught:
         Tiny(["test/a", *(broken(f"c{k}") for k in range(7))])

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 import shutil
 from pathlib import Path
@@ -117,6 +118,14 @@ def test_names_alone_are_of_the_values_from_1_on(root: Path, structures: str | l
     dataset = FolderDataset(root, structures, modality="CT", other_values=True)
     assert dataset.table == dict(dataset[0].structures) == {"liver": 1, "spleen": 2}
     assert dataset.data[0].modality == "ct"
+
+
+def test_a_report_has_all_that_was_chosen(root: Path) -> None:
+    described = FolderDataset(str(root), {"liver": 1}, modality="ct", other_values=True).describe()
+    expected = {"root": str(root), "structures": {"liver": 1}, "modality": "ct", "other_values": True, "dimensions": 3}
+    assert {name: described[name] for name in expected} == expected
+    chosen = {*inspect.signature(FolderDataset).parameters} - {"options", "dataset"}
+    assert chosen <= described.keys()
 
 
 def test_labels_of_other_values_need_permission(root: Path) -> None:

@@ -33,14 +33,14 @@ def test_embeddings_and_masks_equal_torchs(name: str, shape: tuple[int, ...]) ->
 def test_kept_embeddings_of_torch_and_onnx_are_told_apart() -> None:
     network, encoder, _ = exported("MobileSam")
     described = describe_network(use_onnx_encoder(new_network("MobileSam"), encoder))
-    assert described["weights_sha256"] != describe_network(network)["weights_sha256"]
+    assert described["state_sha256"] != describe_network(network)["state_sha256"]
 
 
 def test_kept_embeddings_of_two_providers_are_told_apart() -> None:
     """Here both are the CPU; on a GPU one computes in half precision."""
     _, encoder, _ = exported("MobileSam")
     described = [
-        describe_network(use_onnx_encoder(new_network("MobileSam"), encoder, providers))["weights_sha256"]
+        describe_network(use_onnx_encoder(new_network("MobileSam"), encoder, providers))["state_sha256"]
         for providers in (None, None, ["CPUExecutionProvider"], [("CPUExecutionProvider", {"one": "1"})])
     ]
     assert described[0] == described[1]

@@ -32,7 +32,7 @@ def test_the_hash_of_weights_sees_every_bit() -> None:
 def test_the_description_tells_settings_apart() -> None:
     assert describe_network(tiny()) == describe_network(tiny())
     others = [tiny(preprocessing="medsam"), tiny(multimask="always"), tiny(image_size=128)]
-    hashes = {describe_network(network)["weights_sha256"] for network in (tiny(), *others[:2])}
+    hashes = {describe_network(network)["state_sha256"] for network in (tiny(), *others[:2])}
     assert len(hashes) == 1
     described = [describe_network(network) for network in (tiny(), *others)]
     assert all(described[i] != described[j] for i in range(4) for j in range(i))
