@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 import torch
-from monai.bundle import ConfigParser
+from monai.bundle import ConfigParser, run
 
 import monai_synthfm.networks as networks
 from tests.bundles.test_train import SMALL
@@ -131,6 +131,34 @@ def test_the_script_runs_one_stage_after_the_other_on_files_that_exist(tmp_path:
     stages = [RECIPE, SECOND_STAGE, THIRD_STAGE, FOURTH_STAGE]
     assert [named[3:] for named in files] == [stages[:count] for count in (1, 2, 3, 4)]
     assert all(path.is_file() for named in files for path in named)
+
+
+@pytest.mark.slow
+def test_the_decoder_for_neighbours_is_trained_beside_the_one_for_images_and_on_after_a_kill(
+    bundle_dir: Path, tmp_path: Path
+) -> None:
+    folder = bundle_dir / "configs"
+    files = (folder / "train.yaml", folder / "train_cached.yaml", RECIPES / "neighbours.yaml")
+    configs = [str(path) for path in files]
+    start = networks.MobileSam(image_size=64)
+    torch.save(start.state_dict(), tmp_path / "whole.pt")
+    networks.export_decoder(tmp_path / "whole.pt", tmp_path / "start.pt")
+    small = {"image_size": 64, "slice_size": 32, "clip_slices": 3, "samples_per_epoch": 4, "fresh_images": 2}
+    options = {**small, "ring_gb": 0.01, "validation_samples": 2, "val_interval": 1, "num_producers": 0}
+    options |= {"architecture#preprocessing": "sam", "pretrained": str(tmp_path / "whole.pt"), "keep_epochs": 2}
+    options |= {"start": str(tmp_path / "start.pt"), "output_dir": str(tmp_path / "out"), "lr_scheduler#t_total": 4}
+    run(config_file=configs, max_epochs=1, **options)
+    assert torch.load(tmp_path / "out" / "checkpoint.pt", weights_only=True)["epoch"] == 1
+    run(config_file=configs, max_epochs=2, **options)
+    assert torch.load(tmp_path / "out" / "checkpoint.pt", weights_only=True)["epoch"] == 2
+    both, before = networks.load_state(tmp_path / "out" / "decoder.pt"), networks.load_state(tmp_path / "start.pt")
+    for key, value in before.items():
+        assert torch.equal(both[key], value)
+    carried = {key: both[key.replace("mask_", "carry_", 1)] for key in before}
+    assert any(not torch.equal(carried[key], value) for key, value in before.items())
+    epochs = [networks.load_state(tmp_path / "out" / f"epoch_{epoch:04d}.pt") for epoch in (1, 2)]
+    for key, value in carried.items():
+        torch.testing.assert_close(value.float(), (epochs[0][key] + epochs[1][key]) / 2, rtol=1e-3, atol=1e-5)
 
 
 def test_the_card_names_the_hash_of_the_decoder_that_ships(bundle_dir: Path) -> None:
