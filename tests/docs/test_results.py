@@ -25,8 +25,8 @@ def figures(script: dict[str, Any]) -> pd.DataFrame:
     return pd.read_csv(script["FIGURES"])
 
 
-def test_pages_show_the_figures_of_the_file(script: dict[str, Any], figures: pd.DataFrame) -> None:
-    tables = {"results": script["full_table"](figures), "results in short": script["short_table"](figures)}
+def test_pages_show_the_figures_of_the_files(script: dict[str, Any]) -> None:
+    tables = script["all_tables"]()
     for page in (*script["PAGES"], script["CARD"]):
         text = page.read_text(encoding="utf-8")
         assert script["fill"](text, tables) == text, f"{page}: run python scripts/write_results.py"
