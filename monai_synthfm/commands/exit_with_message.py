@@ -48,6 +48,11 @@ def exit_with_message() -> Iterator[None]:
     try:
         with nullcontext() if debugging else errors_told_once():
             yield
+            sys.stdout.flush()
+    except BrokenPipeError:
+        # a reader such as head has seen enough; what is left to write at the end goes nowhere
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(1) from None
     except Exception as error:
         if debugging:
             raise

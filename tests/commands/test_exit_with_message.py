@@ -3,6 +3,9 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -57,3 +60,13 @@ def test_a_program_that_ends_itself_is_let_go() -> None:
     with pytest.raises(SystemExit) as caught, exit_with_message():
         raise SystemExit(7)
     assert caught.value.code == 7
+
+
+def test_a_reader_that_has_seen_enough_is_no_error() -> None:
+    program = (
+        "from monai_synthfm.commands import exit_with_message\nwith exit_with_message(): print('line\\n' * 100000)"
+    )
+    command = f'"{sys.executable}" -c "$PROGRAM" | head -n 1'
+    environment = {**os.environ, "PROGRAM": program}
+    ended = subprocess.run(command, shell=True, env=environment, capture_output=True, text=True, check=True)
+    assert (ended.stdout, ended.stderr) == ("line\n", "")
