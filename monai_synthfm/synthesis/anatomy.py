@@ -92,8 +92,9 @@ def draw_anatomy(params: AnatomyParams) -> tuple[torch.Tensor, torch.Tensor]:
 
     Returns:
         Regions ``[H, W]`` int64: 0 is the ground, i the inside of the i-th part, P + i its wall, and 2 P + j the cells
-        of label j - 1 of the tissue, then J - 1 regions for each mixture; and instances ``[H, W]`` int64, the 8-connected pieces that are left of each label
-        once other parts lie over it, joint labels whole. Both on the CPU, where polygons are filled.
+        of label j - 1 of the tissue, then J - 1 regions for each mixture; and instances ``[H, W]`` int64, the
+        8-connected pieces that are left of each label once other parts lie over it, joint labels whole. Both on the
+        CPU, where polygons are filled.
 
     Source: not given in the paper, whose shapes have neither walls nor parts of their own; our choice, since organs do.
 
