@@ -177,6 +177,7 @@ STRIPS: dict[str, Strip] = {
     "pair_prob": anatomies("pair_prob", [0.0, 1.0], 7),
     "lobes_prob": anatomies("lobes_prob", [0.0, 1.0], 7),
     "like_prob": anatomies("like_prob", [0.0, 1.0], 7),
+    "mixed_prob": anatomies("mixed_prob", [0.0, 1.0], 7),
     "tissue_prob": anatomies("tissue_prob", [0.0, 1.0], 7),
     "clutter_prob": anatomies("clutter_prob", [0.0, 1.0], 7),
     "ultrasound_prob": scans("ultrasound_prob", [0.0, 1.0]),

@@ -17,7 +17,7 @@ from monai_synthfm.synthesis.label_maps import LabelMapParams, synthmorph_labels
 from monai_synthfm.synthesis.outlines import OutlineParams, trace_outline
 from monai_synthfm.synthesis.params import Params
 
-__all__ = ["AnatomyParams", "PartParams", "TissueParams", "draw_anatomy"]
+__all__ = ["AnatomyParams", "MixtureParams", "PartParams", "TissueParams", "draw_anatomy"]
 
 
 @dataclass(frozen=True)
@@ -59,14 +59,29 @@ class TissueParams(Params):
 
 
 @dataclass(frozen=True)
+class MixtureParams(Params):
+    """Sub-classes of one part, which belong to it.
+
+    Args:
+        part: number (1, 2, ...) of the part.
+        label_map: of J sub-classes; the first of them looks like the part itself.
+    """
+
+    part: int
+    label_map: LabelMapParams
+
+
+@dataclass(frozen=True)
 class AnatomyParams(Params):
     """What ``draw_anatomy`` needs: the size in pixels, the parts, each after its parent, later over earlier ones, the
-    tissue that one of them is made of, and the labels whose pieces are one instance all together."""
+    tissue that one of them is made of, the labels whose pieces are one instance all together, and the mixtures of
+    sub-classes that parts are."""
 
     spatial_size: tuple[int, int]
     parts: tuple[PartParams, ...]
     tissue: TissueParams | None = None
     joint: tuple[int, ...] = ()
+    mixtures: tuple[MixtureParams, ...] = ()
 
 
 def draw_anatomy(params: AnatomyParams) -> tuple[torch.Tensor, torch.Tensor]:
@@ -77,8 +92,9 @@ def draw_anatomy(params: AnatomyParams) -> tuple[torch.Tensor, torch.Tensor]:
 
     Returns:
         Regions ``[H, W]`` int64: 0 is the ground, i the inside of the i-th part, P + i its wall, and 2 P + j the cells
-        of label j - 1 of the tissue; and instances ``[H, W]`` int64, the 8-connected pieces that are left of each label
-        once other parts lie over it, joint labels whole. Both on the CPU, where polygons are filled.
+        of label j - 1 of the tissue, then J - 1 regions for each mixture; and instances ``[H, W]`` int64, the
+        8-connected pieces that are left of each label once other parts lie over it, joint labels whole. Both on the
+        CPU, where polygons are filled.
 
     Source: not given in the paper, whose shapes have neither walls nor parts of their own; our choice, since organs do.
 
@@ -109,6 +125,11 @@ def draw_anatomy(params: AnatomyParams) -> tuple[torch.Tensor, torch.Tensor]:
         regions[free] = 2 * count + 1 + cells[free]
         names = range(max(table) + 1, max(table) + 1 + tissue.label_map.num_labels)
         table += names if tissue.label is None else [tissue.label] * len(names)
+    for mixture in params.mixtures:
+        classes = synthmorph_labels(mixture.label_map).numpy()
+        mixed = (regions == mixture.part) & (classes > 0)
+        regions[mixed] = len(table) - 1 + classes[mixed]
+        table += [params.parts[mixture.part - 1].label] * (mixture.label_map.num_labels - 1)
     labels = np.array(table, dtype=np.int64)[regions]
     instances = label_pieces(labels, background=0, connectivity=2)
     for label in params.joint:

@@ -67,7 +67,8 @@ def synthesize(params: SampleParams, device: torch.device | str = "cpu") -> tupl
         if params.acquisition.field is not None:
             labels = labels * field_of_view(params.acquisition.field, labels.shape, labels.device)
     if params.min_visibility:
-        labels = visible_instances(image, labels, params.min_visibility)
+        mixed = isinstance(structure, AnatomyParams) and structure.mixtures
+        labels = visible_instances(image, labels, params.min_visibility, regions if mixed else None)
     if labels.shape != params.spatial_size:
         image, labels = _resample(image, params.spatial_size), _resample_labels(labels, params.spatial_size)
     return image, consecutive_labels(labels)

@@ -14,7 +14,9 @@ _REACHES_PER_SIDE = 90  # three pixels to either side of an edge in an image of 
 _MIN_STEP = 0.02  # five of 255 grey levels
 
 
-def edge_visibility(image: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def edge_visibility(
+    image: torch.Tensor, labels: torch.Tensor, regions: torch.Tensor | None = None
+) -> tuple[torch.Tensor, torch.Tensor]:
     r"""Measure the steps of the image across the edges of each instance and within it.
 
     .. math:: E_k = \operatorname{mean}_{(p, q) \in \partial_k} | \bar I(q) - \bar I(p) |, \quad
@@ -27,6 +29,8 @@ def edge_visibility(image: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Te
     Args:
         image: ``[H, W]``, or slices ``[S, H, W]`` whose pairs count together, floating point.
         labels: instances of the same shape, int64, 0 background, 1 ... K.
+        regions: of one intensity each, of the same shape; pairs of the second kind lie in one of them, so that steps
+            between the parts of an instance do not count. The instances if None.
 
     Returns:
         Edge steps E and inner steps N, ``[K + 1]`` float32 each, 0 where there is no such pair; index 0 is the
@@ -49,23 +53,29 @@ def edge_visibility(image: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Te
     for axis in (-2, -1):
         length = labels.shape[axis] - 2 * reach + 1
         step = (smooth.narrow(axis, 2 * reach - 1, length) - smooth.narrow(axis, 0, length)).abs().flatten()
-        near, left, right, far = (
-            labels.narrow(axis, start, length).flatten() for start in (0, reach - 1, reach, 2 * reach - 1)
-        )
+        starts = (0, reach - 1, reach, 2 * reach - 1)
+        near, left, right, far = (labels.narrow(axis, start, length).flatten() for start in starts)
         crossing, within = left != right, (near == left) & (left == right) & (right == far)
+        if regions is not None:
+            first, *others = (regions.narrow(axis, start, length).flatten() for start in starts)
+            for other in others:
+                within &= first == other
         for sums, pairs, side in ((edge, crossing, left), (edge, crossing, right), (inner, within, left)):
             sums[0] += torch.bincount(side[pairs], step[pairs], minlength=count)
             sums[1] += torch.bincount(side[pairs], minlength=count)
     return edge[0] / edge[1].clamp_min(1.0), inner[0] / inner[1].clamp_min(1.0)
 
 
-def stands_out(image: torch.Tensor, labels: torch.Tensor, min_visibility: float) -> torch.Tensor:
+def stands_out(
+    image: torch.Tensor, labels: torch.Tensor, min_visibility: float, regions: torch.Tensor | None = None
+) -> torch.Tensor:
     """Return which instances can be seen, ``E >= min_visibility N`` and E at least five grey levels of 255.
 
     Args:
         image: ``[H, W]`` or slices ``[S, H, W]`` in [0, 1].
         labels: instances of the same shape, integers.
         min_visibility: smallest ratio of the steps of :func:`edge_visibility`; noise alone has about 1.
+        regions: see there.
 
     Returns:
         Booleans ``[K + 1]``; index 0 is the background.
@@ -78,17 +88,20 @@ def stands_out(image: torch.Tensor, labels: torch.Tensor, min_visibility: float)
         >>> stands_out(0.5 + 0.2 * (labels == 2), labels, 1.5)[1:].tolist()
         [False, True]
     """
-    edge, inner = edge_visibility(image, labels)
+    edge, inner = edge_visibility(image, labels, regions)
     return (edge >= min_visibility * inner) & (edge >= _MIN_STEP)
 
 
-def visible_instances(image: torch.Tensor, labels: torch.Tensor, min_visibility: float) -> torch.Tensor:
+def visible_instances(
+    image: torch.Tensor, labels: torch.Tensor, min_visibility: float, regions: torch.Tensor | None = None
+) -> torch.Tensor:
     """Keep the instances that :func:`stands_out` finds.
 
     Args:
         image: ``[H, W]`` in [0, 1].
         labels: instances ``[H, W]`` int64.
         min_visibility: see :func:`stands_out`.
+        regions: see :func:`edge_visibility`.
 
     Returns:
         The instances that can be seen, with their numbers; 0 instead of the others.
@@ -99,5 +112,5 @@ def visible_instances(image: torch.Tensor, labels: torch.Tensor, min_visibility:
         >>> visible_instances(0.5 + 0.2 * (labels == 2), labels, 1.5).unique().tolist()
         [0, 2]
     """
-    seen = stands_out(image, labels, min_visibility)
+    seen = stands_out(image, labels, min_visibility, regions)
     return labels * seen.index_select(0, labels.flatten()).view(labels.shape)

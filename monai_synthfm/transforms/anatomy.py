@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from monai.data import MetaTensor
 
-from monai_synthfm.synthesis.anatomy import AnatomyParams, PartParams, TissueParams, draw_anatomy
+from monai_synthfm.synthesis.anatomy import AnatomyParams, MixtureParams, PartParams, TissueParams, draw_anatomy
 from monai_synthfm.synthesis.outlines import OutlineParams
 from monai_synthfm.synthesis.params import Params
 from monai_synthfm.transforms.generator import (
@@ -25,9 +25,11 @@ from monai_synthfm.transforms.generator import (
     draw_log_uniform,
 )
 from monai_synthfm.transforms.label_maps import RandSynthMorphLabels
+from monai_synthfm.transforms.organ_interiors import draw_classes, draw_core, draw_hilum, draw_sinus, draw_vessels
 
 __all__ = ["RandAnatomy", "RandAnatomyD", "RandAnatomyDict", "RandAnatomyd"]
 
+_MIXED_RADIUS = 0.05  # smaller organs have no room for an inside of their own
 _GROUND = OutlineParams((0.5, 0.5), 0.7, 1.0, 2.0, (), 0.0, 0.0, False)
 
 
@@ -63,6 +65,8 @@ class RandAnatomy(RandGenerator):
             cells than its default if None.
         device: where the label map is put; polygons are filled on the CPU.
         joint_prob: probability that two organs that look alike, twins among them, are one target of several pieces.
+        mixed_prob: probability that an organ is not of one grey: patches of up to four sub-classes, a core below a
+            rind, vessels, a sinus and a capsule belong to it.
 
     Returns:
         ``__call__`` and ``replay`` return a MetaTensor ``[1, H, W]`` int64, 0 background, instances from 1.
@@ -97,6 +101,7 @@ class RandAnatomy(RandGenerator):
         tissue: RandSynthMorphLabels | None = None,
         device: torch.device | str = "cpu",
         joint_prob: float = 0.0,
+        mixed_prob: float = 0.0,
     ) -> None:
         super().__init__(device)
         if len(spatial_size) != 2:
@@ -113,6 +118,7 @@ class RandAnatomy(RandGenerator):
         self.lobes_prob = check_probability("lobes_prob", lobes_prob)
         self.like_prob = check_probability("like_prob", like_prob)
         self.joint_prob = check_probability("joint_prob", joint_prob)
+        self.mixed_prob = check_probability("mixed_prob", mixed_prob)
         self.tissue_prob = check_probability("tissue_prob", tissue_prob)
         self.clutter_prob = check_probability("clutter_prob", clutter_prob)
         self.tissue = tissue or RandSynthMorphLabels(
@@ -122,11 +128,13 @@ class RandAnatomy(RandGenerator):
     def randomize(self, spatial_size: Sequence[int] | None = None) -> None:
         """Draw the parts, for a canvas of another size than the constructor's if one is given."""
         size = self.spatial_size if spatial_size is None else (int(spatial_size[0]), int(spatial_size[1]))
+        self._size = size
         self._extent = np.array([size[1], size[0]]) / min(size)
         self._parts: list[PartParams] = []
         self._organs: list[int] = []
         self._labels = 0
         self._joint: set[int] = set()
+        self._mixtures: list[MixtureParams] = []
         self._walls_count = self.R.rand() < 0.6
         body = self.R.rand() < self.body_prob
         whole = body and self.R.rand() < self.whole_prob
@@ -147,7 +155,7 @@ class RandAnatomy(RandGenerator):
             self._parts[first:] = [replace(part, label=1, wall_label=1) for part in self._parts[first:]]
             tissue = tissue and replace(tissue, label=1)
         joint = () if whole else tuple(sorted(self._joint))
-        self.params = AnatomyParams(size, tuple(self._parts), tissue, joint)
+        self.params = AnatomyParams(size, tuple(self._parts), tissue, joint, tuple(self._mixtures))
 
     def _draw_radii(self) -> list[float]:
         return [draw_log_uniform(self.R, self.radius) for _ in range(draw_integer(self.R, self.num_organs))]
@@ -223,6 +231,8 @@ class RandAnatomy(RandGenerator):
         has_wall, has_parts = self.R.rand() < self.wall_prob, self.R.rand() < self.parts_prob
         like = int(self.R.choice(self._organs)) if self._organs and self.R.rand() < self.like_prob else 0
         lobes = draw_integer(self.R, (1, 4)) if self.R.rand() < self.lobes_prob else 0
+        mixed = bool(self.mixed_prob) and radius >= _MIXED_RADIUS and self.R.rand() < self.mixed_prob
+        num_classes = draw_integer(self.R, (1, 4)) if mixed else 1
         for one in twins:
             label = self._draw_label(like)
             self._add(one, container, label, (0.03 * radius, 0.3 * radius), float(has_wall), like)
@@ -230,7 +240,9 @@ class RandAnatomy(RandGenerator):
             self._organs.append(organ)
             for _ in range(lobes):
                 self._draw_lobe(one, container, label, like=organ if self.R.rand() < 0.7 else 0)
-            if has_parts:
+            if mixed:
+                self._draw_interior(one, organ, label, num_classes)
+            elif has_parts:
                 self._draw_parts(one, organ, label)
             like = organ if self.R.rand() < 0.8 else like
 
@@ -272,6 +284,24 @@ class RandAnatomy(RandGenerator):
                 self._labels += 1
             own = label if merged else self._labels
             self._add(outline, parent, own, wall=(0.05 * radius, 0.3 * radius), wall_prob=0.2)
+
+    def _draw_interior(self, organ: OutlineParams, number: int, label: int, num_classes: int) -> None:
+        """Make an organ of several greys, all of them its own."""
+        if self._parts[number - 1].wall == 0.0 and self.R.rand() < 0.3:
+            capsule = organ.radius * float(self.R.uniform(0.02, 0.07))
+            self._parts[number - 1] = replace(self._parts[number - 1], wall=capsule, wall_label=label)
+        self._mixtures.append(MixtureParams(number, draw_classes(self.R, organ, self._size, num_classes)))
+        if self.R.rand() < 0.3:
+            self._add(draw_core(self.R, organ), number, label)
+        hilum = draw_hilum(self.R, organ)
+        if self.R.rand() < 0.35:
+            for outline in draw_sinus(self.R, organ, hilum):
+                self._add(outline, number, label)
+        for _ in range(draw_integer(self.R, (0, 2))):
+            like = 0
+            for outline in draw_vessels(self.R, organ, hilum):
+                self._add(outline, number, label, like=like)
+                like = like or len(self._parts)
 
     def _add(
         self,

@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
+from itertools import chain
+from types import MappingProxyType
 from typing import Any, Protocol
 
 import torch
@@ -36,6 +38,9 @@ _FAINTEST = 0.015  # smallest contrast of faint anatomies, four of 255 grey leve
 _FAINT_LIMIT = 0.06  # smallest upper end of their contrasts
 _NOISY_CONTRAST = 0.25  # upper end from which on they are as noisy as others
 _STRONG_PROB = 0.15  # of a part of them that has the contrast of others: bone, air
+_VESSEL_STRONG_PROB = 0.5  # of a vessel, a core or a sinus of an organ of several greys
+_CLASS_STRONG_PROB = 0.25  # of a sub-class of it; the others differ less than organs do
+_CLASS_CONTRAST = 0.4
 _BODY = (0.15, 0.7)  # intensity of their bodies on black ground
 
 
@@ -153,14 +158,20 @@ class RandSynthFMIntensity(RandGenerator):
         earlier one, and a wall differs from its part."""
         tissue = anatomy.tissue
         cells = (tissue.parent, tissue.label_map.num_labels) if tissue else (0, 0)
-        values, quiet = self.draw_part_values(anatomy.parts, *cells)
+        mixtures = {mixture.part: mixture.label_map.num_labels - 1 for mixture in anatomy.mixtures}
+        values, quiet = self.draw_part_values(anatomy.parts, *cells, mixtures)
         self._finish(spatial_size, values, values[0] == 0.0, quiet)
 
     def draw_part_values(
-        self, parts: Sequence[PartLike], tissue_parent: int, num_cells: int
+        self,
+        parts: Sequence[PartLike],
+        tissue_parent: int,
+        num_cells: int,
+        mixtures: Mapping[int, int] = MappingProxyType({}),
     ) -> tuple[tuple[float, ...], float]:
-        """Draw the intensities of ground, parts, their walls and the cells of the tissue in one of them; and how much
-        less texture and noise than others such an image should have."""
+        """Draw the intensities of ground, parts, their walls, the cells of the tissue in one of them, and so many
+        further sub-classes as parts by their number have; and how much less texture and noise than others such an image
+        should have."""
         ground = float(self.R.uniform(*self.background)) * (self.R.rand() < 0.6)
         faint = self.R.rand() < self.faint_prob if self.faint_prob else False
         contrast = self._draw_faint_contrast() if faint else self.contrast
@@ -173,12 +184,18 @@ class RandSynthFMIntensity(RandGenerator):
             elif faint and ground == 0.0 and part.parent == 0 and part.label == 0:
                 insides.append(float(self.R.uniform(*_BODY)))
             else:
-                strong = faint and self.R.rand() < _STRONG_PROB
+                strong = faint and self.R.rand() < (_VESSEL_STRONG_PROB if part.parent in mixtures else _STRONG_PROB)
                 insides.append(self._draw_beside(insides[part.parent], self.contrast if strong else contrast))
         walls = [self._draw_beside(value, contrast, brighter=0.75) for value in insides[1:]]
         cells = [self._draw_beside(insides[tissue_parent], contrast) for _ in range(num_cells)]
+        classes: dict[int, list[float]] = {}
+        for number, count in mixtures.items():
+            alike = classes.get(parts[number - 1].like, [])[:count]
+            near = (_CLASS_CONTRAST * contrast[0], _CLASS_CONTRAST * contrast[1])
+            ranges = [self.contrast if self.R.rand() < _CLASS_STRONG_PROB else near for _ in range(len(alike), count)]
+            classes[number] = alike + [self._draw_beside(insides[number], of_class) for of_class in ranges]
         quiet = min(1.0, contrast[1] / _NOISY_CONTRAST) if faint else 1.0
-        return (*insides, *walls, *cells), quiet
+        return (*insides, *walls, *cells, *chain.from_iterable(classes.values())), quiet
 
     def _draw_faint_contrast(self) -> tuple[float, float]:
         """A range of contrasts of which the upper end is random, too."""

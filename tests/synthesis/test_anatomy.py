@@ -11,7 +11,7 @@ import numpy as np
 from scipy import ndimage
 from skimage.draw import polygon2mask
 
-from monai_synthfm.synthesis.anatomy import AnatomyParams, PartParams, TissueParams, draw_anatomy
+from monai_synthfm.synthesis.anatomy import AnatomyParams, MixtureParams, PartParams, TissueParams, draw_anatomy
 from monai_synthfm.synthesis.label_maps import LabelMapParams, synthmorph_labels
 from monai_synthfm.synthesis.outlines import OutlineParams, trace_outline
 
@@ -119,3 +119,19 @@ def test_a_joint_label_is_one_instance_whatever_lies_between_its_pieces():
     pieces, count = ndimage.label(together == together[48, 28])
     assert count == 2
     assert np.array_equal(pieces > 0, (apart == apart[48, 28]) | (apart == apart[48, 96]))
+
+
+def test_sub_classes_lie_in_their_part_alone_and_belong_to_it():
+    lesion = replace(PLAIN, outline=replace(OVAL, radius=0.1), parent=1)
+    other = replace(PLAIN, outline=replace(OVAL, center=(1.1, 0.8), radius=0.15), label=2)
+    parts = (PLAIN, lesion, other)
+    bare, instances = draw(*parts)
+    mixtures = (MixtureParams(1, CELLS), MixtureParams(3, replace(CELLS, num_labels=3, seed=4)))
+    regions, labels = draw_anatomy(AnatomyParams(SIZE, parts, mixtures=mixtures))
+    first, second = (synthmorph_labels(mixture.label_map).numpy() for mixture in mixtures)
+    numbers = 2 * 3 + 1  # ground, parts and walls
+    expected = np.where((bare == 1) & (first > 0), numbers + first - 1, bare)
+    expected = np.where((bare == 3) & (second > 0), numbers + CELLS.num_labels - 1 + second - 1, expected)
+    assert np.array_equal(regions.numpy(), expected)
+    assert np.array_equal(labels.numpy(), instances)
+    assert len(np.unique(expected)) > len(np.unique(bare)) + 3

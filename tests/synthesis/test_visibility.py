@@ -107,3 +107,18 @@ def test_an_instance_is_seen_in_a_volume_if_some_of_its_slices_show_it() -> None
     labels = torch.stack([two_squares()] * 2)
     image = 0.5 + torch.stack([0.3 * (labels[0] == 1), torch.zeros(labels.shape[1:])])
     assert stands_out(image, labels, 1.5)[1:].tolist() == [True, False]
+
+
+def test_steps_between_the_parts_of_an_instance_do_not_hide_it() -> None:
+    labels = two_squares()
+    stripes = (torch.arange(96) // 8 % 2).expand(96, 96)
+    regions = labels * (1 + 2 * stripes)
+    image = 0.2 + 0.2 * (labels > 0) + 0.4 * stripes * (labels == 1)
+    edge, alone = edge_visibility(image, labels)
+    same_edge, within = edge_visibility(image, labels, regions)
+    assert torch.equal(edge, same_edge)
+    assert alone[1] > 0.05
+    assert within[1] < 0.5 * alone[1]
+    level = float(edge[1] / alone[1]) * 1.1
+    assert visible_instances(image, labels, level).unique().tolist() == [0, 2]
+    assert visible_instances(image, labels, level, regions).unique().tolist() == [0, 1, 2]

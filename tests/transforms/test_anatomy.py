@@ -144,3 +144,49 @@ def test_organs_that_look_alike_can_be_one_target():
         assert anatomy.params.joint == ((organs[0].label,) if anatomy is joint else ())
         labels = anatomy.replay(anatomy.params.to_json())
         assert (len(labels.unique()) == 2) == (anatomy is joint)
+
+
+LONE = {"body_prob": 0.0, "clutter_prob": 0.0, "tissue_prob": 0.0, "pair_prob": 0.0, "lobes_prob": 0.0}
+
+
+@settings(max_examples=25)
+@given(st.integers(0, 2**31 - 1))
+def test_whatever_lies_in_an_organ_of_several_greys_belongs_to_it(seed):
+    anatomy = RandAnatomy((64, 64), mixed_prob=1.0, radius=(0.1, 0.3), num_organs=(3, 3), **LONE)
+    labels = anatomy.set_random_state(seed=seed)()
+    parts, mixed = anatomy.params.parts, [mixture.part for mixture in anatomy.params.mixtures]
+    organs = [number for number, part in enumerate(parts, start=1) if part.label and not part.parent]
+    assert mixed == organs
+    assert len(organs) == 3
+    assert all(part.label == parts[part.parent - 1].label for part in parts if part.parent in mixed)
+    assert all(1 <= mixture.label_map.num_labels <= 4 for mixture in anatomy.params.mixtures)
+    assert (anatomy.replay(anatomy.params.to_json()) == labels).all()
+
+
+def test_organs_without_room_inside_are_of_one_grey():
+    anatomy = RandAnatomy((64, 64), mixed_prob=1.0, radius=(0.02, 0.049), **LONE).set_random_state(seed=0)
+    for _ in range(5):
+        anatomy.randomize()
+        assert not anatomy.params.mixtures
+
+
+def test_twins_are_of_as_many_greys():
+    anatomy = RandAnatomy((64, 64), mixed_prob=1.0, radius=(0.1, 0.2), num_organs=(1, 1), **{**LONE, "pair_prob": 1.0})
+    anatomy.set_random_state(seed=0)
+    counts = set()
+    for _ in range(8):
+        anatomy.randomize()
+        one, twin = (mixture.label_map for mixture in anatomy.params.mixtures)
+        assert one.num_labels == twin.num_labels
+        assert one.seed != twin.seed
+        counts.add(one.num_labels)
+    assert len(counts) > 1
+
+
+def test_a_body_that_is_the_only_target_stays_one_with_organs_of_several_greys():
+    anatomy = RandAnatomy((64, 64), body_prob=1.0, whole_prob=1.0, mixed_prob=1.0).set_random_state(seed=0)
+    mixtures = 0
+    for _ in range(5):
+        assert anatomy().unique().tolist() == [0, 1]
+        mixtures += len(anatomy.params.mixtures)
+    assert mixtures

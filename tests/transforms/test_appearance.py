@@ -307,3 +307,43 @@ def test_fainter_anatomies_are_quieter() -> None:
 def test_contrasts_that_are_small_already_get_no_larger() -> None:
     contrasts = organ_contrasts(appearances(1.0, body_prob=0.5, contrast=(0.002, 0.01)))
     assert max(contrasts) <= 0.01 + 1e-9
+
+
+def test_sub_classes_have_greys_of_their_own_and_twins_the_same() -> None:
+    anatomy = RandAnatomy((64, 64), body_prob=0.0, tissue_prob=0.0, mixed_prob=1.0, pair_prob=1.0, num_organs=(1, 1))
+    anatomy.set_random_state(seed=1)
+    intensity = RandSynthFMIntensity().set_random_state(seed=0)
+    alike, contrasts = [], []
+    for _ in range(40):
+        anatomy.randomize()
+        intensity.randomize_anatomy((64, 64), anatomy.params)
+        values, parts = intensity.params.base, anatomy.params.parts
+        mixtures = anatomy.params.mixtures
+        counts = [mixture.label_map.num_labels - 1 for mixture in mixtures]
+        assert len(values) == 1 + 2 * len(parts) + sum(counts)
+        if len(mixtures) == 2 and counts[0]:
+            first, second = values[-2 * counts[0] : -counts[0]], values[-counts[0] :]
+            contrasts += [abs(value - values[mixtures[0].part]) for value in first]
+            like = parts[mixtures[1].part - 1].like == mixtures[0].part
+            assert (first == second) == like
+            alike.append(like)
+    assert 0.6 < np.mean(alike) < 1.0
+    assert 0.4 * 0.05 <= min(contrasts) < 0.05
+    assert 0.2 < max(contrasts) <= 0.5
+
+
+def test_what_lies_in_faint_organs_of_several_greys_is_often_strong() -> None:
+    def strong(mixed_prob: float) -> float:
+        anatomy = RandAnatomy((64, 64), body_prob=0.0, parts_prob=1.0, mixed_prob=mixed_prob, radius=(0.1, 0.3))
+        anatomy.set_random_state(seed=0)
+        intensity = RandSynthFMIntensity(faint_prob=1.0, contrast=(0.06, 0.5)).set_random_state(seed=0)
+        steps = []
+        for _ in range(30):
+            anatomy.randomize()
+            intensity.randomize_anatomy((64, 64), anatomy.params)
+            values, parts = intensity.params.base, anatomy.params.parts
+            inner = [(n, part) for n, part in enumerate(parts, start=1) if part.parent and not part.like]
+            steps += [abs(values[n] - values[part.parent]) for n, part in inner]
+        return float(np.mean(np.array(steps) > 0.25))
+
+    assert strong(1.0) > 1.2 * strong(0.0)
