@@ -13,6 +13,7 @@ import torch
 from monai.utils import convert_to_dst_type, convert_to_tensor
 from torch import nn
 
+from monai_synthfm.networks.error_clicks import draw_error_clicks
 from monai_synthfm.networks.memory_bank import MemoryBank, SliceMemory, TrackedMasks
 from monai_synthfm.networks.preprocessing import MASK_LOGIT
 from monai_synthfm.networks.promptable import ImageEmbedding
@@ -209,14 +210,9 @@ class ClipTracker(nn.Module):
         with torch.no_grad():
             wanted = self.network.mask_prompt(target, embedding)
             logits = tracked.logits.detach()[:, None].clamp(-MASK_LOGIT, MASK_LOGIT)
-            wrong = ((logits > 0) != (wanted > 0)).flatten(1)
-            chosen = torch.multinomial(wrong.float() + (~wrong.any(dim=1, keepdim=True)).float(), 1)
-            labels = torch.where(wrong.any(dim=1, keepdim=True), (wanted > 0).flatten(1).gather(1, chosen).long(), -1)
+            points, labels = draw_error_clicks(logits[:, 0] > 0, wanted[:, 0] > 0, self.network.image_size)
             factor = [of / size for of, size in zip(embedding.original_size, embedding.input_size, strict=True)]
-            side = wanted.shape[-1]
-            cell = torch.stack([chosen % side, chosen // side], dim=-1).float()
-            stride = self.network.image_size / side
-            points = ((cell + 0.5) * stride - 0.5) * cell.new_tensor(factor[::-1])
+            points = points * points.new_tensor(factor[::-1])
         shape = (len(embedding.features), -1)
         prompts = Prompts(points.unflatten(0, shape), labels.unflatten(0, shape), None, logits.unflatten(0, shape))
         return self.network.track(embedding, MemoryBank(1), 0, prompts=prompts)

@@ -8,9 +8,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 import torch
+from monai.utils import convert_to_tensor
 from torch import nn
 
+from monai_synthfm.networks.error_clicks import draw_error_clicks
 from monai_synthfm.networks.mask_augmentation import disturbed_masks
+from monai_synthfm.networks.preprocessing import MASK_LOGIT
 from monai_synthfm.networks.promptable import ImageEmbedding, Promptable
 from monai_synthfm.prompts.prompts import Prompts
 from monai_synthfm.utils.switches import reads_switches
@@ -31,9 +34,13 @@ class EmbeddingDecoder(nn.Module):
             :func:`~monai_synthfm.networks.mask_augmentation.disturbed_masks`, another prompt of the second time. So the
             decoder learns to go on from a mask of its own or of the neighbouring slice. The draws are from torch's
             global generator.
+        correct_prob: probability that another batch is decoded twice, first for masks on whose errors one more click of
+            the second time lies, see :func:`~monai_synthfm.networks.error_clicks.draw_error_clicks`; in half of these
+            batches the masks are prompts, too. It needs ``target``.
 
     Raises:
-        ValueError: when both ``upsample`` and ``alternatives`` are asked for, or ``refine_prob`` is no probability.
+        ValueError: when both ``upsample`` and ``alternatives`` are asked for, or the probabilities are none or add up
+            to more than 1.
 
     Example:
         >>> from monai_synthfm.networks import MobileSam
@@ -50,17 +57,21 @@ class EmbeddingDecoder(nn.Module):
         upsample: bool = False,
         alternatives: bool = False,
         refine_prob: float = 0.0,
+        correct_prob: float = 0.0,
     ) -> None:
         super().__init__()
         if upsample and alternatives:
             raise ValueError("upsample is for one mask of an object: it cannot go with alternatives.")
         if not 0.0 <= refine_prob <= 1.0:
             raise ValueError(f"refine_prob must be in [0, 1], got {refine_prob}.")
+        if not 0.0 <= correct_prob <= 1.0 - refine_prob:
+            raise ValueError(f"correct_prob must be in [0, 1 - refine_prob], got {correct_prob}.")
         self.network = network
         self.image_size = image_size
         self.upsample = upsample
         self.alternatives = alternatives
         self.refine_prob = refine_prob
+        self.correct_prob = correct_prob
 
     def forward(
         self,
@@ -69,6 +80,7 @@ class EmbeddingDecoder(nn.Module):
         point_labels: torch.Tensor | None = None,
         boxes: torch.Tensor | None = None,
         masks: torch.Tensor | None = None,
+        target: torch.Tensor | None = None,
     ) -> torch.Tensor | tuple[torch.Tensor, torch.Tensor]:
         """Segment the prompted objects.
 
@@ -78,6 +90,7 @@ class EmbeddingDecoder(nn.Module):
             point_labels: ``[B, N, K]``.
             boxes: ``[B, N, 4]``.
             masks: ``[B, N, 1, h, w]``.
+            target: true masks or shares of pixels ``[B, N, h', w']``, for corrections in training.
 
         Returns:
             logits ``[B, N, h', w']`` at low resolution, or ``[B, N, image_size, image_size]`` with ``upsample``; with
@@ -86,11 +99,29 @@ class EmbeddingDecoder(nn.Module):
         size = (self.image_size, self.image_size)
         embedding = ImageEmbedding(features.float(), original_size=size, input_size=size)
         prompts = Prompts(points, point_labels, boxes, masks)
-        if self.training and self.refine_prob and masks is None and float(torch.rand(())) < self.refine_prob:
-            with torch.no_grad():
-                earlier = self.network.predict_masks(embedding, prompts)[0][:, :, 0]
-            prompts = replace(prompts, masks=disturbed_masks(earlier)[:, :, None])
+        if self.training and (self.refine_prob or self.correct_prob) and masks is None:
+            drawn = float(torch.rand(()))
+            if drawn < self.refine_prob:
+                prompts = replace(prompts, masks=disturbed_masks(self._answer(embedding, prompts))[:, :, None])
+            elif drawn < self.refine_prob + self.correct_prob and target is not None:
+                prompts = self._corrected(embedding, prompts, convert_to_tensor(target, track_meta=False) > 0.5)
         if self.alternatives:
             return self.network.predict_masks(embedding, prompts)
         logits = self.network.decode(embedding, prompts)
         return self.network.postprocess(logits, embedding) if self.upsample else logits
+
+    @torch.no_grad()
+    def _answer(self, embedding: ImageEmbedding, prompts: Prompts) -> torch.Tensor:
+        return self.network.predict_masks(embedding, prompts)[0][:, :, 0]
+
+    def _corrected(self, embedding: ImageEmbedding, prompts: Prompts, target: torch.Tensor) -> Prompts:
+        """Add a click on the error of the first answer, and in half of the cases this answer."""
+        earlier = self._answer(embedding, prompts)
+        point, label = draw_error_clicks(earlier.flatten(0, 1) > 0, target.flatten(0, 1), self.image_size, deep=True)
+        shape = earlier.shape[:2]
+        point, label = point.unflatten(0, shape), label.unflatten(0, shape)
+        if prompts.points is not None and prompts.point_labels is not None:
+            point = torch.cat([prompts.points.to(point), point], dim=2)
+            label = torch.cat([prompts.point_labels.to(label), label], dim=2)
+        masks = earlier.clamp(-MASK_LOGIT, MASK_LOGIT)[:, :, None] if float(torch.rand(())) < 0.5 else None
+        return Prompts(point, label, prompts.boxes, masks)
