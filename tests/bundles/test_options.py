@@ -21,7 +21,7 @@ from monai_synthfm.commands.words import split_words
 
 ROOT = Path(__file__).resolve().parents[2]
 SAM, SAM2 = (ROOT / "bundles" / name / "configs" for name in ("synthfm_sam", "synthfm_sam2_3d"))
-RECIPES = [f"mobilesam_cpu{stage}.yaml" for stage in ("", "_faint", "_multimask", "_refine")]
+RECIPES = [f"mobilesam_cpu{stage}.yaml" for stage in ("", "_faint", "_multimask", "_refine", "_correct")]
 TRAIN = {
     folder: [path.name for path in sorted(folder.glob("*train*.yaml")) if path.name != "train.yaml"]
     for folder in (SAM, SAM2)
@@ -41,7 +41,7 @@ COMBINATIONS: list[list[Path]] = [
             *(SAM / f"{name}.yaml" for name in ("train", "train_cached", "multi_gpu_train")),
             *(ROOT / "configs" / "recipes" / name for name in RECIPES[:stages]),
         ]
-        for stages in range(1, 5)
+        for stages in range(1, 6)
     ),
     [SAM2 / "train.yaml", ROOT / "configs" / "recipes" / "memory.yaml"],
     [SAM / "train.yaml", SAM / "train_cached.yaml", ROOT / "configs" / "recipes" / "neighbours.yaml"],

@@ -25,6 +25,7 @@ RECIPE = RECIPES / "mobilesam_cpu.yaml"
 SECOND_STAGE = RECIPES / "mobilesam_cpu_faint.yaml"
 THIRD_STAGE = RECIPES / "mobilesam_cpu_multimask.yaml"
 FOURTH_STAGE = RECIPES / "mobilesam_cpu_refine.yaml"
+FIFTH_STAGE = RECIPES / "mobilesam_cpu_correct.yaml"
 
 
 def settings_of(bundle_dir: Path, **options: Any) -> tuple[list[Path], dict[str, Any]]:
@@ -101,6 +102,16 @@ def test_the_fourth_stage_begins_with_the_decoder_of_the_third_and_its_alternati
     assert all(torch.equal(value, third[key]) for key, value in fourth.items())
     with pytest.raises(ValueError, match="preprocessing='contrast'"):
         networks.prepare(networks.MobileSam(image_size=64), checkpoint=tmp_path / "fourth" / "decoder.pt")
+
+
+@pytest.mark.slow
+def test_the_fifth_stage_goes_on_from_the_fourth_with_clicks_on_errors(bundle_dir: Path, tmp_path: Path) -> None:
+    configs, options = stage_that_stands_still(bundle_dir, tmp_path, "fifth")
+    stages = [*configs, SECOND_STAGE, THIRD_STAGE, FOURTH_STAGE, FIFTH_STAGE]
+    options |= {"third_stage": tmp_path / "decoder.pt", "forward_def#correct_prob": 0.75, "keep_epochs": 1}
+    run_in_two_processes(stages, options)
+    before, after = (networks.load_state(folder / "decoder.pt") for folder in (tmp_path, tmp_path / "fifth"))
+    assert all(torch.equal(value, before[key]) for key, value in after.items())
 
 
 def test_only_the_fourth_stage_sees_contrast_and_trains_with_pieces_and_masks(bundle_dir: Path) -> None:

@@ -98,3 +98,59 @@ def test_masks_that_are_given_are_not_replaced(tiny_sam: Sam) -> None:
 def test_a_refine_prob_that_is_none_is_refused(tiny_sam: Sam) -> None:
     with pytest.raises(ValueError, match="refine_prob must be in"):
         EmbeddingDecoder(tiny_sam, 64, refine_prob=1.5)
+
+
+class Asked(torch.nn.Module):
+    """Remembers the prompts that its network is asked with."""
+
+    def __init__(self, network: Sam) -> None:
+        super().__init__()
+        self.network, self.prompts = network, list[Prompts]()
+        self.answers = list[torch.Tensor]()
+
+    def decode(self, embedding: ImageEmbedding, prompts: Prompts) -> torch.Tensor:
+        return self.predict_masks(embedding, prompts)[0][:, :, 0]
+
+    def predict_masks(self, embedding: ImageEmbedding, prompts: Prompts) -> tuple[torch.Tensor, torch.Tensor]:
+        self.prompts.append(prompts)
+        found = self.network.predict_masks(embedding, prompts)
+        self.answers.append(found[0][:, :, 0].detach())
+        return found
+
+
+def test_in_training_a_click_on_the_error_of_a_first_answer_joins_the_prompts(tiny_sam: Sam) -> None:
+    target = torch.zeros(1, 2, 16, 16)
+    target[:, :, 4:12, 3:9] = 1.0
+    with_masks = set()
+    for _ in range(20):
+        asked = Asked(tiny_sam)
+        decoder = EmbeddingDecoder(asked, 64, correct_prob=1.0).train()  # type: ignore[arg-type]
+        logits = decoder(torch.randn(1, 256, 4, 4), **PROMPTS, target=target)
+        first, second = asked.prompts
+        assert logits.requires_grad
+        assert torch.equal(first.points, PROMPTS["points"])
+        assert torch.equal(second.points[:, :, :-1], PROMPTS["points"])
+        assert second.boxes is PROMPTS["boxes"]
+        for n in range(2):
+            column, row = ((second.points[0, n, -1] + 0.5) / 4 - 0.5).long().tolist()
+            wanted = bool(target[0, n, row, column])
+            assert bool(asked.answers[0][0, n, row, column] > 0) != wanted
+            assert second.point_labels[0, n, -1] == int(wanted)
+        with_masks.add(second.masks is not None)
+        if second.masks is not None:
+            assert torch.equal(second.masks[:, :, 0], asked.answers[0].clamp(-10, 10))
+    assert with_masks == {True, False}
+
+
+def test_nothing_is_corrected_without_a_target_or_in_inference(tiny_sam: Sam) -> None:
+    target = torch.ones(1, 2, 16, 16)
+    for training, known in ((True, None), (False, target)):
+        asked = Asked(tiny_sam)
+        decoder = EmbeddingDecoder(asked, 64, correct_prob=1.0).train(training)  # type: ignore[arg-type]
+        decoder(torch.randn(1, 256, 4, 4), **PROMPTS, target=known)
+        assert len(asked.prompts) == 1
+
+
+def test_batches_are_refined_or_corrected_not_both(tiny_sam: Sam) -> None:
+    with pytest.raises(ValueError, match=r"correct_prob must be in \[0, 1 - refine_prob\], got 0.6"):
+        EmbeddingDecoder(tiny_sam, 64, refine_prob=0.5, correct_prob=0.6)
