@@ -215,7 +215,7 @@ def test_faults_of_another_section_do_not_matter(root: Path) -> None:
         {"modality": "us"},
         {"section": "test"},
         {"structures": ["heart"]},
-        {"structures": "liver"},
+        {"structures": "liver, heart"},
         {"on_fault": "x"},
         {"exclude": "amos_0001"},
     ],
