@@ -73,7 +73,7 @@ def staged_files(folder: str | Path) -> Iterator[Path]:
                 path.rmdir()
         raise
     lock.release()
-    shutil.rmtree(stage)
+    shutil.rmtree(stage, ignore_errors=True)  # without the lock, another process may remove it at the same time
 
 
 def clear_staged(folder: str | Path) -> None:

@@ -116,7 +116,13 @@ def _run(
         for log in logs:
             log.seek(0)
             shown.append(log.read().decode())
-    told = "\n".join(text[-3000:] for text in shown)
+    told = "\n".join(_reason(text) for text in shown)
     assert None not in statuses, told
     assert not (check and any(statuses)), told
     return shown
+
+
+def _reason(text: str, length: int = 5000) -> str:
+    """What a torchrun wrote, from the first error of one of its processes, for its own report at the end hides that."""
+    start = text.find("Traceback (most recent call last)")
+    return text[-length:] if start < 0 else text[start : start + length]

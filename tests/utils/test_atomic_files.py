@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -108,3 +109,18 @@ def test_a_folder_that_must_not_be_written_to_is_told(tmp_path: Path, monkeypatc
 def test_what_is_no_path_is_told(folder: object) -> None:
     with pytest.raises(ValueError, match="output_dir must be the path of a folder"):
         check_writable(folder)  # type: ignore[arg-type]
+
+
+def test_another_process_may_remove_what_a_finished_one_is_about_to_remove(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    removed = shutil.rmtree
+
+    def removed_twice(path: Path, *args: bool, **kwargs: bool) -> None:
+        removed(path)
+        removed(path, *args, **kwargs)
+
+    with staged_files(tmp_path) as stage:
+        (stage / "one").write_text("1")
+        monkeypatch.setattr("monai_synthfm.utils.atomic_files.shutil.rmtree", removed_twice)
+    assert [path.name for path in tmp_path.iterdir()] == ["one"]
