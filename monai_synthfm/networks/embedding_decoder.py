@@ -39,8 +39,8 @@ class EmbeddingDecoder(nn.Module):
             batches the masks are prompts, too. It needs ``target``.
 
     Raises:
-        ValueError: when both ``upsample`` and ``alternatives`` are asked for, or the probabilities are none or add up
-            to more than 1.
+        ValueError: when both ``upsample`` and ``alternatives`` are asked for, the probabilities are none or add up to
+            more than 1, or a batch to be corrected in training has no ``target``.
 
     Example:
         >>> from monai_synthfm.networks import MobileSam
@@ -62,10 +62,13 @@ class EmbeddingDecoder(nn.Module):
         super().__init__()
         if upsample and alternatives:
             raise ValueError("upsample is for one mask of an object: it cannot go with alternatives.")
-        if not 0.0 <= refine_prob <= 1.0:
-            raise ValueError(f"refine_prob must be in [0, 1], got {refine_prob}.")
-        if not 0.0 <= correct_prob <= 1.0 - refine_prob:
-            raise ValueError(f"correct_prob must be in [0, 1 - refine_prob], got {correct_prob}.")
+        for name, probability in (("refine_prob", refine_prob), ("correct_prob", correct_prob)):
+            if not 0.0 <= probability <= 1.0:
+                raise ValueError(f"{name} must be in [0, 1], got {probability}.")
+        if refine_prob + correct_prob > 1.0 + 1e-9:
+            raise ValueError(
+                f"refine_prob and correct_prob must add up to at most 1, got {refine_prob} and {correct_prob}."
+            )
         self.network = network
         self.image_size = image_size
         self.upsample = upsample
@@ -99,6 +102,8 @@ class EmbeddingDecoder(nn.Module):
         size = (self.image_size, self.image_size)
         embedding = ImageEmbedding(features.float(), original_size=size, input_size=size)
         prompts = Prompts(points, point_labels, boxes, masks)
+        if self.training and self.correct_prob and target is None:
+            raise ValueError("correct_prob needs the target of each batch: name it in extra_keys of prepare_batch.")
         if self.training and (self.refine_prob or self.correct_prob) and masks is None:
             drawn = float(torch.rand(()))
             if drawn < self.refine_prob:

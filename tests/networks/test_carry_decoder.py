@@ -100,6 +100,20 @@ def test_a_file_of_both_holds_the_mean_of_what_carries_and_passes_on_whole(
     assert all(torch.equal(other[f"carry_{key}"], other[f"mask_{key}"]) for key in _names(other, "mask_"))
 
 
+def test_a_second_decoder_of_another_layout_or_of_other_features_is_refused(
+    files: tuple[Path, Path, Path], tmp_path: Path
+) -> None:
+    torch.save(MobileSam2(image_size=64).state_dict(), tmp_path / "memory.pt")
+    with pytest.raises(ValueError, match="carry: expected a mask decoder of the same layout"):
+        export_decoder(files[0], tmp_path / "joined.pt", carry=tmp_path / "memory.pt")
+    for network, name in ((drawn(1), "ours.pt"), (MobileSam(image_size=96), "larger.pt")):
+        torch.save(network.state_dict(), tmp_path / "whole.pt")
+        export_decoder(tmp_path / "whole.pt", tmp_path / name, network)
+    with pytest.raises(ValueError, match="carry: its files differ from those of checkpoint in image_size, image_enc"):
+        export_decoder(tmp_path / "ours.pt", tmp_path / "joined.pt", carry=tmp_path / "larger.pt")
+    assert not (tmp_path / "joined.pt").exists()
+
+
 def test_networks_without_a_use_for_it_leave_it_aside(files: tuple[Path, Path, Path]) -> None:
     network = prepare(MobileSam2(image_size=64, preprocessing="sam"), checkpoint=files[2])
     assert not any("carry" in key for key in network.state_dict())

@@ -142,15 +142,21 @@ def test_in_training_a_click_on_the_error_of_a_first_answer_joins_the_prompts(ti
     assert with_masks == {True, False}
 
 
-def test_nothing_is_corrected_without_a_target_or_in_inference(tiny_sam: Sam) -> None:
-    target = torch.ones(1, 2, 16, 16)
-    for training, known in ((True, None), (False, target)):
-        asked = Asked(tiny_sam)
-        decoder = EmbeddingDecoder(asked, 64, correct_prob=1.0).train(training)  # type: ignore[arg-type]
-        decoder(torch.randn(1, 256, 4, 4), **PROMPTS, target=known)
-        assert len(asked.prompts) == 1
+def test_nothing_is_corrected_in_inference(tiny_sam: Sam) -> None:
+    asked = Asked(tiny_sam)
+    decoder = EmbeddingDecoder(asked, 64, correct_prob=1.0).eval()  # type: ignore[arg-type]
+    decoder(torch.randn(1, 256, 4, 4), **PROMPTS, target=torch.ones(1, 2, 16, 16))
+    assert len(asked.prompts) == 1
+
+
+def test_a_training_with_corrections_asks_for_the_target(tiny_sam: Sam) -> None:
+    decoder = EmbeddingDecoder(tiny_sam, 64, correct_prob=0.01).train()
+    with pytest.raises(ValueError, match="correct_prob needs the target"):
+        decoder(torch.randn(1, 256, 4, 4), **PROMPTS)
 
 
 def test_batches_are_refined_or_corrected_not_both(tiny_sam: Sam) -> None:
-    with pytest.raises(ValueError, match=r"correct_prob must be in \[0, 1 - refine_prob\], got 0.6"):
+    for refined, corrected in ((0.8, 0.2), (0.9, 0.1), (0.3, 0.7)):
+        EmbeddingDecoder(tiny_sam, 64, refine_prob=refined, correct_prob=corrected)
+    with pytest.raises(ValueError, match="must add up to at most 1, got 0.5 and 0.6"):
         EmbeddingDecoder(tiny_sam, 64, refine_prob=0.5, correct_prob=0.6)

@@ -15,7 +15,7 @@ from monai_synthfm import __version__
 from monai_synthfm.networks.promptable import CARRY_DECODER, Promptable
 from monai_synthfm.networks.state_settings import with_settings
 from monai_synthfm.networks.weights.files import read_weights
-from monai_synthfm.networks.weights.fingerprint import VERSION, file_settings
+from monai_synthfm.networks.weights.fingerprint import ENCODER_SHA256, VERSION, file_settings
 from monai_synthfm.utils.atomic_files import staged_files
 from monai_synthfm.utils.hashes import sha256_of
 from monai_synthfm.utils.switches import reads_switches
@@ -24,6 +24,7 @@ __all__ = ["ENCODERS", "export_decoder"]
 
 _CARRY = f"{CARRY_DECODER}."
 _DECODERS = ("mask_decoder.", "sam_mask_decoder.")
+_OF_FEATURES = ("image_size", "preprocessing", ENCODER_SHA256)  # settings of what a decoder reads
 ENCODERS = ("image_encoder.", "prompt_encoder.", "sam_prompt_encoder.")
 """What a decoder is passed on without."""
 
@@ -51,7 +52,8 @@ def export_decoder(
 
     Raises:
         ValueError: when no checkpoint is given, there is no mask decoder in one, decoders or what their files say are
-            not alike, or a weight does not fit half precision.
+            not alike, that of ``carry`` has another layout or reads other features, or a weight does not fit half
+            precision.
 
     Example:
         >>> import tempfile
@@ -65,11 +67,12 @@ def export_decoder(
     """
     decoder, said = _mean("checkpoint", checkpoint, settings_differ=network is not None)
     if carry is not None:
-        carrying, _ = _mean("carry", carry, settings_differ=True)
+        carrying, trained_in = _mean("carry", carry, settings_differ=True)
         decoder = {key: value for key, value in decoder.items() if not key.startswith(_CARRY)}
-        decoder |= {
-            f"{_CARRY}{k.removeprefix('mask_decoder.')}": v for k, v in carrying.items() if k.startswith("mask_")
-        }
+        decoder |= _second_decoder(decoder, carrying)
+        other = [k for k in _OF_FEATURES if k in said and k in trained_in and said[k] != trained_in[k]]
+        if other:
+            raise ValueError(f"carry: its files differ from those of checkpoint in {', '.join(other)}.")
     settings = {**said, VERSION: __version__} if network is None else file_settings(network)
     path = Path(path)
     with staged_files(path.parent) as stage:
@@ -98,6 +101,19 @@ def _mean(
     if unfit:
         raise ValueError(f"{sources[0]}: {', '.join(unfit[:3])} do not fit half precision.")
     return decoder, said[0]
+
+
+def _second_decoder(
+    first: Mapping[str, torch.Tensor], trained: Mapping[str, torch.Tensor]
+) -> dict[str, torch.Tensor]:
+    """Return the mask decoder of a network under the keys of a second one."""
+    ours, second = (
+        {key.removeprefix(_DECODERS[0]): value for key, value in state.items() if key.startswith(_DECODERS[0])}
+        for state in (first, trained)
+    )
+    if not second or {key: value.shape for key, value in second.items()} != {k: v.shape for k, v in ours.items()}:
+        raise ValueError("carry: expected a mask decoder of the same layout as that of checkpoint, found another one.")
+    return {f"{_CARRY}{key}": value for key, value in second.items()}
 
 
 def _decoder_of(state: Mapping[str, torch.Tensor], path: str | Path) -> dict[str, torch.Tensor]:
