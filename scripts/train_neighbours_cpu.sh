@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Train the decoder that carries objects from slice to slice, from the 2D bundle's decoder to runs/neighbours/decoder.pt with both, on two CPU cores: the
-# recipe configs/recipes/neighbours.yaml. The same command goes on with a training that was killed. Arguments go to monai.bundle.
+# Train the decoder that carries objects from slice to slice, from the 2D bundle's decoder to runs/neighbours/decoder.pt
+# with both, on two CPU cores: the recipe configs/recipes/neighbours.yaml. The same command goes on with a training that
+# was killed. Arguments go to monai.bundle.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 configs=bundles/synthfm_sam/configs

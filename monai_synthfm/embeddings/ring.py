@@ -18,9 +18,10 @@ from monai_synthfm.utils.claimed_folders import claim
 __all__ = ["EmbeddingRing", "StoredEmbedding"]
 
 # Room in a slot beside the features: the compressed parameters of the sample with the headers of the arrays, and the
-# compressed label map, which may take one byte for so many pixels; generated ones take far less.
+# compressed label map, which may take one byte for so many pixels; generated ones take far less. Beside a clip's
+# features there is room for more.
 _PARAMS_BYTES = 65_536
-_PIXELS_PER_BYTE = 8
+_PIXELS_PER_BYTE = {2: 8, 3: 2}
 _SLOT_NAME = "{:06d}.npy"
 _FORMAT = 2
 
@@ -29,8 +30,8 @@ class StoredEmbedding:
     """One image of the stream.
 
     Args:
-        features: float16 ``[C, h, w]``.
-        label: instances ``[1, H, W]``, unsigned.
+        features: float16 ``[C, h, w]``, of a clip ``[Z, C, h, w]``.
+        label: instances ``[1, H, W]``, of a clip ``[1, X, Y, Z]``, unsigned.
         params: what the image was generated from, as JSON text.
     """
 
@@ -50,8 +51,8 @@ class EmbeddingRing:
     Args:
         folder: where the slots are; created by the first writing.
         size_gb: space on disk in units of 10^9 bytes that the slots never exceed.
-        feature_shape: (C, h, w) of the features of an image.
-        label_size: (H, W) of its label map.
+        feature_shape: (C, h, w) of the features of an image, (Z, C, h, w) of a clip.
+        label_size: (H, W) of its label map, (X, Y, Z) of a clip's.
 
     Raises:
         ValueError: when not even one image fits into ``size_gb``.
@@ -71,7 +72,7 @@ class EmbeddingRing:
         self.folder = Path(folder)
         self.feature_shape = tuple(feature_shape)
         self.label_size = tuple(label_size)
-        self.label_bytes = int(np.prod(self.label_size)) // _PIXELS_PER_BYTE + 4096
+        self.label_bytes = int(np.prod(self.label_size)) // _PIXELS_PER_BYTE[len(self.label_size)] + 4096
         self.slot_bytes = 2 * int(np.prod(self.feature_shape)) + self.label_bytes + _PARAMS_BYTES
         self.slots = int(size_gb * 1e9) // self.slot_bytes
         if self.slots < 1:

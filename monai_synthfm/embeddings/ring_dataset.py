@@ -35,8 +35,8 @@ class EmbeddingRingDataset(SeededDataset):
         shuffle: False = image i in visit i, as a validation set wants it.
 
     Returns:
-        ``dataset[i]`` is a dictionary with ``image``, the features ``[C, h, w]`` float16, and ``label`` ``[1, H, W]``
-        int64 instances, passed through ``transform``.
+        ``dataset[i]`` is a dictionary with ``image``, the features ``[C, h, w]`` float16 (of a clip ``[Z, C, h, w]``),
+        and ``label``, int64 instances ``[1, H, W]`` (``[1, X, Y, Z]``), passed through ``transform``.
 
     Raises:
         ValueError: when the ring is too small for the fresh images of two epochs.

@@ -166,7 +166,11 @@ class NetworkPredictor(Predictor):
             assert self.make is not None
             self.network = self.make()
         if self._weight_files is None:
-            self._weight_files = describe_weights(self.network.core.weight_files)
+            files = self.network.core.weight_files
+            self._weight_files = [
+                *describe_weights([file for file in files if file.is_file()]),
+                *({"file": str(file), "sha256": "not known, the file is gone"} for file in files if not file.is_file()),
+            ]
         return self.network.to(self.device).eval()
 
     def autocast(self) -> torch.autocast:

@@ -27,13 +27,14 @@ _LAST = "checkpoint.pt"
 _BEST = "model.pt"
 
 
-def tell_network(folder: str | Path) -> None:
+def tell_network(folder: str | Path, file: str = _BEST) -> None:
     """
     Print where the network of a training is and the command that uses it next; of data-parallel processes the first
     alone does.
 
     Args:
         folder: of :class:`TrainingCheckpoint`.
+        file: that the training is for, in this folder.
 
     Example:
         >>> import tempfile
@@ -42,14 +43,14 @@ def tell_network(folder: str | Path) -> None:
         ...     tell_network(folder)
         /.../model.pt is the best network; use it with: synthfm segment IMAGE --click X Y Z --model /.../model.pt
     """
-    best, last = Path(folder) / _BEST, Path(folder) / _LAST
+    best, last = Path(folder) / file, Path(folder) / _LAST
     if get_rank() > 0:
         return
     if best.is_file():
         command = f"synthfm segment IMAGE --click X Y Z --model {shlex.quote(str(best))}"
-        print(f"{best} is the best network; use it with: {command}")
+        print(f"{best} is {'the best network' if file == _BEST else 'what was trained'}; use it with: {command}")
     elif last.is_file():
-        print(f"{last} is the last state; there is no {_BEST}, since no epoch was validated (val_interval).")
+        print(f"{last} is the last state; there is no {file}, since no epoch was validated (val_interval).")
 
 
 @reads_switches

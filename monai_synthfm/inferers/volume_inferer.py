@@ -43,12 +43,15 @@ def default_propagation(network: Promptable) -> Propagation:
     A network within a :class:`~monai_synthfm.networks.Zoom` is not asked for its memory.
 
     That mask prompts with all that can be made of it, or with its box alone where the decoder does not combine prompts.
+    A decoder for carrying (:meth:`~monai_synthfm.networks.Promptable.carry`) always combines them.
 
     Raises:
         ValueError: when nobody said whether the decoder combines prompts, see :class:`Promptable`.
     """
     if isinstance(network, Sam2):
         return MemoryPropagation()
+    if network.core.carry_decoder is not None:
+        return MaskPropagation()
     if network.combines_prompts is None:
         raise ValueError(
             "the weights do not say whether their decoder reads masks, and boxes with clicks: set "

@@ -30,6 +30,9 @@ def draw_error_clicks(
         points ``[M, 1, 2]`` as x, y in pixels of the network's input, and labels ``[M, 1]``: 1 in what is missed, 0 in
         what is too much, -1 where nothing is wrong.
 
+    Raises:
+        ValueError: when the shapes differ.
+
     Source: SAM (arXiv 2304.02643, appendix A) draws uniformly; RITM (arXiv 2102.06583) clicks on the middle of the
     largest error.
 
@@ -40,6 +43,8 @@ def draw_error_clicks(
         >>> points.tolist(), labels.tolist()
         ([[[17.5, 9.5]]], [[1]])
     """
+    if found.shape != wanted.shape:
+        raise ValueError(f"found and wanted must have one shape, got {tuple(found.shape)} and {tuple(wanted.shape)}.")
     wrong = (found != wanted).flatten(1)
     has_error = wrong.any(dim=1, keepdim=True)
     weights = (_deepest(found, wanted).flatten(1) if deep else wrong).float()

@@ -32,9 +32,10 @@ class MaskTracker(nn.Module):
 
     From the prompted slice on, upwards and downwards, slice k is prompted as
     :class:`~monai_synthfm.inferers.propagation.mask_propagation.MaskPropagation` does it, by the mask of the slice
-    before. In training that is, object by object, the true mask with probability ``true_prob``, else what was found;
-    and where this is empty the last mask that was not. So the decoder sees its own errors, and learns to answer with
-    nothing where an object is no more. No gradient flows from slice to slice.
+    before. In training that is, object by object, the true mask with probability ``true_prob`` and where nothing was
+    found, else what was found; and where the object is not there either, the last mask that was not empty. So the
+    decoder sees its own errors, and learns to answer with nothing where an object is no more. No gradient flows from
+    slice to slice.
 
     The object score of a slice is the mean of the 8 highest logits of its mask.
 
@@ -95,9 +96,17 @@ class MaskTracker(nn.Module):
         Returns:
             in training mode :class:`ClipMasks` without candidates; else logits ``[B, N, X, Y, Z]``. Objects without any
             prompt are on no slice.
+
+        Raises:
+            ValueError: when ``target`` is missing in training, or ``prompt_slice`` is none of the clip's.
         """
+        if self.training and target is None:
+            raise ValueError("target, the true masks, is needed in training.")
         slices = features.shape[1]
         starts = [(slices - 1) // 2] * len(features) if prompt_slice is None else prompt_slice.tolist()
+        outside = [start for start in starts if not 0 <= start < slices]
+        if outside:
+            raise ValueError(f"prompt_slice must be one of the {slices} slices of a clip, got {outside[0]}.")
         prompts = Prompts.from_mapping({"points": points, "point_labels": point_labels, "boxes": boxes})
         truth = None if target is None else convert_to_tensor(target, track_meta=False).transpose(2, 3) > 0
         prompted = (point_labels >= 0).any(dim=-1) | prompts.has_box

@@ -48,7 +48,8 @@ def prepare(
         frozen: sub-modules not to train, for example ``("image_encoder", "prompt_encoder")``.
 
     Returns:
-        The same network.
+        The same network. A second decoder that came with a checkpoint (:meth:`Promptable.carry`) stays only where the
+        mask decoder is frozen: what a training makes of the one does not reach the other.
 
     Raises:
         ValueError: when weights do not fit, or there is no such sub-module.
@@ -71,4 +72,6 @@ def prepare(
     if new_alternatives:
         start_alternatives(network.decoder)
     network.freeze(*frozen)
+    if any(parameter.requires_grad for parameter in network.decoder.parameters()):
+        network.carry_decoder = None
     return network

@@ -57,6 +57,7 @@ class PretrainedPromptable(Promptable):
                 torch.random.default_generator.manual_seed(seed)
                 fresh = self._new_decoder()
         self.decoder.load_state_dict(fresh.state_dict())
+        self.carry_decoder = None
         self.combines_prompts = False
 
     def load_pretrained(self, name_or_file: str | Path) -> None:

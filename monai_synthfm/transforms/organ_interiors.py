@@ -1,7 +1,12 @@
 # Copyright (c) monai_synthfm contributors
 # Licensed under the Apache License, Version 2.0 (http://www.apache.org/licenses/LICENSE-2.0).
 # SPDX-License-Identifier: Apache-2.0
-"""What makes one organ of several greys: sub-classes, a core, vessels that branch from the hilum, a sinus."""
+"""
+What makes one organ of several greys: sub-classes, a core, vessels that branch from the hilum, a sinus.
+
+Lengths are shares of the image's side, places (x, y) are, too. Each function draws from ``random``, which the transform
+holds, and returns parameters to be rendered. Not given in the paper; our choice.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +27,14 @@ _THINNEST = 0.004  # of the image: a vessel's width, a pixel of 256
 def draw_classes(
     random: np.random.RandomState, organ: OutlineParams, size: Sequence[int], num_classes: int
 ) -> LabelMapParams:
-    """Patches of sub-classes, as large as the organ or a fraction of it."""
+    """Draw patches of sub-classes, from a quarter of the organ's radius to one and a half of it.
+
+    Args:
+        random: to draw from.
+        organ: whose inside they are.
+        size: (H, W) of the image in pixels.
+        num_classes: number of sub-classes.
+    """
     cell = max(_FINEST, organ.radius * draw_log_uniform(random, (0.25, 1.5)))
     return LabelMapParams(
         spatial_size=(int(size[0]), int(size[1])),
@@ -36,7 +48,12 @@ def draw_classes(
 
 
 def draw_core(random: np.random.RandomState, organ: OutlineParams) -> OutlineParams:
-    """The inside below a rind, as marrow in bone or medulla in a kidney."""
+    """Draw the inside below a rind, as marrow in bone or medulla in a kidney.
+
+    Args:
+        random: to draw from.
+        organ: whose outline, 0.45 to 0.88 times as large, it is.
+    """
     return OutlineParams(
         center=organ.center,
         radius=organ.radius * float(random.uniform(0.45, 0.88)),
@@ -50,14 +67,25 @@ def draw_core(random: np.random.RandomState, organ: OutlineParams) -> OutlinePar
 
 
 def draw_hilum(random: np.random.RandomState, organ: OutlineParams) -> np.ndarray:
-    """A point (x, y) of the outline, at which vessels come in."""
+    """Draw a point (x, y) of the outline, at which vessels come in.
+
+    Args:
+        random: to draw from.
+        organ: on whose outline it lies.
+    """
     points = trace_outline(organ)
     point: np.ndarray = points[random.randint(len(points))]
     return point
 
 
 def draw_sinus(random: np.random.RandomState, organ: OutlineParams, hilum: np.ndarray) -> list[OutlineParams]:
-    """A notch of other tissue that reaches from the hilum into the organ, and what may lie in it."""
+    """Draw a notch of other tissue that reaches from the hilum into the organ, and perhaps one more part within it.
+
+    Args:
+        random: to draw from.
+        organ: into which it reaches.
+        hilum: (x, y) of :func:`draw_hilum`.
+    """
     inwards = np.asarray(organ.center) - hilum
     angle = float(np.arctan2(inwards[1], inwards[0]) + random.normal(0.0, 0.3))
     radius = organ.radius * float(random.uniform(0.2, 0.45))
@@ -71,7 +99,13 @@ def draw_sinus(random: np.random.RandomState, organ: OutlineParams, hilum: np.nd
 
 
 def draw_vessels(random: np.random.RandomState, organ: OutlineParams, hilum: np.ndarray) -> list[OutlineParams]:
-    """Tubes that branch inwards from the hilum, two or three times, and cross-sections of others."""
+    """Draw tubes that branch inwards from the hilum, none or up to three levels of them, and cross-sections of others.
+
+    Args:
+        random: to draw from.
+        organ: through which they run; the widest take 0.04 to 0.16 of its radius.
+        hilum: (x, y) of :func:`draw_hilum`.
+    """
     width = max(_THINNEST, organ.radius * draw_log_uniform(random, (0.04, 0.16)))
     inwards = np.asarray(organ.center) - hilum
     way = float(np.arctan2(inwards[1], inwards[0]))

@@ -64,6 +64,15 @@ def test_labels_survive_without_loss(tmp_path_factory: pytest.TempPathFactory, l
     np.testing.assert_array_equal(ring.read(0).label, label)
 
 
+def test_a_clip_of_noisy_labels_fits_its_slot(tmp_path: Path) -> None:
+    ring = EmbeddingRing(tmp_path, 0.1, (8, 4, 2, 2), (96, 96, 8))
+    random = np.random.default_rng(0)
+    # a mosaic of cells of three voxels, finer than any that is generated
+    cells = random.integers(0, 40, size=(32, 32, 8)).repeat(3, axis=0).repeat(3, axis=1)[None]
+    ring.write(0, np.zeros((8, 4, 2, 2)), cells, "{}")
+    np.testing.assert_array_equal(ring.read(0).label, cells)
+
+
 def test_the_files_never_exceed_the_size_asked_for(tmp_path: Path) -> None:
     ring = make_ring(tmp_path, slots=3)
     noise = np.random.default_rng(0).integers(0, 65536, size=(1, *LABEL))

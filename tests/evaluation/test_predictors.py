@@ -177,3 +177,12 @@ def test_a_command_must_say_where_its_masks_go() -> None:
     for wrong in ("python run.py {masks}", ["python", "run.py"]):
         with pytest.raises(ValueError, match="masks"):
             CommandPredictor("program", wrong)
+
+
+def test_a_network_in_memory_is_evaluated_though_the_file_of_its_weights_is_gone(tmp_path: Path) -> None:
+    network = MobileSam(image_size=64)
+    torch.save(network.state_dict(), tmp_path / "model.pt")
+    network.load_checkpoint(tmp_path / "model.pt")
+    (tmp_path / "model.pt").unlink()
+    (said,) = NetworkPredictor("ours", network).weight_files()
+    assert said == {"file": str(tmp_path / "model.pt"), "sha256": "not known, the file is gone"}

@@ -69,6 +69,9 @@ def test_the_command_that_uses_the_network_is_told_once(
     (folder / "model.pt").unlink()
     tell_network(folder)
     assert "checkpoint.pt is the last state; there is no model.pt" in capsys.readouterr().out
+    (folder / "decoder.pt").touch()
+    tell_network(folder, "decoder.pt")
+    assert f"{folder}/decoder.pt is what was trained; use it with: " in capsys.readouterr().out
     monkeypatch.setattr("monai_synthfm.handlers.checkpoint.get_rank", lambda: 1)
     tell_network(folder)
     assert capsys.readouterr().out == ""

@@ -12,7 +12,7 @@ from monai.data import MetaTensor
 
 from monai_synthfm.inferers import MaskPropagation, VolumeInferer
 from monai_synthfm.inferers.volume_inferer import default_propagation
-from monai_synthfm.networks import ImageEmbedding, MobileSam, prepare
+from monai_synthfm.networks import ImageEmbedding, MobileSam, export_decoder, prepare
 from monai_synthfm.networks.mask_prompter import MaskPrompter
 from monai_synthfm.slices.slice_frame import SliceFrame
 
@@ -216,7 +216,12 @@ def test_masks_prompt_a_decoder_that_combines_prompts_with_all_of_them_and_anoth
     torch.save(dict(published.state_dict()), tmp_path / "whole.pt")  # without its metadata
     torch.save({k: v for k, v in published.state_dict().items() if k.startswith("image_encoder")}, tmp_path / "part.pt")
     together, alone = MaskPrompter(), MaskPrompter(mask=False, clicks=None)
+    carried = MobileSam(image_size=64)
+    torch.save(published.state_dict(), tmp_path / "ours.pt")
+    export_decoder(tmp_path / "whole.pt", tmp_path / "both.pt", carry=tmp_path / "ours.pt")
+    carried.load_checkpoint(tmp_path / "both.pt")
     networks = {
+        "decoder for carrying": (carried, together),
         "as published": (published, together),
         "other encoder": (prepare(MobileSam(image_size=64), checkpoint=tmp_path / "part.pt"), together),
         "from scratch": (prepare(MobileSam(image_size=64), reset_decoder=True, seed=0), alone),

@@ -37,7 +37,9 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Path]:
 
 @pytest.fixture
 def both(files: tuple[Path, Path, Path]) -> MobileSam:
-    return prepare(drawn(3), checkpoint=files[2]).eval()
+    network = drawn(3)
+    network.load_checkpoint(files[2])
+    return network.eval()
 
 
 @torch.no_grad()
@@ -112,6 +114,16 @@ def test_a_second_decoder_of_another_layout_or_of_other_features_is_refused(
     with pytest.raises(ValueError, match="carry: its files differ from those of checkpoint in image_size, image_enc"):
         export_decoder(tmp_path / "ours.pt", tmp_path / "joined.pt", carry=tmp_path / "larger.pt")
     assert not (tmp_path / "joined.pt").exists()
+
+
+def test_a_decoder_that_is_trained_further_carries_by_itself(files: tuple[Path, Path, Path]) -> None:
+    assert prepare(drawn(3), checkpoint=files[2]).carry_decoder is None
+    assert prepare(drawn(3), checkpoint=files[2], frozen=["mask_decoder", "carry_decoder"]).carry_decoder is not None
+
+
+def test_a_decoder_that_is_drawn_anew_carries_by_itself(both: MobileSam) -> None:
+    both.reset_decoder(5)
+    assert both.carry_decoder is None
 
 
 def test_networks_without_a_use_for_it_leave_it_aside(files: tuple[Path, Path, Path]) -> None:

@@ -158,5 +158,5 @@ def test_a_training_with_corrections_asks_for_the_target(tiny_sam: Sam) -> None:
 def test_batches_are_refined_or_corrected_not_both(tiny_sam: Sam) -> None:
     for refined, corrected in ((0.8, 0.2), (0.9, 0.1), (0.3, 0.7)):
         EmbeddingDecoder(tiny_sam, 64, refine_prob=refined, correct_prob=corrected)
-    with pytest.raises(ValueError, match="must add up to at most 1, got 0.5 and 0.6"):
+    with pytest.raises(ValueError, match=r"must add up to at most 1, got 0\.5 and 0\.6"):
         EmbeddingDecoder(tiny_sam, 64, refine_prob=0.5, correct_prob=0.6)

@@ -51,5 +51,9 @@ def test_clicks_are_uniform_over_the_error() -> None:
 def test_nothing_is_clicked_where_nothing_is_wrong() -> None:
     same = torch.ones(2, 4, 4, dtype=torch.bool)
     assert draw_error_clicks(same, same, image_size=16)[1].tolist() == [[-1], [-1]]
-    with pytest.raises(RuntimeError):
+
+
+def test_masks_of_another_shape_are_refused() -> None:
+    same = torch.ones(2, 4, 4, dtype=torch.bool)
+    with pytest.raises(ValueError, match=r"one shape, got \(2, 4, 4\) and \(2, 2, 4\)"):
         draw_error_clicks(same, same[:, :2], image_size=16)

@@ -120,3 +120,13 @@ def test_objects_without_a_prompt_are_nowhere(network: MobileSam, clip: dict[str
 def test_only_probabilities_are_taken(network: MobileSam) -> None:
     with pytest.raises(ValueError, match=r"true_prob must be in \[0, 1\], got 1.5"):
         MaskTracker(network, SIDE, true_prob=1.5)
+
+
+def test_a_missing_target_and_a_slice_out_of_range_are_refused(
+    network: MobileSam, clip: dict[str, torch.Tensor]
+) -> None:
+    tracker = MaskTracker(network, SIDE)
+    with pytest.raises(ValueError, match="target, the true masks, is needed in training"):
+        tracker.train()(**{**clip, "target": None})
+    with pytest.raises(ValueError, match="prompt_slice must be one of the 5 slices of a clip, got 5"):
+        tracker.eval()(**{**clip, "prompt_slice": torch.tensor([5])})

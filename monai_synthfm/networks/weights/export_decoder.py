@@ -103,9 +103,7 @@ def _mean(
     return decoder, said[0]
 
 
-def _second_decoder(
-    first: Mapping[str, torch.Tensor], trained: Mapping[str, torch.Tensor]
-) -> dict[str, torch.Tensor]:
+def _second_decoder(first: Mapping[str, torch.Tensor], trained: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """Return the mask decoder of a network under the keys of a second one."""
     ours, second = (
         {key.removeprefix(_DECODERS[0]): value for key, value in state.items() if key.startswith(_DECODERS[0])}
