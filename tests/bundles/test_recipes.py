@@ -108,7 +108,7 @@ def test_the_fourth_stage_begins_with_the_decoder_of_the_third_and_its_alternati
 def test_the_fifth_stage_goes_on_from_the_fourth_with_clicks_on_errors(bundle_dir: Path, tmp_path: Path) -> None:
     configs, options = stage_that_stands_still(bundle_dir, tmp_path, "fifth")
     stages = [*configs, SECOND_STAGE, THIRD_STAGE, FOURTH_STAGE, FIFTH_STAGE]
-    options |= {"third_stage": tmp_path / "decoder.pt", "forward_def#correct_prob": 0.75, "keep_epochs": 1}
+    options |= {"fourth_stage": tmp_path / "decoder.pt", "keep_epochs": 1}
     run_in_two_processes(stages, options)
     before, after = (networks.load_state(folder / "decoder.pt") for folder in (tmp_path, tmp_path / "fifth"))
     assert all(torch.equal(value, before[key]) for key, value in after.items())
@@ -139,8 +139,8 @@ def test_the_script_runs_one_stage_after_the_other_on_files_that_exist(tmp_path:
     folders, calls = zip(*(line.split(" ") for line in (tmp_path / "calls").read_text().splitlines()), strict=True)
     assert {Path(folder) for folder in folders} == {RECIPES.parents[1]}
     files = [[RECIPES.parents[1] / name for name in ast.literal_eval(call)] for call in calls]
-    stages = [RECIPE, SECOND_STAGE, THIRD_STAGE, FOURTH_STAGE]
-    assert [named[3:] for named in files] == [stages[:count] for count in (1, 2, 3, 4)]
+    stages = [RECIPE, SECOND_STAGE, THIRD_STAGE, FOURTH_STAGE, FIFTH_STAGE]
+    assert [named[3:] for named in files] == [stages[:count] for count in (1, 2, 3, 4, 5)]
     assert all(path.is_file() for named in files for path in named)
 
 
