@@ -69,7 +69,7 @@ def test_the_data_of_a_failed_transform_are_not_described(caplog: pytest.LogCapt
             raise ValueError("no")
         return image
 
-    transform = Compose([DataStats(prefix="wanted"), Lambda(check)])
+    transform = Compose([DataStats(prefix="wanted"), Lambda(check)], log_stats=True)
     with errors_told_once():
         for values in (0, 1):  # as a batch that goes on with the next image
             with pytest.raises(RuntimeError) if values == 0 else nullcontext():
