@@ -46,6 +46,9 @@ def measured(rows: pd.DataFrame) -> pd.DataFrame:
 
     Returns:
         Columns modality, patients, model, prompts, mean, low and high, as in docs/results.csv.
+
+    Raises:
+        ValueError: when the run has nothing of this.
     """
     found = mean_intervals(rows[rows.prompts.isin(PROMPTS)])
     every = [f"{name}{kind}" for name in (*MODELS, BETTER, *TRAINED) for kind in ("", OF_THREE)]
@@ -75,6 +78,9 @@ def measured_volumes(rows: pd.DataFrame) -> pd.DataFrame:
 
     Returns:
         the columns of :func:`measured`, as in docs/results_volumes.csv, in the order in which the models ran.
+
+    Raises:
+        ValueError: when the run has nothing of this.
     """
     asked = rows[rows.prompts.isin([f"{name}{WHERE}" for name in VOLUME_PROMPTS])]
     asked = asked.assign(prompts=asked.prompts.str.removesuffix(WHERE))
@@ -85,6 +91,9 @@ def measured_volumes(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def _ordered(table: pd.DataFrame, order: dict[str, list[str]]) -> pd.DataFrame:
+    if table.empty:
+        expected = "; ".join(f"{name} {', '.join(values)}" for name, values in order.items() if values)
+        raise ValueError(f"the run has no rows that the tables show, expected some of {expected}.")
     for name, values in order.items():
         table[name] = pd.Categorical(table[name], values, ordered=True)
     columns = ["modality", "patients", "model", "prompts", "mean", "low", "high"]
@@ -92,16 +101,19 @@ def _ordered(table: pd.DataFrame, order: dict[str, list[str]]) -> pd.DataFrame:
 
 
 def full_table(figures: pd.DataFrame, names: dict[str, str] = PROMPTS) -> str:
-    """Lay out all figures of prompts of these names, the best mean of each modality and prompt in bold."""
+    """Lay out all figures of prompts of these names, the best mean of each modality and prompt in bold.
+
+    What a model was not asked has an empty cell.
+    """
     lines = [f"| modality | patients | model | {' | '.join(names.values())} |", "|---" * (3 + len(names)) + "|"]
     for modality, part in figures.groupby("modality", sort=False):
         means = part.pivot(index="model", columns="prompts", values="mean")
         for row, (model, cells) in enumerate(part.groupby("model", sort=False)):
             head = (MODALITIES[str(modality)], str(cells.patients.iloc[0])) if row == 0 else ("", "")
+            found = {str(cell["prompts"]): cell for _, cell in cells.iterrows()}
             texts = [
-                _cell(cell, bool(cell["mean"] == means[prompts].max()))
+                _cell(found[prompts], bool(found[prompts]["mean"] == means[prompts].max())) if prompts in found else ""
                 for prompts in names
-                for _, cell in cells[cells.prompts == prompts].iterrows()
             ]
             lines.append("| " + " | ".join([*head, str(model), *texts]) + " |")
     return re.sub(r"\|  (?=\|)", "| ", "\n".join(lines))
@@ -144,13 +156,12 @@ def fill(page: str, tables: dict[str, str]) -> str:
     return filled
 
 
-def all_tables() -> dict[str, str]:
-    """Make the tables of the figures that the files hold."""
-    figures = pd.read_csv(FIGURES)
+def all_tables(figures: pd.DataFrame, volume_figures: pd.DataFrame) -> dict[str, str]:
+    """Make the tables of what the files of figures hold, by the names of their places."""
     return {
         "results": full_table(figures),
         "results in short": short_table(figures),
-        "results of volumes": full_table(pd.read_csv(VOLUME_FIGURES), VOLUME_PROMPTS),
+        "results of volumes": full_table(volume_figures, VOLUME_PROMPTS),
     }
 
 
@@ -159,14 +170,17 @@ def main() -> None:
     parser.add_argument("--rows", type=Path, help="output folder of configs/dev_shared.yaml")
     parser.add_argument("--volume_rows", type=Path, help="output folder of configs/dev_shared_volumes.yaml")
     arguments = parser.parse_args()
+    figures = measured(read_rows(arguments.rows)) if arguments.rows else pd.read_csv(FIGURES)
+    volumes = arguments.volume_rows
+    volume_figures = measured_volumes(read_rows(volumes)) if volumes else pd.read_csv(VOLUME_FIGURES)
+    tables = all_tables(figures, volume_figures)
+    pages = {page: fill(page.read_text(encoding="utf-8"), tables) for page in (*PAGES, CARD)}
     if arguments.rows:
-        measured(read_rows(arguments.rows)).to_csv(FIGURES, index=False, lineterminator="\n")
-    if arguments.volume_rows:
-        rows = measured_volumes(read_rows(arguments.volume_rows))
-        rows.to_csv(VOLUME_FIGURES, index=False, lineterminator="\n")
-    tables = all_tables()
-    for page in (*PAGES, CARD):
-        page.write_text(fill(page.read_text(encoding="utf-8"), tables), encoding="utf-8")
+        figures.to_csv(FIGURES, index=False, lineterminator="\n")
+    if volumes:
+        volume_figures.to_csv(VOLUME_FIGURES, index=False, lineterminator="\n")
+    for page, text in pages.items():
+        page.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -257,7 +257,9 @@ class BatchSegmentation:
                     if "reason" in record:
                         failed.append({"row": row, **here, "reason": record["reason"]})
                     else:
-                        found = {key: record[key][label - 1] for key in ("ml", "slices", "warning")}
+                        found = {key: record[key][label - 1] for key in ("ml", "slices")}
+                        if "warning" in record:  # of no record that an earlier version wrote
+                            found["warning"] = record["warning"][label - 1]
                         rows.append({**record, **here, **found, "label": label})
             with staged_files(self.output_dir) as stage:
                 pd.DataFrame(rows, columns=_SUMMARY).to_csv(stage / "summary.csv", index=False)

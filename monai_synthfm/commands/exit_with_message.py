@@ -6,9 +6,10 @@
 from __future__ import annotations
 
 import os
+import select
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 
 from monai_synthfm.commands.quiet_logs import errors_told_once
 
@@ -32,7 +33,8 @@ def exit_with_message() -> Iterator[None]:
     MONAI wraps what goes wrong in transforms, components and expressions of configs into further exceptions, so that
     the message that matters stands far above the end of a long traceback. Of such wrappers the innermost exception
     speaks. What no input can cause is named with its type. An exception may say its own ``exit_status``. With
-    ``MONAI_DEBUG=1`` everything is raised unchanged, with its traceback.
+    ``MONAI_DEBUG=1`` everything is raised unchanged, with its traceback. Nothing is said where whoever reads the output
+    has seen enough of it, as ``head`` does.
 
     Raises:
         SystemExit: in place of any other exception.
@@ -49,19 +51,28 @@ def exit_with_message() -> Iterator[None]:
         with nullcontext() if debugging else errors_told_once():
             yield
             sys.stdout.flush()
-    except BrokenPipeError:
-        # a reader such as head has seen enough; what is left to write at the end goes nowhere
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise SystemExit(1) from None
     except Exception as error:
-        if debugging:
-            raise
         root: BaseException = error
         while isinstance(root, RuntimeError) and root.__cause__ is not None:
             root = root.__cause__
+        if isinstance(root, BrokenPipeError) and _nobody_reads_stdout():
+            # what is left to write at the end goes nowhere
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise SystemExit(1) from None
+        if debugging:
+            raise
         told = f"{root.filename}: {root.strerror}" if isinstance(root, OSError) and root.filename else str(root)
         text = " ".join(told.split()) or type(root).__name__
         if not isinstance(root, _INPUT_ERRORS):
             text = f"{type(root).__name__}: {text} (MONAI_DEBUG=1 shows where)"
         print(f"error: {text}", file=sys.stderr)
         raise SystemExit(getattr(root, "exit_status", 1)) from None
+
+
+def _nobody_reads_stdout() -> bool:
+    """Return whether the output is a pipe whose other end is closed; pipes to other processes break, too."""
+    with suppress(AttributeError, OSError, ValueError):  # no poll, no output, or none with a file
+        poll = select.poll()
+        poll.register(sys.stdout.fileno(), 0)  # errors are told in any case
+        return bool(poll.poll(0))
+    return False

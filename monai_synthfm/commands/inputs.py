@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -66,4 +67,7 @@ def check_inputs(options: Mapping[str, str]) -> None:
 def _path(name: str, text: str) -> Path | None:
     """The path that was typed; None when it is none, or an expression."""
     value = read_value(name, text, Kind.TEXT)
-    return Path(value) if isinstance(value, str) and value and not value.startswith(_SYNTAX) else None
+    if not isinstance(value, str) or not value or value.startswith(_SYNTAX):
+        return None
+    # as what opens weights does: a shell leaves ~ in --model=~/net.pt as it is; Path.expanduser fails on ~nobody
+    return Path(os.path.expanduser(value) if name in _WEIGHTS else value)

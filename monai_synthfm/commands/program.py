@@ -62,6 +62,9 @@ def _run(name: str, words: list[str]) -> None:
     if name not in known:
         raise ValueError(f"there is no command {name!r}{_nearest(name, known)}")
     if name == "info":
+        if _HELP & set(words):
+            print(f"usage: synthfm info\n\n{OTHERS['info']}")
+            return
         if words:
             raise ValueError(f"info takes no options, got {' '.join(words)}.")
         from monai_synthfm.commands.info import describe_installation

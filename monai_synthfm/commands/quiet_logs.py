@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -33,7 +34,7 @@ def errors_told_once() -> Iterator[None]:
     propagate, engines.propagate = engines.propagate, False
     engines.addHandler(forward)
     try:
-        with _filtered(_STATS, _is_below_errors), _filtered(_DATA, _UntilAnError()):
+        with _filtered(_STATS, _is_below_errors), _filtered(_DATA, _describes_no_fault):
             yield
     finally:
         engines.removeHandler(forward)
@@ -68,18 +69,13 @@ class _BelowErrors(logging.Handler):
             above.callHandlers(record)
 
 
-class _UntilAnError(logging.Filter):
-    """Let pass what comes before the first error: what follows describes its data."""
-
-    failed = False
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        self.failed = self.failed or not _is_below_errors(record)
-        return not self.failed
+def _describes_no_fault(record: logging.LogRecord) -> bool:
+    """Return whether no exception is being handled: MONAI describes what a transform failed on while it is."""
+    return sys.exc_info()[0] is None
 
 
 @contextmanager
-def _filtered(name: str, passes: logging.Filter | Callable[[logging.LogRecord], bool]) -> Iterator[None]:
+def _filtered(name: str, passes: Callable[[logging.LogRecord], bool]) -> Iterator[None]:
     logger = logging.getLogger(name)
     logger.addFilter(passes)
     try:

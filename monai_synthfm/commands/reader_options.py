@@ -28,12 +28,13 @@ def take_reader_options(options: Mapping[str, Any], into: str, config: Mapping[s
     Move what the class of a dataset takes from the options of a command into a mapping of its config.
 
     Args:
-        options: by name; ``dataset_name`` says which class.
+        options: by name; ``dataset_name``, here or else in the configs, says which class.
         into: the key of that mapping.
         config: the merged configs; what they have no key for is for the class.
 
     Raises:
-        ValueError: when neither the configs nor the class have such an option, or it is not of its kind.
+        ValueError: when neither the configs nor the class have such an option, it is not of its kind, or it is given
+            twice.
 
     Example:
         >>> typed = {"dataset_name": "folder", "structures": "liver,spleen", "other_values": "yes"}
@@ -44,15 +45,17 @@ def take_reader_options(options: Mapping[str, Any], into: str, config: Mapping[s
     rest = {name: value for name, value in options.items() if name not in own}
     if not own:
         return rest
-    known = _typed_options(options["dataset_name"])
+    dataset = options.get("dataset_name", config.get("dataset_name"))
+    known = _typed_options(dataset)
     for name in own:
         if name not in known:
-            has = f"{options['dataset_name']} has {', '.join(known)}."
-            raise no_such_option(name, {*known, *config}, otherwise=has)
+            raise no_such_option(name, {*known, *config}, otherwise=f"{dataset} has {', '.join(known)}.")
     given = rest.pop(into, None)
     mapping = config[into] if given is None else read_value(into, given, Kind.OTHER)
+    if not isinstance(mapping, Mapping):
+        raise ValueError(f"{into} must be a mapping where --{next(iter(own))} goes into it, got {mapping!r}.")
     values = {name: _read(name, text, known[name]) for name, text in own.items()}
-    if twice := sorted(values.keys() & mapping.keys() - config[into].keys()):
+    if given is not None and (twice := sorted(values.keys() & mapping.keys())):
         raise ValueError(f"{twice[0]} is given twice: as --{twice[0]} and in --{into}.")
     further_in = {name: value for name, value in rest.items() if _is_further_in(name)}  # these go on from the mapping
     return {**{name: rest[name] for name in rest if name not in further_in}, into: {**mapping, **values}, **further_in}

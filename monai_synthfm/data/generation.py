@@ -176,16 +176,42 @@ def generator_settings(generator: Randomizable) -> dict[str, Any]:
     """
     Describe what a generator was made with, by the names of its arguments.
 
+    Args:
+        generator: which keeps each argument of its constructor as an attribute of the same name, and hands what it
+            takes with ``**`` on to the class above.
+
+    Raises:
+        ValueError: when it does not keep one.
+
     Example:
         >>> from monai_synthfm.transforms import RandSynthFM
         >>> generator_settings(RandSynthFM((64, 64), module="shape"))["module"]
         'shape'
     """
     settings: dict[str, Any] = {"class": type(generator).__name__}
-    for name in inspect.signature(type(generator)).parameters:
+    for name in _arguments(type(generator)):
+        if not hasattr(generator, name):
+            raise ValueError(
+                f"generator {type(generator).__name__} must keep the argument {name!r} of its constructor as an "
+                "attribute of this name, to say what images were made with."
+            )
         value = getattr(generator, name)
         if isinstance(value, Randomizable):
             settings[name] = generator_settings(value)
         else:
             settings[name] = value.type if isinstance(value, torch.device) else value
     return settings
+
+
+def _arguments(kind: type) -> list[str]:
+    """Names of the arguments of a class, and of those that it hands on to the classes above."""
+    names: dict[str, None] = {}
+    for each in kind.__mro__:
+        if "__init__" not in vars(each):
+            continue
+        _, *parameters = inspect.signature(vars(each)["__init__"]).parameters.values()
+        handed_on = [one for one in parameters if one.kind in (one.VAR_POSITIONAL, one.VAR_KEYWORD)]
+        names |= dict.fromkeys(one.name for one in parameters if one not in handed_on)
+        if not handed_on:
+            break
+    return list(names)

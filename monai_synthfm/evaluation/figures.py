@@ -25,6 +25,7 @@ from matplotlib.patches import Patch
 from monai_synthfm.evaluation.aggregation import patient_means, split_clicks
 from monai_synthfm.evaluation.results_table import IDENTITY
 from monai_synthfm.pictures.overlay import draw_outline, draw_prompts
+from monai_synthfm.pictures.plain_texts import as_written
 from monai_synthfm.prompts import Prompts
 
 __all__ = [
@@ -209,7 +210,7 @@ def data_uri(figure: Figure, kind: Literal["svg", "png"] = "svg") -> str:
     buffer = io.BytesIO()
     metadata = {"Date": None} if kind == "svg" else {"Software": None}
     with matplotlib.rc_context({"svg.hashsalt": "monai_synthfm"}):
-        figure.savefig(buffer, format=kind, dpi=110, metadata=metadata)
+        as_written(figure).savefig(buffer, format=kind, dpi=110, metadata=metadata)
     mime = "image/svg+xml" if kind == "svg" else "image/png"
     return f"data:{mime};base64,{base64.b64encode(buffer.getvalue()).decode()}"
 

@@ -230,14 +230,13 @@ def _size(found: Mapping[str, Any]) -> str:
 
     Example:
         >>> _size({"label": 1, "voxels": 9, "mm3": 1234.5}), _size({"label": 2, "voxels": 9, "mm3": None})
-        ('object 1 has 1.23 ml', 'object 2 has 9 voxels')
+        ('object 1 has 1.2 ml', 'object 2 has 9 voxels')
         >>> _size({"label": 3, "voxels": 0, "mm3": 0.0})
         'object 3 is empty'
     """
     if not found["voxels"]:
         return f"object {found['label']} is empty"
-    size = f"{found['voxels']} voxels" if found["mm3"] is None else f"{found['mm3'] / 1000:.3g} ml"
-    return f"object {found['label']} has {size}"
+    return f"object {found['label']} has {size_text(found['mm3'], found['voxels'])}"
 
 
 def _file(source: Path, ending: str) -> str:

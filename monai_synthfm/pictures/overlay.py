@@ -17,6 +17,7 @@ from matplotlib.patches import Patch, Rectangle
 from matplotlib.patheffects import AbstractPathEffect, withStroke
 
 from monai_synthfm.pictures.colours import Colour, object_colour
+from monai_synthfm.pictures.plain_texts import as_written
 from monai_synthfm.prompts import Prompts
 from monai_synthfm.prompts.slice_prompts import SlicePrompts
 
@@ -80,7 +81,7 @@ def draw_overlay(panels: Sequence[OverlayPanel], legend: Mapping[int, str] | Non
             frameon=False,
             fontsize=10,
         )
-    return figure
+    return as_written(figure)
 
 
 def _draw_panel(ax: Axes, panel: OverlayPanel) -> None:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -127,6 +128,17 @@ def test_any_sharding_gives_the_same(batch: Run, home: Path) -> None:
     for row in (*tables[0], *tables[1]):
         row.pop("seconds")
     assert tables[0] == tables[1]
+
+
+def test_records_of_shards_before_there_were_warnings_are_in_the_tables(batch: Run, home: Path) -> None:
+    batch(TABLE, shard="1/2")
+    for path in (home / "out/records").glob("*.json"):
+        record = json.loads(path.read_text())
+        del record["warning"]
+        path.write_text(json.dumps(record))
+    batch(TABLE, shard="2/2")
+    found = [(row["image"], row["warning"]) for row in table_of(home / "out/summary.csv")]
+    assert found == [(image, "") for image in ("a/ct.nii.gz", "a/ct.nii.gz", "b/ct.nii.gz", "b/other.nii.gz")]
 
 
 def test_a_doubtful_object_is_named_in_the_summary(batch: Run, home: Path) -> None:

@@ -62,11 +62,44 @@ def test_a_program_that_ends_itself_is_let_go() -> None:
     assert caught.value.code == 7
 
 
-def test_a_reader_that_has_seen_enough_is_no_error() -> None:
-    program = (
-        "from monai_synthfm.commands import exit_with_message\nwith exit_with_message(): print('line\\n' * 100000)"
-    )
+LINES = "print('line\\n' * 100000)"
+WRAPPED = f"""
+    try:
+        {LINES}
+    except OSError as error:
+        raise RuntimeError("applying transform") from error"""
+
+
+@pytest.mark.parametrize("debug", ["0", "1"])
+@pytest.mark.parametrize("block", [LINES, WRAPPED], ids=["itself", "wrapped"])
+def test_a_reader_that_has_seen_enough_is_no_error(block: str, debug: str) -> None:
+    program = f"from monai_synthfm.commands import exit_with_message\nwith exit_with_message(): {block}"
     command = f'"{sys.executable}" -c "$PROGRAM" | head -n 1'
-    environment = {**os.environ, "PROGRAM": program}
+    environment = {**os.environ, "PROGRAM": program, "MONAI_DEBUG": debug}
     ended = subprocess.run(command, shell=True, env=environment, capture_output=True, text=True, check=True)
     assert (ended.stdout, ended.stderr) == ("line\n", "")
+
+
+def break_a_pipe() -> None:
+    """Write to a process that has died, such as a worker of a data loader."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        os.write(writer, b"batch")
+    finally:
+        os.close(writer)
+
+
+def test_a_broken_pipe_to_another_process_is_told(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(SystemExit) as caught, exit_with_message():
+        break_a_pipe()
+    assert caught.value.code == 1
+    print("what follows is seen")
+    shown = capfd.readouterr()
+    assert (shown.out, shown.err) == ("what follows is seen\n", "error: [Errno 32] Broken pipe\n")
+
+    monkeypatch.setenv("MONAI_DEBUG", "1")
+    with pytest.raises(BrokenPipeError), exit_with_message():
+        break_a_pipe()

@@ -59,3 +59,14 @@ def test_where_only_a_config_says_the_folder_whole_paths_alone_are_looked_at(her
     check_inputs({"image": "elsewhere.nii", "dataset_dir": "$@root"})
     with pytest.raises(FileNotFoundError, match=r"elsewhere\.nii: no such file"):
         check_inputs({"image": str(here / "elsewhere.nii"), "dataset_dir": "$@root"})
+
+
+@pytest.mark.parametrize("name", ["model", "encoder", "checkpoint", "pretrained", "encoder_onnx"])
+def test_weights_may_lie_at_home(here: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv("HOME", str(here))
+    monkeypatch.chdir("data")
+    check_inputs({name: "~/net.pt"})
+    with pytest.raises(FileNotFoundError, match=rf"^{name} {here}/no\.pt: no such file\.$"):
+        check_inputs({name: "~/no.pt"})
+    with pytest.raises(FileNotFoundError, match=r"~nobody-here/net\.pt: no such file"):
+        check_inputs({name: "~nobody-here/net.pt"})

@@ -6,8 +6,11 @@ from __future__ import annotations
 import inspect
 import re
 from functools import partial
+from pathlib import Path
 from typing import Any
 
+import nibabel as nib
+import numpy as np
 import pytest
 
 from monai_synthfm.commands.catalogue import configs_folder
@@ -57,6 +60,11 @@ def test_every_reader_takes_its_own_arguments_and_explains_them(name: str) -> No
         ({"transform": "x"}, "there is no option 'transform'; folder has structures, images, "),
         ({"other_values": "maybe"}, "other_values must be True or False, got 'maybe'."),
         ({"modality": "ct", "options": "{modality: mr}"}, "modality is given twice: as --modality and in --options."),
+        ({"section": "all", "options": "{section: test}"}, "section is given twice: as --section and in --options."),
+        (
+            {"modality": "ct", "options": "@mine"},
+            "options must be a mapping where --modality goes into it, got '@mine'.",
+        ),
     ],
 )
 def test_unknown_and_wrong_ones_are_refused(typed: dict[str, str], message: str) -> None:
@@ -76,6 +84,24 @@ def test_options_of_the_configs_stay() -> None:
     assert list(found) == ["dataset_name", "require_complete", "options", "options::modality"]
 
 
-def test_what_is_typed_for_a_folder_opens_it(tmp_path: Any) -> None:
-    with pytest.raises(FileNotFoundError, match=r"no such folder"):
-        FolderDataset(tmp_path / "mine", **{k: v for k, v in taken("folder", structures="liver").items() if v})
+def test_a_config_may_say_which_dataset_it_is() -> None:
+    config = {**CONFIG, "dataset_name": "folder", "options": {"section": "all", "modality": "mr"}}
+    found = take_reader_options({"structures": "liver", "modality": "ct"}, "options", config)
+    assert found == {"options": {"section": "all", "modality": "ct", "structures": "liver"}}
+    assert taken("amos_ct", exclude="0001") == {"section": None, "exclude": ["0001"]}
+    with pytest.raises(ValueError, match="there is no option 'transform'; folder has structures, images, "):
+        take_reader_options({"transform": "x"}, "options", config)
+
+
+def test_what_is_typed_for_a_folder_opens_it(tmp_path: Path) -> None:
+    typed = {"structures": "liver, spleen", "images": "grey/*", "label_suffix": "_seg", "labels": "grey_seg"}
+    for folder, ending, values in (("grey", "", [0, 50]), ("grey_seg", "_seg", [0, 2])):
+        (tmp_path / folder).mkdir()
+        for name in ("a", "b"):
+            voxels = np.resize(np.array(values, np.uint8), (3, 2, 2))
+            nib.save(nib.Nifti1Image(voxels, np.eye(4)), tmp_path / folder / f"{name}{ending}.nii.gz")
+    options = {name: value for name, value in taken("folder", **typed).items() if name != "section"}
+    dataset = FolderDataset(tmp_path, **options)
+    assert dataset.table == {"liver": 1, "spleen": 2}
+    assert [case.case_id for case in dataset.data] == ["a", "b"]
+    assert dataset[0].present == {"liver": False, "spleen": True}

@@ -216,6 +216,33 @@ def test_the_description_of_a_generator_of_volumes_holds_those_of_its_parts() ->
     assert described["anatomy"]["class"] == "RandVolumeAnatomy"
 
 
+class Named(RandSynthFM):
+    """A generator of a user, which hands on what it does not know."""
+
+    def __init__(self, spatial_size: tuple[int, int], *, label: str = "mine", **options: Any) -> None:
+        super().__init__(spatial_size, **options)
+        self.label = label
+
+
+def test_the_description_of_a_generator_holds_what_it_hands_on() -> None:
+    own = generation.generator_settings(Named(SIZE, module="shape"))
+    known = generation.generator_settings(RandSynthFM(SIZE, module="shape"))
+    assert own == {**known, "class": "Named", "label": "mine"}
+    assert own != generation.generator_settings(Named(SIZE, module="boundary"))
+
+
+def test_a_generator_that_does_not_say_what_it_was_made_with_is_refused(tmp_path: Path) -> None:
+    class Forgets(RandSynthFM):
+        def __init__(self, spatial_size: tuple[int, int], strength: float = 1.0) -> None:
+            super().__init__(spatial_size)
+            self._strength = strength
+
+    dataset = SynthFMDataset(1, SIZE, generator=Forgets(SIZE))
+    with pytest.raises(ValueError, match=r"^generator Forgets must keep the argument 'strength' of its constructor"):
+        write_samples(dataset, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.parametrize("module", ["both", "all"])
 @pytest.mark.parametrize("generator_type", [RandSynthFM, RandSynthFM3D])
 def test_the_description_of_a_generator_does_not_depend_on_what_it_has_drawn(

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import runpy
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,8 +26,8 @@ def figures(script: dict[str, Any]) -> pd.DataFrame:
     return pd.read_csv(script["FIGURES"])
 
 
-def test_pages_show_the_figures_of_the_files(script: dict[str, Any]) -> None:
-    tables = script["all_tables"]()
+def test_pages_show_the_figures_of_the_files(script: dict[str, Any], figures: pd.DataFrame) -> None:
+    tables = script["all_tables"](figures, pd.read_csv(script["VOLUME_FIGURES"]))
     for page in (*script["PAGES"], script["CARD"]):
         text = page.read_text(encoding="utf-8")
         assert script["fill"](text, tables) == text, f"{page}: run python scripts/write_results.py"
@@ -43,7 +44,7 @@ def test_a_page_without_a_place_is_refused(script: dict[str, Any]) -> None:
         script["fill"]("text", {"results": "| a |"})
 
 
-def rows(modality: str, patients: int, scores: dict[str, float]) -> list[dict[str, Any]]:
+def rows(modality: str, patients: int, scores: dict[str, float], prompts: str = "box") -> list[dict[str, Any]]:
     """One structure in some patients, whose scores lie 0.1 below and above the model's."""
     return [
         {
@@ -53,7 +54,7 @@ def rows(modality: str, patients: int, scores: dict[str, float]) -> list[dict[st
             "case_id": str(patient),
             "modality": modality,
             "structure": "liver",
-            "prompts": "box",
+            "prompts": prompts,
             "dsc": score + (0.1, -0.1)[patient % 2],
         }
         for model, score in scores.items()
@@ -78,8 +79,8 @@ def test_figures_come_from_the_rows_of_a_run(script: dict[str, Any]) -> None:
     # of six draws of 0.1 or -0.1, none is positive in 1.6 % of the resamples, and one at most in 10.9 %
     np.testing.assert_allclose(half_width, 100 * (0.1 * 5 - 0.1) / 6, atol=0.1)
     shown = script["full_table"](table)
-    assert "| MR | 6 | MobileSAM 1024 | 50.0 [" in shown
-    assert "| | | SynthFM | **80.0** [" in shown
+    assert "| MR | 6 | MobileSAM 1024 | | | | | 50.0 [" in shown
+    assert "| | | SynthFM | | | | | **80.0** [" in shown
 
 
 def test_the_best_of_three_stands_below_the_single_mask(script: dict[str, Any]) -> None:
@@ -87,3 +88,29 @@ def test_the_best_of_three_stands_below_the_single_mask(script: dict[str, Any]) 
     found = script["measured"](pd.DataFrame([*rows("ct", 4, scores), *rows("xray", 1, scores)]))
     expected = ["SynthFM", "SynthFM, best of three", "SynthFM, zoom"]
     assert [found[found.modality == modality].model.tolist() for modality in ("ct", "xray")] == [expected] * 2
+
+
+def test_what_a_model_was_not_asked_is_an_empty_cell(script: dict[str, Any]) -> None:
+    clicks = rows("ct", 4, {"all": 0.4}, "1p0n@largest/both")
+    asked = [*clicks, *rows("ct", 4, {"all": 0.5, "boxes": 0.6}, "box@largest/both")]
+    shown = script["full_table"](script["measured_volumes"](pd.DataFrame(asked)), script["VOLUME_PROMPTS"])
+    _, _, first, second = ([cell.strip() for cell in line.split("|")[3:-1]] for line in shown.splitlines())
+    assert [cell.split(" [")[0] for cell in first] == ["all", "**40.0**", "", "50.0", ""]
+    assert [cell.split(" [")[0] for cell in second] == ["boxes", "", "", "**60.0**", ""]
+
+
+@pytest.mark.parametrize(
+    ("option", "prompts"), [("--volume_rows", "1p0n@first/both"), ("--rows", "unknown"), ("--rows", "box")]
+)
+def test_a_run_without_what_the_tables_show_is_refused_before_anything_is_written(
+    script: dict[str, Any], monkeypatch: pytest.MonkeyPatch, option: str, prompts: str
+) -> None:
+    run = pd.DataFrame(rows("ct", 4, {"another": 0.5}, prompts))
+    monkeypatch.setitem(script["main"].__globals__, "read_rows", lambda folder: run)
+    monkeypatch.setattr("sys.argv", ["write_results.py", option, "run"])
+    written: list[object] = []
+    for kind, name in ((pd.DataFrame, "to_csv"), (Path, "write_text")):
+        monkeypatch.setattr(kind, name, lambda *given, **named: written.append(given[0]))
+    with pytest.raises(ValueError, match=r"^the run has no rows that the tables show, expected some of modality ct, "):
+        script["main"]()
+    assert not written

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import io
+from typing import Literal
 from xml.etree import ElementTree
 
 import numpy as np
@@ -123,6 +124,13 @@ def test_outlines_run_around_masks_even_on_the_edge_of_the_image() -> None:
 def test_an_empty_prediction_and_no_prompts_are_drawn_without_error() -> None:
     figure = draw_examples([("", example(prediction=np.zeros((30, 40), bool), prompts=Prompts()))])
     assert decoded(data_uri(figure, "png"))[1]
+
+
+@pytest.mark.parametrize("kind", ["png", "svg"])
+def test_names_of_cases_and_structures_are_no_formulas(kind: Literal["png", "svg"]) -> None:
+    assert decoded(data_uri(draw_examples([(r"a$\foo$", example())]), kind))[1]
+    rows = random_rows().assign(structure=r"$\foo$")
+    assert decoded(data_uri(box_plots(rows), kind))[1]
 
 
 def test_pictures_are_whole_and_the_same_bytes_each_time() -> None:

@@ -82,6 +82,12 @@ def test_a_training_starts_on_all_gpus_of_all_nodes(script: Script) -> None:
     assert (given.nnodes, given.nproc_per_node) == ("2", "4")
     assert (given.rdzv_backend, given.rdzv_endpoint, given.rdzv_id) == ("c10d", "node1:29500", "7")
     assert (given.module, given.training_script) == (True, "monai.bundle")
+    # the head of the script says what becomes of a process that fails, and of a job whose node failed
+    head = " ".join(line.removeprefix("# ") for line in (SCRIPTS / "train.sbatch").read_text().splitlines())
+    assert given.max_restarts == 0
+    assert "A process that fails ends the job: the same command, or scontrol requeue" in head
+    assert "#SBATCH --requeue" in head
+    assert "A job whose node failed is queued again" in head
     assert given.training_script_args[0] == "run"
     _, typed = split_words(given.training_script_args[1:])
     config = ConfigParser.load_config_files(ast.literal_eval(typed.pop("config_file")))

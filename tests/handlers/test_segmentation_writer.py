@@ -109,7 +109,7 @@ def test_labels_take_the_smallest_type_that_holds_them_all(
 def test_label_maps_are_told_with_the_volume_of_each_object(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     labels = np.zeros((1, *SHAPE), dtype=np.uint8)
     labels[0, :5, :5, :5] = 1  # 125 voxels of 1 x 2 x 5 mm
-    labels[0, 6, 5, :2] = 3
+    labels[0, 6, 5, 1] = 3
     item = given(tmp_path, "in", DISPLAYED, [[1, 1, 1]] * 3)
     unplaced = given(tmp_path, "flat", DISPLAYED, [[1, 1, 1]] * 3)
     unplaced["image"].meta["has_position"] = False
@@ -127,10 +127,23 @@ def test_label_maps_are_told_with_the_volume_of_each_object(tmp_path: Path, caps
         evaluator.run([list_data_collate([each]) for each in items])
     writer.tell()
     assert capsys.readouterr().out.splitlines() == [
-        f"{tmp_path / 'out' / 'in_segmentation.nii.gz'}: object 1 has 1.25 ml; object 2 is empty; object 3 has 0.02 ml",
+        f"{tmp_path / 'out' / 'in_segmentation.nii.gz'}: object 1 has 1.2 ml; object 2 is empty; object 3 has 0.01 ml",
         f"{tmp_path / 'out' / 'flat_segmentation.nii.gz'}: "
-        "object 1 has 125 voxels; object 2 is empty; object 3 has 2 voxels",
+        "object 1 has 125 voxels; object 2 is empty; object 3 has 1 voxel",
     ]
+
+
+@pytest.mark.usefixtures("_blank_overlay")
+def test_objects_of_a_litre_and_more_are_told_in_plain_numbers(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    coarse = np.diag([-20.0, -20.0, -50.0, 1.0])
+    labels = np.zeros((1, *SHAPE), dtype=np.uint8)
+    labels[0, :5, :5, :3] = 1  # 75 voxels of 20 ml
+    writer = SegmentationWriter(tmp_path / "out")
+    writer(engine([given(tmp_path, "in", coarse, [[1, 1, 1]])], [segmented(coarse, labels)]))
+    writer.tell()
+    assert capsys.readouterr().out == f"{tmp_path / 'out' / 'in_segmentation.nii.gz'}: object 1 has 1500.0 ml\n"
 
 
 def test_slices_of_the_report_are_those_of_the_file(tmp_path: Path) -> None:

@@ -65,6 +65,12 @@ def test_the_legend_names_objects_beside_the_colour_of_their_outline() -> None:
     assert not draw_overlay([panel()]).legends
 
 
+def test_names_of_objects_and_titles_are_no_formulas() -> None:
+    figure = draw_overlay([panel(title=r"$\foo$")], {1: r"a$\foo$: 1.5 ml", 2: "_$x$_"})
+    figure.canvas.draw()
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == [r"a$\foo$: 1.5 ml", "_$x$_"]
+
+
 @pytest.mark.parametrize("grey", [0.0, 0.5, 1.0])
 def test_letters_stand_out_from_any_grey(grey: float) -> None:
     plain, lettered = (rendered(panel(image=np.full((30, 40), grey), edges=edges)) for edges in ("", "RLSI"))

@@ -233,7 +233,7 @@ class LabelledDataset(Dataset, ABC):
         if structures == "all":
             return dict(self.table)
         names = self.evaluated if structures is None else split_names(structures)
-        if any(name not in self.table for name in names):
+        if not names or any(name not in self.table for name in names):
             raise ValueError(f"structures must be 'all' or names out of {list(self.table)}, got {structures!r}.")
         return {name: self.table[name] for name in names}
 

@@ -50,7 +50,8 @@ class OnnxImageEncoder(nn.Module):
 
     def __init__(self, path: str | Path, providers: Sequence[_Provider] | None = None) -> None:
         super().__init__()
-        if not Path(path).is_file():
+        path = Path(path).expanduser()
+        if not path.is_file():
             raise FileNotFoundError(f"no ONNX encoder at {path}: export_onnx writes one.")
         if not _has_onnxruntime:
             raise ImportError("an ONNX encoder needs onnxruntime: pip install onnxruntime")
@@ -73,7 +74,7 @@ class OnnxImageEncoder(nn.Module):
                 f"{path} is not the encoder of a Sam or MobileSam that export_onnx wrote: it takes {inputs} and gives "
                 f"{outputs}."
             )
-        origin = json.dumps([sha256_of(Path(path)), wanted], sort_keys=True).encode()
+        origin = json.dumps([sha256_of(path), wanted], sort_keys=True).encode()
         digest = torch.tensor(list(hashlib.sha256(origin).digest()), dtype=torch.uint8)
         self.register_buffer("origin_sha256", digest)
 

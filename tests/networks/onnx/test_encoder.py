@@ -74,6 +74,8 @@ def test_decoder_in_place_of_an_encoder_is_refused() -> None:
 def test_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"no ONNX encoder at .*none\.onnx"):
         use_onnx_encoder(new_network("Sam"), tmp_path / "none.onnx")
+    with pytest.raises(FileNotFoundError, match=rf"no ONNX encoder at {Path.home()}/none\.onnx"):
+        use_onnx_encoder(new_network("Sam"), "~/none.onnx")
 
 
 def test_sam2_is_refused() -> None:
