@@ -1,0 +1,57 @@
+# Copyright (c) monai_synthfm contributors
+# Licensed under the Apache License, Version 2.0 (http://www.apache.org/licenses/LICENSE-2.0).
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from monai_synthfm.prompts import Prompts
+from monai_synthfm.prompts.inner_clicks import add_inner_clicks
+
+NAN = torch.full((4,), torch.nan)
+
+
+def square(side: int = 12) -> torch.Tensor:
+    mask = torch.zeros(side, side, dtype=torch.bool)
+    mask[2 : side - 2, 3 : side - 1] = True
+    return mask
+
+
+@given(st.lists(st.tuples(st.integers(0, 11), st.integers(0, 11)), min_size=1, max_size=4))
+def test_the_click_lies_in_the_mask_where_no_other_place_has_more_room(negatives: list[tuple[int, int]]) -> None:
+    mask, points = square(), torch.tensor([negatives], dtype=torch.float32)
+    added = add_inner_clicks(Prompts(points, torch.zeros(1, len(negatives), dtype=torch.int64)), mask[None])
+    assert added.points is not None
+    assert added.point_labels is not None
+    assert torch.equal(added.points[:, :-1], points)
+    assert added.point_labels.tolist() == [[0] * len(negatives) + [1]]
+
+    def room(x: float, y: float) -> float:
+        outside = (~mask).nonzero().flip(1).tolist()
+        return min(((x - a) ** 2 + (y - b) ** 2) ** 0.5 for a, b in [*outside, *negatives])
+
+    column, row = added.points[0, -1].tolist()
+    assert mask[int(row), int(column)]
+    best = max(room(x, y) for y, x in mask.nonzero().tolist())
+    assert room(column, row) == pytest.approx(best)
+
+
+def test_only_objects_with_negative_clicks_alone_get_one() -> None:
+    points = torch.full((4, 2, 2), 5.0)
+    labels = torch.tensor([[0, -1], [0, 1], [0, 0], [-1, -1]])
+    boxes = torch.stack([NAN, NAN, torch.tensor([3.0, 2.0, 8.0, 9.0]), NAN])
+    added = add_inner_clicks(Prompts(points, labels, boxes), square().expand(4, -1, -1))
+    assert added.point_labels is not None
+    assert added.point_labels.tolist() == [[0, -1, 1], [0, 1, -1], [0, 0, -1], [-1, -1, -1]]
+    assert added.boxes is boxes
+
+
+def test_prompts_without_such_an_object_stay_as_they_are() -> None:
+    for prompts in (
+        Prompts(boxes=torch.tensor([[1.0, 2.0, 3.0, 4.0]])),
+        Prompts(torch.ones(1, 1, 2), torch.ones(1, 1)),
+    ):
+        assert add_inner_clicks(prompts, square()[None]) is prompts
