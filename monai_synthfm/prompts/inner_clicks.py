@@ -29,7 +29,7 @@ def add_inner_clicks(prompts: Prompts, masks: torch.Tensor) -> Prompts:
 
     Args:
         prompts: of N objects in one image, ``points`` [N, K, 2].
-        masks: booleans [N, H, W] of the same image, not empty.
+        masks: booleans [N, H, W] of the same image; objects with an empty one get none.
 
     Example:
         >>> mask = torch.zeros(1, 9, 20, dtype=torch.bool)
@@ -43,6 +43,7 @@ def add_inner_clicks(prompts: Prompts, masks: torch.Tensor) -> Prompts:
     if points is None or labels is None:
         return prompts
     negative_alone = (labels == 0).any(dim=1) & ~(labels == 1).any(dim=1) & ~prompts.has_box
+    negative_alone &= masks.flatten(1).any(dim=1).to(labels.device)
     if not negative_alone.any():
         return prompts
     added = torch.zeros_like(points[:, :1])

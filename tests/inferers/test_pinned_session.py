@@ -65,7 +65,7 @@ PINNED = {
     ("LevelSegmenter", 0): "bb95e0efc759e7a2",
     ("LevelSegmenter", 1): "922f927f83e20457",
     ("LevelSegmenter", 2): "5b8f3fa8d239bc8a",
-    ("RegionGrower", 0): "4b5d83015efe2331",
-    ("RegionGrower", 1): "314c439dadf9f313",
-    ("RegionGrower", 2): "429e7078d2e3fc8e",
+    ("RegionGrower", 0): "a691f2c88c56d2af",
+    ("RegionGrower", 1): "168c367a76fbc528",
+    ("RegionGrower", 2): "5156cf2e4c423eda",
 }

@@ -40,18 +40,17 @@ def test_the_click_lies_in_the_mask_where_no_other_place_has_more_room(negatives
 
 
 def test_only_objects_with_negative_clicks_alone_get_one() -> None:
-    points = torch.full((4, 2, 2), 5.0)
-    labels = torch.tensor([[0, -1], [0, 1], [0, 0], [-1, -1]])
-    boxes = torch.stack([NAN, NAN, torch.tensor([3.0, 2.0, 8.0, 9.0]), NAN])
-    added = add_inner_clicks(Prompts(points, labels, boxes), square().expand(4, -1, -1))
+    points = torch.full((5, 2, 2), 5.0)
+    labels = torch.tensor([[0, -1], [0, 1], [0, 0], [-1, -1], [0, -1]])
+    boxes = torch.stack([NAN, NAN, torch.tensor([3.0, 2.0, 8.0, 9.0]), NAN, NAN])
+    masks = torch.stack([square()] * 4 + [torch.zeros(12, 12, dtype=torch.bool)])
+    added = add_inner_clicks(Prompts(points, labels, boxes), masks)
     assert added.point_labels is not None
-    assert added.point_labels.tolist() == [[0, -1, 1], [0, 1, -1], [0, 0, -1], [-1, -1, -1]]
+    assert added.point_labels.tolist() == [[0, -1, 1], [0, 1, -1], [0, 0, -1], [-1, -1, -1], [0, -1, -1]]
     assert added.boxes is boxes
 
 
 def test_prompts_without_such_an_object_stay_as_they_are() -> None:
-    for prompts in (
-        Prompts(boxes=torch.tensor([[1.0, 2.0, 3.0, 4.0]])),
-        Prompts(torch.ones(1, 1, 2), torch.ones(1, 1)),
-    ):
+    box = torch.tensor([[1.0, 2.0, 3.0, 4.0]])
+    for prompts in (Prompts(boxes=box), Prompts(torch.ones(1, 1, 2), torch.ones(1, 1), box)):
         assert add_inner_clicks(prompts, square()[None]) is prompts

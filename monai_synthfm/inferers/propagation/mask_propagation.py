@@ -16,7 +16,6 @@ from monai_synthfm.inferers.propagation.slice_runs import Run, plan_runs
 from monai_synthfm.networks.mask_prompter import MaskPrompter
 from monai_synthfm.networks.preprocessing import as_logits
 from monai_synthfm.prompts import Prompts
-from monai_synthfm.prompts.inner_clicks import add_inner_clicks
 from monai_synthfm.prompts.slice_prompts import SlicePrompts
 from monai_synthfm.slices.sliced_volume import SlicedVolume
 
@@ -52,7 +51,7 @@ class MaskPropagation(Propagation):
 
     Between two slices on which an object is prompted, the runs meet in the middle (:func:`plan_runs`). Each object is
     carried on by itself. A mask prompt without click or box on its slice is taken as it is. One with negative clicks
-    alone gets a positive one, too (:func:`~monai_synthfm.prompts.inner_clicks.add_inner_clicks`).
+    alone gets a positive one, too (:meth:`~monai_synthfm.networks.Promptable.with_masks`).
 
     Source: not given in the papers; our choice. Measurements, and rules that did not help, are in
     ``docs/experiments.md``, section "What carries a mask to the next slice". The rule of areas is for leaks into tissue
@@ -171,5 +170,5 @@ def _decode(slices: SlicedVolume, index: int, prompts: Prompts, masks: torch.Ten
     network, embedding = slices.network, slices.embedding(index)
     prompts = prompts.to(slices.volume.device)
     if masks is not None:
-        prompts = replace(add_inner_clicks(prompts, masks), masks=network.mask_prompt(masks, embedding))
+        prompts = network.with_masks(prompts, masks, embedding)
     return network.postprocess(network.decode(embedding, prompts.batched()), embedding)[0]

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
 
 import torch
 
@@ -183,7 +182,7 @@ def _inputs(
         return prompts, None
     if not prompts.has_click_or_box(0):
         return None, masks
-    return replace(prompts, masks=network.mask_prompt(masks, embedding)), None
+    return network.with_masks(prompts, masks, embedding), None
 
 
 def _chunks(objects: list[int], size: int) -> Iterable[list[int]]:
