@@ -123,6 +123,6 @@ def _run(
 
 
 def _reason(text: str, length: int = 5000) -> str:
-    """What a torchrun wrote, from the first error of one of its processes, for its own report at the end hides that."""
-    start = text.find("Traceback (most recent call last)")
-    return text[-length:] if start < 0 else text[start : start + length]
+    """What a torchrun wrote around the first error of one of its processes, which its own report at the end hides."""
+    start = max(0, text.find("Traceback (most recent call last)") - length // 2)
+    return text[start : start + length] if start else text[-length:]
