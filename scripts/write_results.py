@@ -5,6 +5,7 @@
 
 python scripts/write_results.py                         # the tables, from the figures as they are
 python scripts/write_results.py --rows eval/dev_shared  # first the figures, from a run of configs/dev_shared.yaml
+                                                        # or from several, each of some of its models
 python scripts/write_results.py --volume_rows eval/dev_shared_volumes  # the same of configs/dev_shared_volumes.yaml
 """
 
@@ -167,10 +168,12 @@ def all_tables(figures: pd.DataFrame, volume_figures: pd.DataFrame) -> dict[str,
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rows", type=Path, help="output folder of configs/dev_shared.yaml")
+    parser.add_argument(
+        "--rows", type=Path, nargs="+", help="output folder of configs/dev_shared.yaml, or those of runs of some models"
+    )
     parser.add_argument("--volume_rows", type=Path, help="output folder of configs/dev_shared_volumes.yaml")
     arguments = parser.parse_args()
-    figures = measured(read_rows(arguments.rows)) if arguments.rows else pd.read_csv(FIGURES)
+    figures = measured(pd.concat(map(read_rows, arguments.rows))) if arguments.rows else pd.read_csv(FIGURES)
     volumes = arguments.volume_rows
     volume_figures = measured_volumes(read_rows(volumes)) if volumes else pd.read_csv(VOLUME_FIGURES)
     tables = all_tables(figures, volume_figures)

@@ -99,6 +99,25 @@ def test_what_a_model_was_not_asked_is_an_empty_cell(script: dict[str, Any]) -> 
     assert [cell.split(" [")[0] for cell in second] == ["boxes", "", "", "**60.0**", ""]
 
 
+def test_runs_of_some_models_make_the_figures_of_one_run(
+    script: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scores = {"MobileSAM 512": 0.5, "SynthFM": 0.7}
+    runs = {name: pd.DataFrame(rows("ct", 6, {name: score}, "1p0n")) for name, score in scores.items()}
+    runs["whole"] = pd.concat(runs.values())
+    made = []
+    monkeypatch.setitem(script["main"].__globals__, "read_rows", lambda folder: runs[folder.name])
+    monkeypatch.setitem(script["main"].__globals__, "all_tables", lambda figures, _: made.append(figures) or {})
+    monkeypatch.setitem(script["main"].__globals__, "fill", lambda text, _: text)
+    for name in ("to_csv", "write_text"):
+        monkeypatch.setattr(pd.DataFrame if name == "to_csv" else Path, name, lambda *given, **named: None)
+    for folders in (["whole"], list(scores)):
+        monkeypatch.setattr("sys.argv", ["write_results.py", "--rows", *folders])
+        script["main"]()
+    pd.testing.assert_frame_equal(*made)
+    assert len(made[0]) == 2
+
+
 @pytest.mark.parametrize(
     ("option", "prompts"), [("--volume_rows", "1p0n@first/both"), ("--rows", "unknown"), ("--rows", "box")]
 )
