@@ -51,8 +51,8 @@ def test_brain_and_ventricle_of_a_slice_of_mni152_from_clicks(
     segment(template("t1"), network_def=shipped, **prompts)
     found = segmentation(tmp_path / "out")[:, :, SLICE]
     reached = {name: dice(found == number, mask) for number, (name, mask) in enumerate(targets.items(), start=1)}
-    assert reached["brain"] >= 0.97  # 0.978
-    assert reached["lateral ventricle"] >= 0.79  # 0.814
+    assert reached["brain"] >= 0.97  # 0.984
+    assert reached["lateral ventricle"] >= 0.9  # 0.931
 
 
 def test_the_brain_of_mni152_in_3d_from_one_box(
@@ -65,7 +65,7 @@ def test_the_brain_of_mni152_in_3d_from_one_box(
     prompts = {"boxes": boxes, "axis": "coronal", "modality": "mr", "direction": "both"}
     segment(tmp_path / "t1.nii.gz", network_def=shipped, **prompts)
     reached = dice(segmentation(tmp_path / "out") == 1, brain)
-    assert reached >= 0.93  # 0.943, of all slices 0.948
+    assert reached >= 0.93  # of all slices 0.950
 
 
 @pytest.mark.parametrize(
