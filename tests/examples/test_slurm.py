@@ -40,7 +40,8 @@ def script(tmp_path: Path) -> Script:
     """Run a script and return the command lines that it gives to srun, as words."""
     programs = {
         "srun": f'printf "%s\\0" "$@" >> {tmp_path}/words; printf "\\n" >> {tmp_path}/words',
-        "scontrol": 'test "$*" = "show hostnames node[1-2]" && printf "node1\\nnode2\\n"',
+        # two writes with time between them: a reader that is content with the first line must not end the job
+        "scontrol": 'test "$*" = "show hostnames node[1-2]" && echo node1 && sleep 0.2 && echo node2',
         "python": f'exec {sys.executable} "$@"',
     }
     (tmp_path / "bin").mkdir()
