@@ -5,8 +5,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import groupby
 
 import torch
 
@@ -20,6 +21,8 @@ __all__ = [
     "ObjectPrompts",
     "box_slices",
     "combine",
+    "corrections_of",
+    "one_by_one",
     "slices_of",
     "split_negatives",
     "without_chosen",
@@ -56,6 +59,7 @@ class Interaction:
         prompts: ``points`` [1, K, 3], ``point_labels`` [1, K] and ``boxes`` [1, 6].
         masks: booleans [H, W] by slice, where H is the second and W the first axis that the slice leaves.
         choice: how ``masks`` came about, when the network offered them.
+        step: those that follow each other with the same number were said at once, in no order; None = said alone.
     """
 
     serial: int
@@ -63,6 +67,7 @@ class Interaction:
     prompts: Prompts
     masks: dict[int, torch.Tensor]
     choice: Choice | None = None
+    step: int | None = None
 
 
 @dataclass(frozen=True)
@@ -116,11 +121,52 @@ def without_chosen(interactions: Sequence[Interaction], axis: int) -> list[Inter
     return left
 
 
+def corrections_of(interactions: Sequence[Interaction], axis: int) -> Iterator[tuple[list[Interaction], set[int]]]:
+    """
+    Go through what was said about an object in order, and find the clicks that may correct what it brought till then.
+
+    These are clicks on slices on which neither what was said before shows the object, by a positive click, a box or a
+    mask, nor a box or a mask that was said with them.
+
+    Args:
+        interactions: about the object.
+        axis: across which the volume is cut.
+
+    Yields:
+        What was said before, never nothing, and the slices of such clicks.
+
+    Example:
+        >>> none = torch.full((1, 6), torch.nan)
+        >>> clicks = [Prompts(torch.full((1, 1, 3), z), torch.ones(1, 1), none) for z in (2.0, 4.0, 4.0)]
+        >>> said = [Interaction(k, 1, click, {}) for k, click in enumerate(clicks)]
+        >>> [(len(before), slices) for before, slices in corrections_of(said, axis=2)]
+        [(1, {4})]
+    """
+    before: list[Interaction] = []
+    for _, together in groupby(interactions, lambda item: (item.step, item.serial if item.step is None else None)):
+        step = list(together)
+        if before:
+            shown = _shown_slices(combine(without_chosen(before, axis)), axis)
+            new = combine(step)
+            slices = _clicked_slices(new.prompts, axis, (0, 1)) - shown - set(new.masks)
+            if slices := slices - set(box_slices(new.prompts, axis)):
+                yield list(before), slices
+        before += step
+
+
+def one_by_one(said: Prompts) -> list[Prompts]:
+    """Split the prompts of one object into its box, if there is one, and single clicks."""
+    points, labels, boxes = _fields(said)
+    no_click, no_box = torch.full((1, 1), -1), torch.full_like(boxes, torch.nan)
+    found = [Prompts(points[:, :1], no_click, boxes)] if said.has_box.all() else []
+    for k in (labels[0] >= 0).nonzero().flatten().tolist():
+        found.append(Prompts(points[:, k : k + 1], labels[:, k : k + 1], no_box))
+    return found
+
+
 def slices_of(item: Interaction, axis: int) -> set[int]:
     """Return the slices that an interaction speaks of."""
-    points, labels, _ = _fields(item.prompts)
-    clicked = {slice_index(float(point[axis])) for point in points[0][labels[0] >= 0]}
-    return clicked | set(item.masks) | set(box_slices(item.prompts, axis))
+    return _clicked_slices(item.prompts, axis, (0, 1)) | set(item.masks) | set(box_slices(item.prompts, axis))
 
 
 def box_slices(prompts: Prompts, axis: int) -> range:
@@ -146,7 +192,7 @@ def split_negatives(given: ObjectPrompts, axis: int) -> tuple[ObjectPrompts, set
     """
     Leave out the negative clicks on slices where nothing says where the object is.
 
-    Such clicks correct what propagation brings to their slices, which has to be known first.
+    Such clicks wait until something else brings the object to their slices.
 
     Args:
         given: the prompts.
@@ -161,12 +207,22 @@ def split_negatives(given: ObjectPrompts, axis: int) -> tuple[ObjectPrompts, set
         for number, label in enumerate(labels[0].tolist())
         if label >= 0
     ]
-    shown = {index for _, index, label in clicks if label == 1} | set(given.masks)
-    shown |= set(box_slices(given.prompts, axis))
+    shown = _shown_slices(given, axis)
     waiting = {number: index for number, index, _ in clicks if index not in shown}
     kept = labels.clone()
     kept[0, list(waiting)] = -1
     return ObjectPrompts(Prompts(points, kept, boxes), given.masks), set(waiting.values())
+
+
+def _shown_slices(given: ObjectPrompts, axis: int) -> set[int]:
+    """Return the slices where something says where the object is."""
+    return _clicked_slices(given.prompts, axis, (1,)) | set(given.masks) | set(box_slices(given.prompts, axis))
+
+
+def _clicked_slices(prompts: Prompts, axis: int, kinds: Sequence[int]) -> set[int]:
+    points, labels, _ = _fields(prompts)
+    clicked = torch.isin(labels[0], torch.tensor(kinds))
+    return {slice_index(coordinate) for coordinate in points[0][clicked][:, axis].unique().tolist()}
 
 
 def _fields(prompts: Prompts) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:

@@ -18,7 +18,7 @@ from monai_synthfm.embeddings.cache import EmbeddingCacheOpener
 from monai_synthfm.embeddings.recent import RecentEmbeddings, temporary_embeddings
 from monai_synthfm.inferers.propagation.propagation import Propagation
 from monai_synthfm.inferers.session.history import Said
-from monai_synthfm.inferers.session.interactions import NOTHING, Choice, Interaction
+from monai_synthfm.inferers.session.interactions import NOTHING, Interaction, one_by_one
 from monai_synthfm.inferers.session.record import inference_arguments, read_record, record_of
 from monai_synthfm.inferers.session.shown_objects import ShownObjects
 from monai_synthfm.inferers.session.steps import SessionSteps
@@ -52,8 +52,9 @@ class InteractiveSession(SessionSteps):
     they overlap, the voxel goes to the one with the larger logit. What comes out depends on the prompts alone: after
     :meth:`undo` everything is as it was before, bit for bit.
 
-    All clicks of an object count, its latest box, and on each slice its latest mask. A negative click on a slice
-    without other prompts corrects what propagation brings there.
+    All clicks of an object count, its latest box, and on each slice its latest mask. Clicks on a slice that the object
+    was only carried to correct the mask that the prompts before them brought there: the mask, and a positive click deep
+    inside, prompt the network besides. Prompts of one call come at once, in no order.
 
     With ``at_once=False`` prompts answer on their own slices, until :meth:`carry` takes all objects through the volume.
     After that, a prompt changes its own slices at once, and what the others show is :attr:`outdated` until the next
@@ -261,11 +262,11 @@ class InteractiveSession(SessionSteps):
             given = {"points": points, "point_labels": point_labels, "boxes": boxes}
             checked = self._read(**given, space=space, masked=numbers)
             for n in range(checked.num_objects):
-                said += [self._interaction(n + 1, one) for one in _one_by_one(checked.objects([n]))]
+                said += [self._interaction(n + 1, one, step=0) for one in one_by_one(checked.objects([n]))]
         elif not numbers:
             raise ValueError("nothing is prompted: give points with point_labels, boxes, or a mask.")
         for number in numbers:
-            said.append(self._interaction(number, None, volume.cut(np.equal(known, number))))
+            said.append(self._interaction(number, None, volume.cut(np.equal(known, number)), step=0))
         return self._say(said, run)
 
     def state_dict(self) -> dict[str, Any]:
@@ -286,13 +287,13 @@ class InteractiveSession(SessionSteps):
             ValueError: when it is something else, or belongs to another image.
         """
 
-        def build(number: int, points: Any, labels: Any, box: Any, masks: Masks, choice: Choice | None) -> Interaction:
+        def build(number: int, points: Any, labels: Any, box: Any, masks: Masks, **how: Any) -> Interaction:
             given = None
             if points or box:
                 given = self._read(points=[points], point_labels=[labels], boxes=[box], space="voxel")
             if not set(masks) <= set(range(len(self._ready().slices))):
                 raise ValueError(f"masks lie on slices {sorted(masks)}, the volume has {len(self._ready().slices)}.")
-            return self._interaction(number, given, masks, choice)
+            return self._interaction(number, given, masks, **how)
 
         interactions, reach = read_record(state, self._ready().slices, build)
         return self._go(self.history.added(Said(tuple(interactions), self._checked_reach(reach))))
@@ -395,9 +396,9 @@ class InteractiveSession(SessionSteps):
         )
 
     def _interaction(
-        self, object_id: int, given: Prompts | None, masks: Masks | None = None, choice: Choice | None = None
+        self, object_id: int, given: Prompts | None, masks: Masks | None = None, **how: Any
     ) -> Interaction:
-        return Interaction(next(self._serials), object_id, NOTHING if given is None else given, masks or {}, choice)
+        return Interaction(next(self._serials), object_id, NOTHING if given is None else given, masks or {}, **how)
 
     def _inside(self, mask: str | Path | np.ndarray | torch.Tensor) -> np.ndarray:
         volume = self._ready()
@@ -410,18 +411,6 @@ class InteractiveSession(SessionSteps):
         if inside is None or not inside.any():
             raise ValueError(f"mask must be {list(shape)} and above 0 somewhere, got shape {list(given.shape)}.")
         return inside
-
-
-def _one_by_one(said: Prompts) -> list[Prompts]:
-    """Split the prompts of one object into its box, if there is one, and single clicks."""
-    assert said.points is not None
-    assert said.point_labels is not None
-    assert said.boxes is not None
-    no_click, no_box = torch.full((1, 1), -1), torch.full_like(said.boxes, torch.nan)
-    found = [Prompts(said.points[:, :1], no_click, said.boxes)] if said.has_box.all() else []
-    for k in (said.point_labels[0] >= 0).nonzero().flatten().tolist():
-        found.append(Prompts(said.points[:, k : k + 1], said.point_labels[:, k : k + 1], no_box))
-    return found
 
 
 def _stored(image: MetaTensor) -> MetaTensor:

@@ -5,21 +5,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, replace
+
+import torch
 
 from monai_synthfm.inferers.propagation.propagation import Progress, Propagation, PropagationStopped
 from monai_synthfm.inferers.session.history import Reach
 from monai_synthfm.inferers.session.interactions import (
     Interaction,
     ObjectPrompts,
+    box_slices,
     combine,
+    corrections_of,
     split_negatives,
     without_chosen,
 )
 from monai_synthfm.inferers.session.volume import ObjectMasks, SessionVolume
 
-__all__ = ["FoundObject", "Ticker", "carry_object", "glance_at_object"]
+__all__ = ["FoundObject", "Key", "Ticker", "carry_object", "glance_at_object", "key_of", "unknown_carries"]
+
+Key = tuple[Reach, tuple[int, ...]]
+"""What the masks of an object that was carried depend on: how far, and the serials of what was said about it."""
+
+Known = dict[int, torch.Tensor]
 
 
 @dataclass(frozen=True)
@@ -30,7 +39,7 @@ class FoundObject:
     Args:
         masks: of it.
         given: the prompts that these came from, which :class:`~monai_synthfm.inferers.VolumeInferer` takes as well:
-            there is no slice with negative clicks alone.
+            masks that clicks correct are among them, and there is no slice with negative clicks alone.
     """
 
     masks: ObjectMasks
@@ -43,19 +52,19 @@ class Ticker:
 
     Args:
         progress: is called; None = nothing is.
-        objects: how many there are.
-        slices: how many each may reach.
+        carries: how often an object is carried through the volume, at most.
+        slices: how many it may reach each time.
     """
 
-    def __init__(self, progress: Progress | None, objects: int, slices: int) -> None:
+    def __init__(self, progress: Progress | None = None, carries: int = 1, slices: int = 1) -> None:
         self.progress = progress
-        self.total = objects * slices
+        self.total = carries * slices
         self.slices = slices
         self.begun = 0
         self.done = 0
 
-    def next_object(self) -> None:
-        """Begin with the next object; the one before may have ended early, or was done twice where clicks correct."""
+    def next_carry(self) -> None:
+        """Begin anew; the object before may have ended early, or was done twice where negative clicks waited for it."""
         self.done = self.begun * self.slices
         self.begun += 1
 
@@ -71,34 +80,61 @@ class Ticker:
             raise PropagationStopped(f"stopped after {self.done} of at most {self.total} slices: nothing has changed.")
 
 
+def key_of(interactions: Sequence[Interaction], reach: Reach) -> Key:
+    """Return what the masks of an object depend on."""
+    return reach, tuple(item.serial for item in interactions)
+
+
+def unknown_carries(
+    volume: SessionVolume, interactions: Sequence[Interaction], reach: Reach, found: Mapping[Key, FoundObject]
+) -> int:
+    """Return how often :func:`carry_object` carries the object, at most."""
+    corrected = corrections_of(interactions, volume.slices.frame.axis)
+    return sum(key_of(items, reach) not in found for items in [interactions, *(before for before, _ in corrected)])
+
+
 def carry_object(
     volume: SessionVolume,
     propagation: Propagation,
     interactions: Sequence[Interaction],
     reach: Reach,
-    tick: Callable[[], None] | None = None,
+    found: MutableMapping[Key, FoundObject],
+    ticker: Ticker | None = None,
 ) -> FoundObject:
     """
     Carry one object through the volume.
 
-    Negative clicks on slices where nothing says where it is correct what the other prompts bring there.
+    Clicks on slices that it was only carried to correct the masks there, which are those of what was said before them.
 
     Args:
         volume: to segment.
         propagation: how objects are carried on.
         interactions: about the object.
         reach: how far it goes.
-        tick: called after each slice.
+        found: what was carried before, and is not again; what is carried now is added.
+        ticker: called after each slice.
+
+    Raises:
+        ValueError: before anything is segmented, when a prompt lies where it cannot be.
     """
-    given = combine(without_chosen(interactions, volume.slices.frame.axis))
-    first, corrected = split_negatives(given, volume.slices.frame.axis)
-    masks = volume.propagate(propagation, first, reach.direction, reach.slice_range, tick)
-    known = {index: volume.whole(masks[index]) for index in corrected if index in masks}
-    if not known:
-        return FoundObject(masks, first)
-    # Clicks on slices that the object does not reach stay without effect.
-    again, _ = split_negatives(replace(given, masks={**known, **given.masks}), volume.slices.frame.axis)
-    return FoundObject(volume.propagate(propagation, again, reach.direction, reach.slice_range, tick), again)
+    ticker = Ticker() if ticker is None else ticker
+
+    def carried(items: Sequence[Interaction], known: Known) -> FoundObject:
+        key = key_of(items, reach)
+        if key not in found:
+            ticker.next_carry()
+            found[key] = _carry(volume, propagation, _given(volume, items, known), reach, ticker)
+        return found[key]
+
+    def brought(before: Sequence[Interaction], known: Known) -> ObjectMasks:
+        try:  # what was said first may lie where it cannot be as long as the rest does not
+            _check(volume, before, reach)
+        except ValueError:
+            return {}
+        return carried(before, known).masks
+
+    _check(volume, interactions, reach)
+    return carried(interactions, _corrected(volume, interactions, brought))
 
 
 def glance_at_object(
@@ -106,6 +142,7 @@ def glance_at_object(
     propagation: Propagation,
     interactions: Sequence[Interaction],
     reach: Reach,
+    found: Mapping[Key, FoundObject],
     earlier: ObjectMasks,
 ) -> FoundObject:
     """
@@ -116,13 +153,67 @@ def glance_at_object(
         propagation: how objects are found on prompted slices.
         interactions: about the object.
         reach: how far it would go, which has to include these slices.
-        earlier: its masks when it was carried through the volume last, which stay on the other slices.
+        found: what was carried before.
+        earlier: its masks when it was carried through the volume last, which stay on the other slices. Clicks correct
+            them where what was said before these clicks was not carried yet.
     """
-    given = combine(without_chosen(interactions, volume.slices.frame.axis))
-    _, corrected = split_negatives(given, volume.slices.frame.axis)
-    known = {index: volume.whole(earlier[index]) for index in corrected if index in earlier}
-    here, _ = split_negatives(replace(given, masks={**known, **given.masks}), volume.slices.frame.axis)
+
+    def brought(before: Sequence[Interaction], known: Known) -> ObjectMasks:
+        key = key_of(before, reach)
+        return found[key].masks if key in found else earlier
+
+    given = _given(volume, interactions, _corrected(volume, interactions, brought))
+    here = _with_waiting(volume, given, earlier)
     masks = volume.propagate(propagation, here, "none", reach.slice_range)
     prompted = volume.prompted(here)
     elsewhere = {index: crop for index, crop in earlier.items() if index not in prompted}
     return FoundObject({**elsewhere, **masks}, here)
+
+
+def _corrected(
+    volume: SessionVolume,
+    interactions: Sequence[Interaction],
+    brought: Callable[[Sequence[Interaction], Known], ObjectMasks],
+) -> Known:
+    """Return the masks that clicks correct, by slice; ``brought`` has those of what was said before such clicks."""
+    known: Known = {}
+    for before, slices in corrections_of(interactions, volume.slices.frame.axis):
+        # the first click on a slice decides which mask is corrected
+        if new := slices - known.keys():
+            masks = brought(before, known)
+            known = {**known, **{index: volume.whole(masks[index]) for index in sorted(new & masks.keys())}}
+    return known
+
+
+def _given(volume: SessionVolume, interactions: Sequence[Interaction], known: Known) -> ObjectPrompts:
+    """Combine what was said with the masks that clicks correct, unless a box or a mask was given there since."""
+    axis = volume.slices.frame.axis
+    given = combine(without_chosen(interactions, axis))
+    boxed = set(box_slices(given.prompts, axis))
+    corrected = {index: mask for index, mask in known.items() if index not in boxed}
+    return replace(given, masks={**corrected, **given.masks})
+
+
+def _carry(
+    volume: SessionVolume, propagation: Propagation, given: ObjectPrompts, reach: Reach, ticker: Ticker
+) -> FoundObject:
+    first, _ = split_negatives(given, volume.slices.frame.axis)
+    masks = volume.propagate(propagation, first, reach.direction, reach.slice_range, ticker)
+    again = _with_waiting(volume, given, masks)
+    if again.masks.keys() != first.masks.keys():
+        masks = volume.propagate(propagation, again, reach.direction, reach.slice_range, ticker)
+    return FoundObject(masks, again)
+
+
+def _with_waiting(volume: SessionVolume, given: ObjectPrompts, masks: ObjectMasks) -> ObjectPrompts:
+    """Let negative clicks that nothing was known for correct the masks that there are by now; others have no effect."""
+    axis = volume.slices.frame.axis
+    _, waiting = split_negatives(given, axis)
+    reached = {index: volume.whole(masks[index]) for index in sorted(waiting & masks.keys())}
+    return split_negatives(replace(given, masks={**reached, **given.masks}), axis)[0]
+
+
+def _check(volume: SessionVolume, interactions: Sequence[Interaction], reach: Reach) -> None:
+    axis = volume.slices.frame.axis
+    first, _ = split_negatives(_given(volume, interactions, {}), axis)
+    volume.check(first, reach.slice_range)

@@ -34,6 +34,7 @@ def record_of(said: Said) -> dict[str, Any]:
         said: so far, which is recorded in voxels of the stored array.
     """
     order = {item.serial: number for number, item in enumerate(said.interactions)}
+    steps: dict[int, int] = {}
     interactions = []
     for item in said.interactions:
         entry: dict[str, Any] = {"object_id": item.object_id}
@@ -49,6 +50,8 @@ def record_of(said: Said) -> dict[str, Any]:
             # what was removed since is among them no longer
             among = sorted(order[serial] for serial in item.choice.among if serial in order)
             entry["choice"] = {"rank": item.choice.rank, "among": among}
+        if item.step is not None:
+            entry["step"] = steps.setdefault(item.step, len(steps))
         interactions.append(entry)
     reach = {"direction": said.reach.direction, "slice_range": said.reach.slice_range}
     return {"format": _FORMAT, **reach, "interactions": interactions}
@@ -63,8 +66,8 @@ def read_record(
     Args:
         record: as JSON has it.
         slices: of the volume.
-        build: makes an interaction with a new serial from ``object_id``, ``points``, ``point_labels``, ``box`` and
-            ``masks``, and checks them.
+        build: makes an interaction with a new serial from ``object_id``, ``points``, ``point_labels``, ``box``,
+            ``masks``, ``choice`` and ``step``, and checks them.
 
     Raises:
         ValueError: when it is no such record.
@@ -79,8 +82,10 @@ def read_record(
             if choice is not None:
                 among = frozenset(made[number].serial for number in choice["among"])
                 choice = Choice(int(choice["rank"]), among)
+            step = entry.get("step")
             prompts = [entry.get(name, []) for name in ("points", "point_labels", "box")]
-            made.append(build(int(entry["object_id"]), *prompts, masks, choice))
+            how = {"choice": choice, "step": None if step is None else int(step)}
+            made.append(build(int(entry["object_id"]), *prompts, masks, **how))
         span = record["slice_range"]
         return made, Reach(str(record["direction"]), None if span is None else (int(span[0]), int(span[1])))
     except (KeyError, TypeError, IndexError, AttributeError, zlib.error) as error:

@@ -8,16 +8,22 @@ from __future__ import annotations
 from collections import OrderedDict
 
 from monai_synthfm.inferers.propagation.propagation import Progress, Propagation
-from monai_synthfm.inferers.session.history import Reach, Said
-from monai_synthfm.inferers.session.object_finder import FoundObject, Ticker, carry_object, glance_at_object
+from monai_synthfm.inferers.session.history import Said
+from monai_synthfm.inferers.session.object_finder import (
+    FoundObject,
+    Key,
+    Ticker,
+    carry_object,
+    glance_at_object,
+    key_of,
+    unknown_carries,
+)
 from monai_synthfm.inferers.session.volume import ChangedBox, ObjectMasks, SessionVolume, size_of
 
 __all__ = ["ShownObjects"]
 
 _REMEMBERED = 32
 _CAPACITY = 2**30  # bytes of what earlier prompts gave
-
-Key = tuple[Reach, tuple[int, ...]]
 
 
 class ShownObjects:
@@ -52,15 +58,15 @@ class ShownObjects:
             Where the labels changed, or None.
         """
         by_object = said.by_object()
-        keys = {number: key_of(said, number) for number in by_object}
-        slices = len(self.volume.allowed(said.reach.slice_range))
-        tick = Ticker(progress, len(set(keys.values()) - self.found.keys()), slices)
+        keys = {number: key_of(items, said.reach) for number, items in by_object.items()}
+        lacking = [items for number, items in by_object.items() if keys[number] not in self.found]
+        count = sum(unknown_carries(self.volume, items, said.reach, self.found) for items in lacking)
+        ticker = Ticker(progress, count, len(self.volume.allowed(said.reach.slice_range)))
         shown: dict[int, ObjectMasks] = {}
         outdated = set()
         for number, key in keys.items():
             if key not in self.found and (carries or said.reach.direction == "none"):
-                tick.next_object()
-                self.found[key] = carry_object(self.volume, propagation, by_object[number], said.reach, tick)
+                carry_object(self.volume, propagation, by_object[number], said.reach, self.found, ticker)
             if key in self.found:
                 self.found.move_to_end(key)
                 shown[number] = self.found[key].masks
@@ -75,9 +81,11 @@ class ShownObjects:
         return changed
 
     def glance(self, said: Said, propagation: Propagation, number: int) -> FoundObject:
-        """Find one object on the slices where it is prompted."""
+        """Find one object on the slices where it is prompted, unless it was carried."""
         interactions, earlier = said.by_object()[number], self.carried.get(number, {})
-        return glance_at_object(self.volume, propagation, interactions, said.reach, earlier)
+        if (key := key_of(interactions, said.reach)) in self.found:
+            return self.found[key]
+        return glance_at_object(self.volume, propagation, interactions, said.reach, self.found, earlier)
 
     def present(self, said: Said) -> dict[int, FoundObject]:
         """
@@ -90,7 +98,7 @@ class ShownObjects:
             raise ValueError(
                 f"objects {sorted(self.outdated)} have prompts that were not carried through the volume yet."
             )
-        return {number: self.found[key_of(said, number)] for number in said.by_object()}
+        return {number: self.found[key_of(items, said.reach)] for number, items in said.by_object().items()}
 
     def _forget(self, spare: int) -> None:
         # those shown were used last
@@ -98,8 +106,3 @@ class ShownObjects:
         while spare > _REMEMBERED or (spare > 0 and size > _CAPACITY):
             size -= size_of(self.found.popitem(last=False)[1].masks)
             spare -= 1
-
-
-def key_of(said: Said, number: int) -> Key:
-    """Return what the masks of an object depend on."""
-    return said.reach, tuple(item.serial for item in said.interactions if item.object_id == number)

@@ -99,6 +99,22 @@ class SessionVolume:
         masks = {index: inside.to(torch.uint8) for index, inside in given.masks.items()}
         return prompts_by_slice(given.prompts, self.slices.frame.axis, masks)
 
+    def check(self, given: ObjectPrompts, slice_range: tuple[int, int] | None = None) -> None:
+        """
+        Check that one object can be segmented.
+
+        Args:
+            given: what was said about it.
+            slice_range: first and last slice that may be segmented.
+
+        Raises:
+            ValueError: when a prompt lies out of ``slice_range``, or clicks and boxes on blank slices alone.
+        """
+        by_slice, allowed = self.prompted(given), self.allowed(slice_range)
+        if outside := [index for index in by_slice if index not in allowed]:
+            raise ValueError(f"prompts lie on slices {outside}, out of slice_range {list(slice_range or ())}.")
+        check_shown(self.slices.blank, by_slice)
+
     def propagate(
         self,
         propagation: Propagation,
@@ -117,19 +133,16 @@ class SessionVolume:
             slice_range: first and last slice that may be segmented.
             tick: called after each slice.
         """
+        self.check(given, slice_range)
         by_slice = self.prompted(given)
         if not by_slice:
             return {}
-        allowed = self.allowed(slice_range)
-        if outside := [index for index in by_slice if index not in allowed]:
-            raise ValueError(f"prompts lie on slices {outside}, out of slice_range {list(slice_range or ())}.")
         if direction == "none":
             # slices then know nothing of each other: those whose prompts are as before are not asked again
-            check_shown(self.slices.blank, by_slice)
             answers = {index: self._answer(propagation, index, here) for index, here in by_slice.items()}
             return {index: crop for index, crop in answers.items() if crop is not None}
         masks = {}
-        for found in carry_in_stretches(propagation, self.slices, by_slice, direction, allowed):
+        for found in carry_in_stretches(propagation, self.slices, by_slice, direction, self.allowed(slice_range)):
             crop = _cropped(found.logits[0].half().cpu())
             if crop is not None:
                 masks[found.index] = crop

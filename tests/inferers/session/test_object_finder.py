@@ -69,27 +69,27 @@ def test_at_a_glance_other_slices_stay_as_they_were_carried(asked: InteractiveSe
 
 def test_slices_are_counted_object_by_object_and_never_beyond_their_number() -> None:
     told: list[tuple[int, int]] = []
-    ticker = Ticker(lambda *done: not told.append(done), objects=2, slices=3)
-    ticker.next_object()
+    ticker = Ticker(lambda *done: not told.append(done), carries=2, slices=3)
+    ticker.next_carry()
     for _ in range(5):  # more than there are, as where clicks correct
         ticker()
-    ticker.next_object()
+    ticker.next_carry()
     ticker()
     assert told == [(1, 6), (2, 6), (3, 6), (3, 6), (3, 6), (4, 6)]
-    early = Ticker(lambda *done: not told.append(done), objects=2, slices=3)
-    early.next_object()
+    early = Ticker(lambda *done: not told.append(done), carries=2, slices=3)
+    early.next_carry()
     early()
-    early.next_object()
+    early.next_carry()
     early()
     assert told[-2:] == [(1, 6), (4, 6)]
 
 
 def test_counting_stops_when_the_progress_says_so() -> None:
-    ticker = Ticker(lambda done, total: done < 2, objects=1, slices=4)
-    ticker.next_object()
+    ticker = Ticker(lambda done, total: done < 2, carries=1, slices=4)
+    ticker.next_carry()
     ticker()
     with pytest.raises(PropagationStopped, match="stopped after 2 of at most 4 slices: nothing has changed"):
         ticker()
-    quiet = Ticker(None, objects=1, slices=1)
-    quiet.next_object()
+    quiet = Ticker(None, carries=1, slices=1)
+    quiet.next_carry()
     quiet()
