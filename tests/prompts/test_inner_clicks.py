@@ -39,15 +39,32 @@ def test_the_click_lies_in_the_mask_where_no_other_place_has_more_room(negatives
     assert room(column, row) == pytest.approx(best)
 
 
-def test_only_objects_with_negative_clicks_alone_get_one() -> None:
+def test_objects_with_a_mask_and_clicks_get_one_unless_they_have_a_box() -> None:
     points = torch.full((5, 2, 2), 5.0)
     labels = torch.tensor([[0, -1], [0, 1], [0, 0], [-1, -1], [0, -1]])
     boxes = torch.stack([NAN, NAN, torch.tensor([3.0, 2.0, 8.0, 9.0]), NAN, NAN])
     masks = torch.stack([square()] * 4 + [torch.zeros(12, 12, dtype=torch.bool)])
     added = add_inner_clicks(Prompts(points, labels, boxes), masks)
     assert added.point_labels is not None
-    assert added.point_labels.tolist() == [[0, -1, 1], [0, 1, -1], [0, 0, -1], [-1, -1, -1], [0, -1, -1]]
+    assert added.point_labels.tolist() == [[0, -1, 1], [0, 1, 1], [0, 0, -1], [-1, -1, -1], [0, -1, -1]]
     assert added.boxes is boxes
+
+
+@pytest.mark.parametrize("place", [[0.0, 0.0], [4.0, 3.0], [11.0, 11.0]])
+def test_positive_clicks_do_not_move_it(place: list[float]) -> None:
+    negative = Prompts(torch.tensor([[[9.0, 8.0]]]), torch.tensor([[0]]))
+    both = Prompts(torch.tensor([[[9.0, 8.0], place]]), torch.tensor([[0, 1]]))
+    alone, beside = (add_inner_clicks(prompts, square()[None]) for prompts in (negative, both))
+    assert alone.points is not None
+    assert beside.points is not None
+    assert torch.equal(beside.points[0, -1], alone.points[0, -1])
+
+
+def test_a_mask_that_negative_clicks_cover_gets_none() -> None:
+    mask = torch.zeros(1, 12, 12, dtype=torch.bool)
+    mask[0, 5, 7] = True
+    prompts = Prompts(torch.tensor([[[7.0, 5.0]]]), torch.tensor([[0]]))
+    assert add_inner_clicks(prompts, mask) is prompts
 
 
 def test_prompts_without_such_an_object_stay_as_they_are() -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from monai_synthfm.inferers.session.alternatives import Alternatives
 from tests.inferers.level_segmenter import LevelSegmenter
-from tests.inferers.session.test_interactive_session import A, labels, only
+from tests.inferers.session.test_interactive_session import A, B, labels, only
 from tests.inferers.session.test_steps import on_slices, session_of
 
 
@@ -60,8 +60,8 @@ def test_clicks_go_on_from_a_chosen_answer_and_a_box_is_chosen_on_all_its_slices
     session.resize("smaller")
     x, y = slice(10, 13), slice(5, 10)
     np.testing.assert_array_equal(labels(session), only((x, y, slice(5, 7))))
-    session.add_points([[4, 5, 6]], [1])  # on a slice of the mask: the blob of the click answers there
-    np.testing.assert_array_equal(labels(session), only((x, y, slice(5, 6))) + on_slices(A, 6))
+    session.add_points([[4, 5, 6]], [1])  # on a slice of the mask: the blobs of the click and of the mask answer there
+    np.testing.assert_array_equal(labels(session), only((x, y, slice(5, 6))) + on_slices(A, 6) + on_slices(B, 6))
 
 
 @pytest.mark.parametrize(

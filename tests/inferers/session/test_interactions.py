@@ -1,7 +1,7 @@
 # Copyright (c) monai_synthfm contributors
 # Licensed under the Apache License, Version 2.0 (http://www.apache.org/licenses/LICENSE-2.0).
 # SPDX-License-Identifier: Apache-2.0
-"""What several interactions amount to, and which negative clicks have to wait."""
+"""What several interactions amount to, which clicks may correct, and which negative clicks have to wait."""
 
 from __future__ import annotations
 
@@ -12,7 +12,15 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from monai_synthfm.inferers.session.interactions import Interaction, ObjectPrompts, combine, split_negatives
+from monai_synthfm.inferers.session.interactions import (
+    Choice,
+    Interaction,
+    ObjectPrompts,
+    combine,
+    corrections_of,
+    one_by_one,
+    split_negatives,
+)
 from monai_synthfm.prompts import Prompts
 from monai_synthfm.prompts.slice_prompts import prompts_by_slice
 
@@ -87,6 +95,69 @@ def test_padding_is_no_click(filler: float) -> None:
     first, waiting = split_negatives(ObjectPrompts(prompts(clicks), {}), 2)
     assert first.prompts.point_labels.tolist() == [[-1, 1]]
     assert waiting == set()
+
+
+def corrected(*interactions: Interaction, axis: int = 2) -> list[tuple[list[int], list[int]]]:
+    """Serials of what was said before and slices, of all corrections."""
+    found = corrections_of(interactions, axis)
+    return [([item.serial for item in before], sorted(slices)) for before, slices in found]
+
+
+FIRST = said(0, prompts([[1.0, 1, 1, 1]]))
+PLANE = torch.ones(DEPTH, DEPTH, dtype=torch.bool)
+
+
+@pytest.mark.parametrize("label", [0, 1])
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_a_click_may_correct_a_slice_of_which_nothing_was_said(axis: int, label: int) -> None:
+    click = [1.0, 1, 1, label]
+    click[axis] = 3.4
+    assert corrected(FIRST, said(1, prompts([click])), axis=axis) == [([0], [3])]
+
+
+def test_the_first_thing_said_corrects_nothing() -> None:
+    assert corrected(said(0, prompts([[1.0, 1, 1, 1], [1, 1, 4, 0]]))) == []
+
+
+@pytest.mark.parametrize(
+    "shows",
+    [
+        said(1, prompts([[5.0, 5, 3, 1]])),
+        said(1, prompts(box=[0, 0, 2.6, 1, 1, 3.4])),
+        said(1, prompts(), {3: PLANE}),
+        Interaction(1, 1, prompts(), {3: PLANE}, Choice(0, frozenset({0}))),
+    ],
+)
+def test_what_shows_the_object_on_a_slice_is_not_corrected_there(shows: Interaction) -> None:
+    click = said(2, prompts([[1.0, 1, 3, 0]]))
+    before = corrected(FIRST, shows)
+    assert corrected(FIRST, shows, click) == before
+    assert corrected(FIRST, click, shows)[0] == ([0], [3])
+    together = [Interaction(item.serial, 1, item.prompts, item.masks, item.choice, step=7) for item in (click, shows)]
+    expected = before and [([0], [3])]  # as a click, it is on a slice of which nothing was said before
+    assert corrected(FIRST, *together) == corrected(FIRST, *reversed(together)) == expected
+
+
+def test_a_slice_with_a_negative_click_may_be_corrected_later() -> None:
+    clicks = [said(k, prompts([[1.0, 1, 3, label]])) for k, label in enumerate([0, 1, 0], 1)]
+    assert corrected(FIRST, *clicks) == [([0], [3]), ([0, 1], [3])]
+
+
+def test_a_box_that_was_replaced_shows_nothing() -> None:
+    boxes = [said(k, prompts(box=[0, 0, z, 1, 1, z])) for k, z in enumerate((3.0, 5.0))]
+    click = said(2, prompts([[1.0, 1, 3, 1]]))
+    assert corrected(*boxes, click) == [([0, 1], [3])]
+
+
+def test_prompts_are_split_into_the_box_and_single_clicks() -> None:
+    clicks = [[1.0, 2, 3, 1], [0, 0, 0, -1], [4, 5, 0, 0]]
+    box = [0.0, 0, 0, 1, 1, 1]
+    parts = one_by_one(prompts(clicks, box))
+    assert [part.has_box.item() for part in parts] == [True, False, False]
+    assert [part.point_labels.tolist() for part in parts] == [[[-1]], [[1]], [[0]]]
+    whole = combine([said(k, part) for k, part in enumerate(parts)]).prompts
+    assert whole.boxes.tolist() == [box]
+    assert whole.points[whole.point_labels >= 0].tolist() == [clicks[0][:3], clicks[2][:3]]
 
 
 QUARTERS = st.integers(0, 4 * DEPTH - 4).map(lambda n: n / 4)

@@ -12,9 +12,17 @@ import torch
 from monai_synthfm.inferers import InteractiveSession
 from monai_synthfm.inferers.propagation.propagation import PropagationStopped
 from monai_synthfm.inferers.session.history import Reach
-from monai_synthfm.inferers.session.object_finder import Ticker, carry_object, glance_at_object
+from monai_synthfm.inferers.session.object_finder import (
+    FoundObject,
+    Key,
+    Ticker,
+    carry_object,
+    glance_at_object,
+    key_of,
+    unknown_carries,
+)
 from monai_synthfm.inferers.session.volume import ObjectMasks
-from tests.inferers.session.test_interactive_session import A, only
+from tests.inferers.session.test_interactive_session import SHAPE, A, only
 from tests.inferers.session.test_steps import on_slices, session_of
 
 
@@ -35,43 +43,87 @@ def drawn(session: InteractiveSession, masks: ObjectMasks) -> np.ndarray:
     return inside
 
 
-def test_a_negative_click_corrects_the_mask_that_other_prompts_bring_to_its_slice(asked: InteractiveSession) -> None:
-    ticks: list[int] = []
-    volume, propagation = asked._objects.volume, asked.propagation
-    found = carry_object(volume, propagation, asked.interactions, Reach("both"), lambda: ticks.append(1))
+def test_a_click_corrects_the_mask_that_was_brought_to_its_slice_by_what_was_said_before(
+    asked: InteractiveSession,
+) -> None:
+    ticks: list[tuple[int, int]] = []
+    volume, propagation, reach = asked._objects.volume, asked.propagation, Reach("both")
+    carried: dict[Key, FoundObject] = {}
+    assert unknown_carries(volume, asked.interactions, reach, carried) == 2
+    ticker = Ticker(lambda *done: not ticks.append(done), carries=2, slices=SHAPE[2])
+    found = carry_object(volume, propagation, asked.interactions, reach, carried, ticker)
     # the blob is gone from the slice of the click, and beyond half-way to the click that shows it
     np.testing.assert_array_equal(drawn(asked, found.masks), on_slices(A, 1, 2, 3, 4, 5))
     assert list(found.given.masks) == [7]
     np.testing.assert_array_equal(found.given.masks[7].numpy().T, only(A)[..., 7])
-    assert len(ticks) > len(found.masks)  # it is carried twice
-    alone = carry_object(volume, propagation, asked.interactions[:1], Reach("both"))
+    assert len(ticks) > SHAPE[2]  # it is carried twice
+    assert unknown_carries(volume, asked.interactions, reach, carried) == 0
+    assert carried[key_of(asked.interactions, reach)] is found
+    alone = carried[key_of(asked.interactions[:1], reach)]
     np.testing.assert_array_equal(drawn(asked, alone.masks), only(A))
     assert alone.given.masks == {}
 
 
+def test_what_was_carried_is_not_carried_again(asked: InteractiveSession) -> None:
+    volume, propagation, reach = asked._objects.volume, asked.propagation, Reach("both")
+    carried: dict[Key, FoundObject] = {}
+    first = carry_object(volume, propagation, asked.interactions[:1], reach, carried)
+    ticker = Ticker()
+    carry_object(volume, propagation, asked.interactions, reach, carried, ticker)
+    assert ticker.begun == 1
+    assert carry_object(volume, propagation, asked.interactions[:1], reach, carried, ticker) is first
+    assert ticker.begun == 1
+
+
+def test_a_negative_click_that_came_first_waits_for_the_object(asked: InteractiveSession) -> None:
+    volume, propagation, reach = asked._objects.volume, asked.propagation, Reach("both")
+    found = carry_object(volume, propagation, asked.interactions[::-1], reach, {})
+    np.testing.assert_array_equal(drawn(asked, found.masks), on_slices(A, 1, 2, 3, 4, 5))
+    np.testing.assert_array_equal(found.given.masks[7].numpy().T, only(A)[..., 7])
+
+
 def test_an_object_goes_as_far_as_its_reach(asked: InteractiveSession) -> None:
     for reach, slices in ((Reach("forward"), range(4, 9)), (Reach("both", (3, 6)), range(3, 7)), (Reach("none"), [4])):
-        found = carry_object(asked._objects.volume, asked.propagation, asked.interactions[:1], reach)
+        found = carry_object(asked._objects.volume, asked.propagation, asked.interactions[:1], reach, {})
         np.testing.assert_array_equal(drawn(asked, found.masks), on_slices(A, *slices))
+
+
+def test_prompts_that_lie_where_they_cannot_are_told_before_anything_is_carried(asked: InteractiveSession) -> None:
+    asked.add_points([[4, 5, 5]], [1], run=False)
+    asked.propagation = lambda *_: pytest.fail("something is carried")  # type: ignore[assignment]
+    with pytest.raises(ValueError, match=r"slices \[5\], out of slice_range \[3, 4\]"):
+        carry_object(asked._objects.volume, asked.propagation, asked.interactions, Reach("both", (3, 4)), {})
+
+
+def test_a_box_that_was_replaced_may_lie_out_of_reach(asked: InteractiveSession) -> None:
+    asked.reset()
+    asked.add_box([2, 3, 2, 6, 7, 2], run=False)
+    asked.add_points([[4, 5, 6]], [1], run=False)
+    asked.add_box([2, 3, 5, 6, 7, 5], run=False)
+    found = carry_object(asked._objects.volume, asked.propagation, asked.interactions, Reach("both", (4, 7)), {})
+    assert found.given.masks == {}  # so that it brought nothing to the slice of the click
+    np.testing.assert_array_equal(drawn(asked, found.masks), on_slices(A, 4, 5, 6, 7))
 
 
 def test_at_a_glance_other_slices_stay_as_they_were_carried(asked: InteractiveSession) -> None:
     volume, propagation, reach = asked._objects.volume, asked.propagation, Reach("both")
-    earlier = carry_object(volume, propagation, asked.interactions[:1], reach).masks
+    earlier = carry_object(volume, propagation, asked.interactions[:1], reach, {}).masks
     before = len(asked.interactions)
     asked.add_points([[5, 6, 2]], [1], run=False)
     (latest,) = asked.interactions[before:]
-    found = glance_at_object(volume, propagation, [*asked.interactions[:2], latest], reach, earlier)
+    found = glance_at_object(volume, propagation, [*asked.interactions[:2], latest], reach, {}, earlier)
     np.testing.assert_array_equal(drawn(asked, found.masks), on_slices(A, 1, 2, 3, 4, 5, 6, 8))
     assert all(found.masks[index] is earlier[index] for index in (1, 3, 5, 6, 8))
-    assert torch.equal(found.given.masks[7], volume.whole(earlier[7]))
+    assert sorted(found.given.masks) == [2, 7]
+    for index in (2, 7):
+        assert torch.equal(found.given.masks[index], volume.whole(earlier[index]))
 
 
-def test_slices_are_counted_object_by_object_and_never_beyond_their_number() -> None:
+def test_slices_are_counted_carry_by_carry_and_never_beyond_their_number() -> None:
     told: list[tuple[int, int]] = []
     ticker = Ticker(lambda *done: not told.append(done), carries=2, slices=3)
     ticker.next_carry()
-    for _ in range(5):  # more than there are, as where clicks correct
+    for _ in range(5):  # more than there are, as where negative clicks waited
         ticker()
     ticker.next_carry()
     ticker()
