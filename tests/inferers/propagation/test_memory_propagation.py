@@ -274,11 +274,12 @@ def test_a_slice_range_is_a_volume_of_its_own(ours: Sam2, upstream: SAM2VideoPre
     assert set(slices.asked) == set(range(5, 14))
 
 
-def test_a_mask_with_clicks_is_a_prompt_like_them(ours: Sam2) -> None:
+def test_a_mask_with_clicks_and_one_within_it_is_a_prompt_like_them(ours: Sam2) -> None:
     slices = Slices(ours, 3)
     found = propagate(slices, {1: {0: {**CLICKS, "mask": MASK}}}, "none")[0][1]
     embedding = slices.embedding(1)
-    points, labels = torch.tensor([[CLICKS["points"]]]), torch.tensor([[CLICKS["labels"]]])
+    deep = [19.0, 17.0]  # the first of the pixels of the mask that are 8 away from its outside
+    points, labels = torch.tensor([[[*CLICKS["points"], deep]]]), torch.tensor([[[*CLICKS["labels"], 1]]])
     prompts = Prompts(points, labels, masks=ours.mask_prompt(MASK[None], embedding)[None])
     with torch.no_grad():
         logits, _ = ours.predict_masks(embedding, prompts)
