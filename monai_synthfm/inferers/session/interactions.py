@@ -94,9 +94,10 @@ def combine(interactions: Sequence[Interaction]) -> ObjectPrompts:
         >>> combine([Interaction(k, 1, said, {}) for k, said in enumerate(clicks)]).prompts.point_labels.tolist()
         [[1, -1, 0, -1]]
     """
-    said = [(item.prompts.points, item.prompts.point_labels, item.prompts.boxes) for item in interactions]
-    points, labels, boxes = (list(values) for values in zip(*said, strict=True))
-    box = next((box for box in reversed(boxes) if bool(box.isfinite().all())), boxes[-1])
+    points, labels, every = (list(values) for values in zip(*(_fields(i.prompts) for i in interactions), strict=True))
+    boxes = torch.cat(every)
+    present = boxes.isfinite().all(dim=1).nonzero()
+    box = boxes[present[-1]] if len(present) else boxes[-1:]
     masks = {index: mask for item in interactions for index, mask in item.masks.items()}
     return ObjectPrompts(Prompts(torch.cat(points, dim=1), torch.cat(labels, dim=1), box), masks)
 
@@ -109,11 +110,12 @@ def without_chosen(interactions: Sequence[Interaction], axis: int) -> list[Inter
         interactions: of one object.
         axis: across which the volume is cut.
     """
+    choices = [item for item in interactions if item.choice is not None]  # mostly none, and asked for often
     left = []
     for item in interactions:
         chosen = {
             index
-            for later in interactions
+            for later in choices
             if later.choice is not None and item.serial in later.choice.among
             for index in later.masks
         }
