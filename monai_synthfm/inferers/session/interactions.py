@@ -181,7 +181,7 @@ def box_slices(prompts: Prompts, axis: int) -> range:
 
 def _without(item: Interaction, chosen: set[int], axis: int) -> Interaction:
     points, labels, boxes = _fields(item.prompts)
-    gone = torch.tensor([slice_index(float(point[axis])) in chosen for point in points[0]])
+    gone = torch.tensor([slice_index(z) in chosen for z in points[0, :, axis].tolist()], dtype=torch.bool)
     kept = labels.clone()
     kept[0, gone] = -1
     if set(box_slices(item.prompts, axis)) & chosen:

@@ -223,7 +223,11 @@ def test_at_a_glance_clicks_correct_what_was_carried_last() -> None:
     np.testing.assert_array_equal(labels(session), labels(at_once))
 
 
-def test_a_size_is_chosen_among_answers_to_the_mask_and_the_click() -> None:
+@pytest.mark.parametrize("capacity", [0, 2**30])
+def test_a_size_is_chosen_among_answers_to_the_mask_and_the_click(
+    capacity: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("monai_synthfm.inferers.session.shown_objects._CAPACITY", capacity)
     session = session_of()
     session.add_box(BOX)
     carried = labels(session)[..., 9].copy()

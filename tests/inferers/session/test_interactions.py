@@ -149,6 +149,13 @@ def test_a_box_that_was_replaced_shows_nothing() -> None:
     assert corrected(*boxes, click) == [([0, 1], [3])]
 
 
+def test_a_box_whose_answer_was_chosen_shows_nothing_beyond_that_answer() -> None:
+    box = said(1, prompts(box=[0.0, 0, 3, 1, 1, 4]))
+    answer = Interaction(2, 1, prompts(), {3: PLANE}, Choice(0, frozenset({0, 1})))
+    click = said(3, prompts([[1.0, 1, 3, 1], [1, 1, 4, 1]]))
+    assert corrected(FIRST, box, answer, click) == [([0, 1, 2], [4])]
+
+
 def test_prompts_are_split_into_the_box_and_single_clicks() -> None:
     clicks = [[1.0, 2, 3, 1], [0, 0, 0, -1], [4, 5, 0, 0]]
     box = [0.0, 0, 0, 1, 1, 1]
