@@ -39,25 +39,45 @@ def test_the_click_lies_in_the_mask_where_no_other_place_has_more_room(negatives
     assert room(column, row) == pytest.approx(best)
 
 
-def test_objects_with_a_mask_and_clicks_get_one_unless_they_have_a_box() -> None:
+def test_objects_with_a_mask_and_clicks_get_five_or_one_unless_they_have_a_box() -> None:
     points = torch.full((5, 2, 2), 5.0)
     labels = torch.tensor([[0, -1], [0, 1], [0, 0], [-1, -1], [0, -1]])
     boxes = torch.stack([NAN, NAN, torch.tensor([3.0, 2.0, 8.0, 9.0]), NAN, NAN])
     masks = torch.stack([square()] * 4 + [torch.zeros(12, 12, dtype=torch.bool)])
     added = add_inner_clicks(Prompts(points, labels, boxes), masks)
     assert added.point_labels is not None
-    assert added.point_labels.tolist() == [[0, -1, 1], [0, 1, 1], [0, 0, -1], [-1, -1, -1], [0, -1, -1]]
+    none = [-1] * 5
+    assert added.point_labels.tolist() == [
+        [0, -1, 1, *none[1:]],
+        [0, 1, *[1] * 5],
+        [0, 0, *none],
+        [-1, -1, *none],
+        [0, -1, *none],
+    ]
     assert added.boxes is boxes
 
 
 @pytest.mark.parametrize("place", [[0.0, 0.0], [4.0, 3.0], [11.0, 11.0]])
-def test_positive_clicks_do_not_move_it(place: list[float]) -> None:
+def test_clicks_beside_positive_ones_lie_apart_and_begin_where_one_alone_would(place: list[float]) -> None:
+    mask = square()
     negative = Prompts(torch.tensor([[[9.0, 8.0]]]), torch.tensor([[0]]))
     both = Prompts(torch.tensor([[[9.0, 8.0], place]]), torch.tensor([[0, 1]]))
-    alone, beside = (add_inner_clicks(prompts, square()[None]) for prompts in (negative, both))
+    alone, beside = (add_inner_clicks(prompts, mask[None]) for prompts in (negative, both))
     assert alone.points is not None
     assert beside.points is not None
-    assert torch.equal(beside.points[0, -1], alone.points[0, -1])
+    clicks = beside.points[0, 2:]
+    assert torch.equal(clicks[0], alone.points[0, -1])
+    assert all(mask[int(y), int(x)] for x, y in clicks.tolist())
+    # 5 discs around them that neither touch the outside nor each other's centre: at least a sixth of the mask's height
+    assert torch.pdist(torch.cat([clicks, torch.tensor([[9.0, 8.0]])])).min() >= 8 / 6
+
+
+def test_a_mask_of_few_pixels_gets_as_many_as_it_has() -> None:
+    mask = torch.zeros(1, 12, 12, dtype=torch.bool)
+    mask[0, 5, 6:8] = True
+    added = add_inner_clicks(Prompts(torch.tensor([[[2.0, 2.0]]]), torch.tensor([[1]])), mask)
+    assert added.points is not None
+    assert sorted(added.points[0].tolist()) == [[2.0, 2.0], [6.0, 5.0], [7.0, 5.0]]
 
 
 def test_a_mask_that_negative_clicks_cover_gets_none() -> None:

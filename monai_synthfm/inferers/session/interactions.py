@@ -59,7 +59,7 @@ class Interaction:
         prompts: ``points`` [1, K, 3], ``point_labels`` [1, K] and ``boxes`` [1, 6].
         masks: booleans [H, W] by slice, where H is the second and W the first axis that the slice leaves.
         choice: how ``masks`` came about, when the network offered them.
-        step: those that follow each other with the same number were said at once, in no order; None = said alone.
+        step: those that follow each other with the same number were said at once, in no order.
     """
 
     serial: int
@@ -67,7 +67,7 @@ class Interaction:
     prompts: Prompts
     masks: dict[int, torch.Tensor]
     choice: Choice | None = None
-    step: int | None = None
+    step: int = 0
 
 
 @dataclass(frozen=True)
@@ -140,12 +140,12 @@ def corrections_of(interactions: Sequence[Interaction], axis: int) -> Iterator[t
     Example:
         >>> none = torch.full((1, 6), torch.nan)
         >>> clicks = [Prompts(torch.full((1, 1, 3), z), torch.ones(1, 1), none) for z in (2.0, 4.0, 4.0)]
-        >>> said = [Interaction(k, 1, click, {}) for k, click in enumerate(clicks)]
+        >>> said = [Interaction(k, 1, click, {}, step=k) for k, click in enumerate(clicks)]
         >>> [(len(before), slices) for before, slices in corrections_of(said, axis=2)]
         [(1, {4})]
     """
     before: list[Interaction] = []
-    for _, together in groupby(interactions, lambda item: (item.step, item.serial if item.step is None else None)):
+    for _, together in groupby(interactions, lambda item: item.step):
         step = list(together)
         if before:
             shown = _shown_slices(combine(without_chosen(before, axis)), axis)

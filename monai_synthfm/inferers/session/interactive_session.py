@@ -54,11 +54,11 @@ class InteractiveSession(SessionSteps):
 
     All clicks of an object count, its latest box, and on each slice its latest mask. Clicks on a slice that the object
     was only carried to correct the mask that the prompts before them brought there: the mask, and a positive click deep
-    inside, prompt the network besides. Prompts of one call come at once, in no order.
+    inside, prompt the network besides.
 
     With ``at_once=False`` prompts answer on their own slices, until :meth:`carry` takes all objects through the volume.
     After that, a prompt changes its own slices at once, and what the others show is :attr:`outdated` until the next
-    :meth:`carry`, which brings what a session that carries at once would show.
+    :meth:`carry`. Prompts between two carries have no order, as those of one call; what they show on their slices stays.
 
     Args:
         network: a promptable network; it is moved to ``device`` and set to evaluation mode.
@@ -262,11 +262,11 @@ class InteractiveSession(SessionSteps):
             given = {"points": points, "point_labels": point_labels, "boxes": boxes}
             checked = self._read(**given, space=space, masked=numbers)
             for n in range(checked.num_objects):
-                said += [self._interaction(n + 1, one, step=0) for one in one_by_one(checked.objects([n]))]
+                said += [self._interaction(n + 1, one) for one in one_by_one(checked.objects([n]))]
         elif not numbers:
             raise ValueError("nothing is prompted: give points with point_labels, boxes, or a mask.")
         for number in numbers:
-            said.append(self._interaction(number, None, volume.cut(np.equal(known, number)), step=0))
+            said.append(self._interaction(number, None, volume.cut(np.equal(known, number))))
         return self._say(said, run)
 
     def state_dict(self) -> dict[str, Any]:
@@ -296,6 +296,7 @@ class InteractiveSession(SessionSteps):
             return self._interaction(number, given, masks, **how)
 
         interactions, reach = read_record(state, self._ready().slices, build)
+        self._step = max((item.step for item in interactions), default=0)
         return self._go(self.history.added(Said(tuple(interactions), self._checked_reach(reach))))
 
     def inference_arguments(self) -> tuple[dict[str, Any], np.ndarray | None]:
@@ -398,6 +399,7 @@ class InteractiveSession(SessionSteps):
     def _interaction(
         self, object_id: int, given: Prompts | None, masks: Masks | None = None, **how: Any
     ) -> Interaction:
+        how = {"step": self._step, **how}
         return Interaction(next(self._serials), object_id, NOTHING if given is None else given, masks or {}, **how)
 
     def _inside(self, mask: str | Path | np.ndarray | torch.Tensor) -> np.ndarray:

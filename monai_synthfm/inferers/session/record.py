@@ -50,8 +50,7 @@ def record_of(said: Said) -> dict[str, Any]:
             # what was removed since is among them no longer
             among = sorted(order[serial] for serial in item.choice.among if serial in order)
             entry["choice"] = {"rank": item.choice.rank, "among": among}
-        if item.step is not None:
-            entry["step"] = steps.setdefault(item.step, len(steps))
+        entry["step"] = steps.setdefault(item.step, len(steps))
         interactions.append(entry)
     reach = {"direction": said.reach.direction, "slice_range": said.reach.slice_range}
     return {"format": _FORMAT, **reach, "interactions": interactions}
@@ -82,10 +81,10 @@ def read_record(
             if choice is not None:
                 among = frozenset(made[number].serial for number in choice["among"])
                 choice = Choice(int(choice["rank"]), among)
-            step = entry.get("step")
+            # where nothing is said of steps, every prompt was one
+            step = int(entry.get("step", made[-1].step + 1 if made else 0))
             prompts = [entry.get(name, []) for name in ("points", "point_labels", "box")]
-            how = {"choice": choice, "step": None if step is None else int(step)}
-            made.append(build(int(entry["object_id"]), *prompts, masks, **how))
+            made.append(build(int(entry["object_id"]), *prompts, masks, choice=choice, step=step))
         span = record["slice_range"]
         return made, Reach(str(record["direction"]), None if span is None else (int(span[0]), int(span[1])))
     except (KeyError, TypeError, IndexError, AttributeError, zlib.error) as error:

@@ -42,6 +42,7 @@ class SessionSteps:
         self.at_once = at_once
         self._objects: ShownObjects | None = None
         self._serials = count()
+        self._step = 0  # how often objects were carried
         self._history = self._beginning()
 
     def undo(self) -> ChangedBox | None:
@@ -141,7 +142,7 @@ class SessionSteps:
         rank = offered.next(size)
         if rank is None:
             raise ValueError(f"the network has no {size} answer to the latest prompt of object {object_id}.")
-        said = offered.choose(rank, next(self._serials), object_id)
+        said = replace(offered.choose(rank, next(self._serials), object_id), step=self._step)
         others = [i for i in self.interactions if i.object_id != object_id or i.serial in offered.among]
         return self._say([*others, said])
 
@@ -222,7 +223,9 @@ class SessionSteps:
             raise
 
     def _show(self, progress: Progress | None, carries: bool) -> ChangedBox | None:
-        return self._shown.update(self._history.now, self.propagation, carries, progress)
+        changed = self._shown.update(self._history.now, self.propagation, carries, progress)
+        self._step += carries
+        return changed
 
     @property
     def _shown(self) -> ShownObjects:

@@ -9,6 +9,7 @@ import gc
 import itertools
 import weakref
 from collections.abc import Iterator, Mapping, MutableMapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -22,6 +23,7 @@ from monai_synthfm.inferers.volume_inferer import default_propagation
 from monai_synthfm.networks import ImageEmbedding, MobileSam, Promptable, Sam2
 from monai_synthfm.networks.preprocessing import square_input
 from monai_synthfm.prompts import Prompts
+from monai_synthfm.prompts.inner_clicks import add_inner_clicks
 from monai_synthfm.prompts.slice_prompts import SlicePrompts
 from monai_synthfm.slices.slice_frame import SliceFrame
 from monai_synthfm.slices.sliced_volume import SlicedVolume
@@ -274,13 +276,14 @@ def test_a_slice_range_is_a_volume_of_its_own(ours: Sam2, upstream: SAM2VideoPre
     assert set(slices.asked) == set(range(5, 14))
 
 
-def test_a_mask_with_clicks_and_one_within_it_is_a_prompt_like_them(ours: Sam2) -> None:
+def test_a_mask_with_clicks_and_more_within_it_is_a_prompt_like_them(ours: Sam2) -> None:
     slices = Slices(ours, 3)
     found = propagate(slices, {1: {0: {**CLICKS, "mask": MASK}}}, "none")[0][1]
     embedding = slices.embedding(1)
-    deep = [19.0, 17.0]  # the first of the pixels of the mask that are 8 away from its outside
-    points, labels = torch.tensor([[[*CLICKS["points"], deep]]]), torch.tensor([[[*CLICKS["labels"], 1]]])
-    prompts = Prompts(points, labels, masks=ours.mask_prompt(MASK[None], embedding)[None])
+    clicks = add_inner_clicks(Prompts(torch.tensor([CLICKS["points"]]), torch.tensor([CLICKS["labels"]])), MASK[None])
+    assert clicks.point_labels is not None
+    assert clicks.point_labels.tolist() == [CLICKS["labels"] + [1] * 5]
+    prompts = replace(clicks.batched(), masks=ours.mask_prompt(MASK[None], embedding)[None])
     with torch.no_grad():
         logits, _ = ours.predict_masks(embedding, prompts)
         candidates = ours.postprocess(logits[0], embedding)[0]

@@ -184,7 +184,7 @@ def test_prompts_of_one_call_do_not_correct_each_other() -> None:
     later.load_state_dict(json.loads(json.dumps(split.state_dict())))
     np.testing.assert_array_equal(labels(later), labels(split))
     earlier = json.loads(json.dumps(split.state_dict()))
-    assert all(entry.pop("step") == 0 for entry in earlier["interactions"])  # as records were before
+    assert all(entry.pop("step") == 0 for entry in earlier["interactions"])  # as in records before there were steps
     later.load_state_dict(earlier)
     np.testing.assert_array_equal(labels(later), labels(mixed))
 
@@ -200,27 +200,35 @@ def test_what_is_left_of_one_call_still_is_said_at_once() -> None:
     np.testing.assert_array_equal(labels(session), labels(anew))
 
 
-def test_at_a_glance_clicks_correct_what_was_carried_last() -> None:
-    session, at_once = session_of(at_once=False), session_of()
+def test_what_clicks_show_at_a_glance_is_what_is_carried_then() -> None:
+    session = session_of(at_once=False)
     session.add_box(BOX)
-    at_once.add_box(BOX)
     session.carry()
     carried = labels(session).copy()
-    for click, label in ((INSIDE, 1), ([7, 8, 10], 0), (OUTSIDE, 0)):
+    clicks, kinds = [INSIDE, [7, 8, 10], OUTSIDE], [1, 0, 0]
+    for click, label in zip(clicks, kinds, strict=True):
         session.add_points([click], [label])
-        at_once.add_points([click], [label])
     assert session.outdated == {1}
-    expected = without_session(
-        session, [INSIDE, [7, 8, 10], OUTSIDE], [1, 0, 0], sum(on_slice(carried, z) for z in (9, 10))
-    )
+    expected = without_session(session, clicks, kinds, on_slice(carried, 9) + on_slice(carried, 10))
     for z in range(SHAPE[2]):
         np.testing.assert_array_equal(labels(session)[..., z], (expected if z in (7, 9, 10) else carried)[..., z])
     told: list[tuple[int, int]] = []
     session.carry(progress=lambda *done: not told.append(done))
-    np.testing.assert_array_equal(labels(session), labels(at_once))
-    assert {total for _, total in told} == {2 * SHAPE[2]}  # before the click on slice 10, and with all
-    assert [done for done, _ in told] == sorted(done for done, _ in told)
-    np.testing.assert_array_equal(labels(session), labels(at_once))
+    np.testing.assert_array_equal(labels(session), expected)
+    assert {total for _, total in told} == {SHAPE[2]}  # all clicks cost one way through the volume
+
+
+def test_clicks_on_many_slices_before_the_first_carry_do_not_correct_each_other() -> None:
+    session, anew = session_of(at_once=False), session_of()
+    for click in SAID_AT_ONCE["points"][0]:
+        session.add_points([click], [1])
+    shown = labels(session).copy()
+    session.carry()
+    for z in (5, 7, 9):
+        assert shown[..., z].any()
+        np.testing.assert_array_equal(labels(session)[..., z], shown[..., z])
+    anew.set_prompts(**SAID_AT_ONCE)
+    np.testing.assert_array_equal(labels(session), labels(anew))
 
 
 @pytest.mark.parametrize("capacity", [0, 2**30])
@@ -323,8 +331,10 @@ def test_what_comes_out_depends_on_the_prompts_that_remain_and_on_their_order(st
     if not at_once:
         session.carry("both")
     for what, *said in states[now][0]:
-        say(fresh, what, *said, run=False)
+        say(fresh, what, *said, run=at_once)
         say(late, what, *said)
+        if at_once:
+            late.carry("both")
     fresh.predict()
     late.carry("both")
     loaded.load_state_dict(session.state_dict())

@@ -36,7 +36,7 @@ def prompts(clicks: Sequence[Sequence[float]] = (), box: Sequence[float] | None 
 
 
 def said(serial: int, given: Prompts, masks: Mapping[int, torch.Tensor] | None = None) -> Interaction:
-    return Interaction(serial, 1, given, dict(masks or {}))
+    return Interaction(serial, 1, given, dict(masks or {}), step=serial)
 
 
 def test_clicks_stay_in_the_order_in_which_they_were_given() -> None:
@@ -125,7 +125,7 @@ def test_the_first_thing_said_corrects_nothing() -> None:
         said(1, prompts([[5.0, 5, 3, 1]])),
         said(1, prompts(box=[0, 0, 2.6, 1, 1, 3.4])),
         said(1, prompts(), {3: PLANE}),
-        Interaction(1, 1, prompts(), {3: PLANE}, Choice(0, frozenset({0}))),
+        Interaction(1, 1, prompts(), {3: PLANE}, Choice(0, frozenset({0})), step=1),
     ],
 )
 def test_what_shows_the_object_on_a_slice_is_not_corrected_there(shows: Interaction) -> None:
@@ -151,7 +151,7 @@ def test_a_box_that_was_replaced_shows_nothing() -> None:
 
 def test_a_box_whose_answer_was_chosen_shows_nothing_beyond_that_answer() -> None:
     box = said(1, prompts(box=[0.0, 0, 3, 1, 1, 4]))
-    answer = Interaction(2, 1, prompts(), {3: PLANE}, Choice(0, frozenset({0, 1})))
+    answer = Interaction(2, 1, prompts(), {3: PLANE}, Choice(0, frozenset({0, 1})), step=2)
     click = said(3, prompts([[1.0, 1, 3, 1], [1, 1, 4, 1]]))
     assert corrected(FIRST, box, answer, click) == [([0, 1, 2], [4])]
 

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -12,6 +14,7 @@ import torch
 from monai_synthfm.inferers import InteractiveSession
 from monai_synthfm.inferers.propagation.propagation import PropagationStopped
 from monai_synthfm.inferers.session.history import Reach
+from monai_synthfm.inferers.session.interactions import Interaction
 from monai_synthfm.inferers.session.object_finder import (
     FoundObject,
     Key,
@@ -35,6 +38,11 @@ def asked() -> InteractiveSession:
     return session
 
 
+def in_steps(session: InteractiveSession) -> list[Interaction]:
+    """What was said, as if the object had been carried after each click."""
+    return [replace(item, step=step) for step, item in enumerate(session.interactions)]
+
+
 def drawn(session: InteractiveSession, masks: ObjectMasks) -> np.ndarray:
     """Booleans [X, Y, Z] of masks across the third axis."""
     inside = np.zeros(only(A).shape, bool)
@@ -47,31 +55,33 @@ def test_a_click_corrects_the_mask_that_was_brought_to_its_slice_by_what_was_sai
     asked: InteractiveSession,
 ) -> None:
     ticks: list[tuple[int, int]] = []
+    items = in_steps(asked)
     volume, propagation, reach = asked._objects.volume, asked.propagation, Reach("both")
     carried: dict[Key, FoundObject] = {}
-    assert unknown_carries(volume, asked.interactions, reach, carried) == 2
+    assert unknown_carries(volume, items, reach, carried) == 2
     ticker = Ticker(lambda *done: not ticks.append(done), carries=2, slices=SHAPE[2])
-    found = carry_object(volume, propagation, asked.interactions, reach, carried, ticker)
+    found = carry_object(volume, propagation, items, reach, carried, ticker)
     # the blob is gone from the slice of the click, and beyond half-way to the click that shows it
     np.testing.assert_array_equal(drawn(asked, found.masks), on_slices(A, 1, 2, 3, 4, 5))
     assert list(found.given.masks) == [7]
     np.testing.assert_array_equal(found.given.masks[7].numpy().T, only(A)[..., 7])
     assert len(ticks) > SHAPE[2]  # it is carried twice
-    assert unknown_carries(volume, asked.interactions, reach, carried) == 0
-    assert carried[key_of(asked.interactions, reach)] is found
-    alone = carried[key_of(asked.interactions[:1], reach)]
+    assert unknown_carries(volume, items, reach, carried) == 0
+    assert carried[key_of(items, reach)] is found
+    alone = carried[key_of(items[:1], reach)]
     np.testing.assert_array_equal(drawn(asked, alone.masks), only(A))
     assert alone.given.masks == {}
 
 
 def test_what_was_carried_is_not_carried_again(asked: InteractiveSession) -> None:
+    items = in_steps(asked)
     volume, propagation, reach = asked._objects.volume, asked.propagation, Reach("both")
     carried: dict[Key, FoundObject] = {}
-    first = carry_object(volume, propagation, asked.interactions[:1], reach, carried)
+    first = carry_object(volume, propagation, items[:1], reach, carried)
     ticker = Ticker()
-    carry_object(volume, propagation, asked.interactions, reach, carried, ticker)
+    carry_object(volume, propagation, items, reach, carried, ticker)
     assert ticker.begun == 1
-    assert carry_object(volume, propagation, asked.interactions[:1], reach, carried, ticker) is first
+    assert carry_object(volume, propagation, items[:1], reach, carried, ticker) is first
     assert ticker.begun == 1
 
 
@@ -108,10 +118,8 @@ def test_a_box_that_was_replaced_may_lie_out_of_reach(asked: InteractiveSession)
 def test_at_a_glance_other_slices_stay_as_they_were_carried(asked: InteractiveSession) -> None:
     volume, propagation, reach = asked._objects.volume, asked.propagation, Reach("both")
     earlier = carry_object(volume, propagation, asked.interactions[:1], reach, {}).masks
-    before = len(asked.interactions)
     asked.add_points([[5, 6, 2]], [1], run=False)
-    (latest,) = asked.interactions[before:]
-    found = glance_at_object(volume, propagation, [*asked.interactions[:2], latest], reach, {}, earlier)
+    found = glance_at_object(volume, propagation, in_steps(asked), reach, {}, earlier)
     np.testing.assert_array_equal(drawn(asked, found.masks), on_slices(A, 1, 2, 3, 4, 5, 6, 8))
     assert all(found.masks[index] is earlier[index] for index in (1, 3, 5, 6, 8))
     assert sorted(found.given.masks) == [2, 7]
