@@ -31,7 +31,7 @@ def asked() -> InteractiveSession:
     """Something was said about one object, and nothing was carried."""
     session = session_of(at_once=False)
     session.add_points([[4, 5, 4]], [1], run=False)
-    session.add_points([[4, 5, 7]], [0], run=False)
+    session.add_points([[3, 5, 7]], [0], run=False)  # beside the middle
     return session
 
 
