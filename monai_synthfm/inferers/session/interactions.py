@@ -247,7 +247,7 @@ def split_negatives(given: ObjectPrompts, axis: int, ended: Collection[int] = ()
     Args:
         given: the prompts.
         axis: across which the volume is cut.
-        ended: slices on which such clicks say that the object is not there; they stay.
+        ended: slices on which such clicks say that the object is not there; they stay, if it is anywhere.
 
     Returns:
         The other prompts, and the slices of the clicks left out.
@@ -258,7 +258,8 @@ def split_negatives(given: ObjectPrompts, axis: int, ended: Collection[int] = ()
         for number, label in enumerate(labels[0].tolist())
         if label >= 0
     ]
-    stay = _shown_slices(given, axis).union(ended)
+    shown = _shown_slices(given, axis)
+    stay = shown.union(ended) if shown else shown
     waiting = {number: index for number, index, _ in clicks if index not in stay}
     kept = labels.clone()
     kept[0, list(waiting)] = -1

@@ -57,6 +57,11 @@ def test_each_object_has_its_own_ends() -> None:
         torch.testing.assert_close(found[n], expected > 0)
 
 
+def test_an_object_that_is_prompted_on_blank_slices_alone_is_refused_wherever_it_is_not() -> None:
+    with pytest.raises(ValueError, match=r"object 1 is prompted on slices \[9\] alone, which are blank"):
+        run(tube(9, 8, range(6)), **click([[9.0, 8, 9, 1], [9, 8, 4, 0]]))
+
+
 def test_slices_beyond_an_end_are_not_encoded() -> None:
     network = BlobSegmenter()
     run(WHOLE, network, **click([[9.0, 8, 5, 1], [9, 8, 7, 0]]))

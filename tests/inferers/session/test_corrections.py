@@ -294,6 +294,25 @@ def say(session: InteractiveSession, what: str, *said: Any, run: bool = True) ->
 
 
 @settings(max_examples=25)
+@given(st.lists(st.one_of(SAID, SAID, st.tuples(st.just("carry"))), min_size=2, max_size=8))
+def test_carrying_in_between_changes_nothing_in_the_end(steps: list) -> None:
+    session, fresh = session_of(at_once=False), session_of()
+    for what, *said in steps:
+        if what == "carry":
+            session.carry("both")
+        elif what in ("undo", "redo"):
+            if getattr(session.history, f"can_{what}"):
+                getattr(session, what)()
+        elif what != "remove":
+            say(session, what, *said)
+        elif items := session.interactions:
+            session.remove(items[said[0] % len(items)].serial)
+    session.carry("both")
+    fresh.load_state_dict(session.state_dict())
+    np.testing.assert_array_equal(labels(session), labels(fresh))
+
+
+@settings(max_examples=25)
 @given(st.lists(SAID, min_size=2, max_size=7), st.booleans())
 def test_what_comes_out_depends_on_the_prompts_that_remain_and_on_their_order(steps: list, at_once: bool) -> None:
     session, late = session_of(at_once=at_once), session_of(at_once=False)

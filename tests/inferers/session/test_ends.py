@@ -47,6 +47,11 @@ def test_a_click_is_deep_when_it_is_about_as_far_from_the_outside_as_any_pixel(
     assert is_deep(mask, torch.tensor([[x, y]])) == (expected >= 0.85)
 
 
+@pytest.mark.parametrize(("x", "share"), [(10.0, 11 / 11), (9.0, 10 / 11), (8.0, 9 / 11)])
+def test_a_click_may_lie_a_little_beside_the_middle(x: float, share: float) -> None:
+    assert is_deep(torch.ones(21, 21, dtype=torch.bool), torch.tensor([[x, 10.0]])) == (share >= 0.85)
+
+
 @pytest.mark.parametrize("first", [(0.0, 0.0), (3.0, 3.0)])
 def test_one_deep_click_among_others_is_enough(first: tuple[float, float]) -> None:
     mask = torch.ones(7, 7, dtype=torch.bool)
@@ -179,6 +184,19 @@ def test_at_a_glance_the_slice_shows_nothing_of_the_object() -> None:
     np.testing.assert_array_equal(labels(session), labels(at_once))
 
 
+def test_a_click_that_is_left_alone_shows_nothing() -> None:
+    session = session_of(at_once=False)
+    session.add_box(BOX)
+    session.carry()
+    session.add_points([MIDDLE], [0])
+    session.remove(session.interactions[0].serial)
+    session.carry()
+    assert not labels(session).any()
+    session.undo()
+    assert labels(session)[..., 7].any()
+    assert not labels(session)[..., 9].any()
+
+
 def test_records_and_inference_bring_the_same() -> None:
     session, loaded, again = session_of(), session_of(), session_of()
     session.add_box(BOX)
@@ -230,7 +248,7 @@ def test_networks_with_a_memory_end_objects_too(label: int) -> None:
 
 
 def _grey(session: InteractiveSession) -> MetaTensor:
-    return MetaTensor(session._objects.volume.slices.volume[None], affine=session.image.affine)
+    return MetaTensor(session._ready().slices.volume[None], affine=session.image.affine)
 
 
 def _deepest(mask: np.ndarray) -> list[int]:
