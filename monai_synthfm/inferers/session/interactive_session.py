@@ -54,7 +54,8 @@ class InteractiveSession(SessionSteps):
 
     All clicks of an object count, its latest box, and on each slice its latest mask. Clicks on a slice that the object
     was only carried to correct the mask that the prompts before them brought there: the mask, and a positive click deep
-    inside, prompt the network besides. Prompts of one call come at once, in no order.
+    inside, prompt the network besides. A negative one in its middle says that the object is not on that slice, and ends
+    it there, as negative clicks alone on a slice do in the first call. Prompts of one call come at once, in no order.
 
     With ``at_once=False`` prompts answer on their own slices, until :meth:`carry` takes all objects through the volume.
     After that, a prompt changes its own slices at once, and what the others show is :attr:`outdated` until the next

@@ -223,6 +223,19 @@ def test_at_a_glance_clicks_correct_what_was_carried_last() -> None:
     np.testing.assert_array_equal(labels(session), labels(at_once))
 
 
+def test_at_a_glance_a_click_that_is_left_alone_corrects_what_was_carried_last() -> None:
+    session = session_of(at_once=False)
+    session.add_box(BOX)
+    session.carry()
+    carried = labels(session).copy()
+    session.add_points([INSIDE], [0])
+    session.remove(session.interactions[0].serial)
+    expected = without_session(session, [INSIDE], [0], on_slice(carried, 9))
+    assert (expected[..., 9] != carried[..., 9]).any()
+    for z in range(SHAPE[2]):
+        np.testing.assert_array_equal(labels(session)[..., z], (expected if z == 9 else carried)[..., z])
+
+
 @pytest.mark.parametrize("capacity", [0, 2**30])
 def test_a_size_is_chosen_among_answers_to_the_mask_and_the_click(
     capacity: int, monkeypatch: pytest.MonkeyPatch
