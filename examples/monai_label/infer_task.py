@@ -54,7 +54,7 @@ class SynthFMInferTask(InferTask):
                 self.session.set_image(image[0])
                 self.shown = image
             box = self.corners(request["roi"]) if request.get("roi") else []
-            if inside or box:
+            if inside or box or not outside:
                 self.session.set_prompts(points=[inside], point_labels=[[1] * len(inside)], boxes=[box], run=False)
             else:
                 self.session.reset()
