@@ -29,6 +29,7 @@ def split_ends(prompts: Mapping[int, SlicePrompts]) -> tuple[dict[int, SliceProm
         such slices.
 
     Example:
+        >>> import torch
         >>> from monai_synthfm.prompts import Prompts
         >>> clicks = {k: Prompts(torch.ones(1, 1, 2), torch.tensor([[label]])) for k, label in ((3, 1), (5, 0))}
         >>> shown, ends = split_ends({index: SlicePrompts([0], given) for index, given in clicks.items()})
