@@ -55,12 +55,11 @@ class SynthFMInferTask(InferTask):
                 self.shown = image
             box = self.corners(request["roi"]) if request.get("roi") else []
             if inside or box or not outside:
-                self.session.set_prompts(points=[inside], point_labels=[[1] * len(inside)], boxes=[box], run=False)
+                self.session.set_prompts(points=[inside], point_labels=[[1] * len(inside)], boxes=[box])
             else:
                 self.session.reset()
             if outside:  # after the others, as these are about what those bring to their slices
-                self.session.add_points(outside, [0] * len(outside), run=False)
-            self.session.predict()
+                self.session.add_points(outside, [0] * len(outside))
             with tempfile.NamedTemporaryFile(suffix=".nii.gz", delete=False) as file:
                 self.session.save(file.name)
         return file.name, {"label_names": {request.get("label") or "object": 1}}
