@@ -47,15 +47,19 @@ class SynthFMInferTask(InferTask):
         return True
 
     def __call__(self, request: dict[str, Any]) -> tuple[str, dict[str, Any]]:
-        clicks = {1: request.get("foreground") or [], 0: request.get("background") or []}
-        labels = [label for label, points in clicks.items() for _ in points]
+        inside, outside = request.get("foreground") or [], request.get("background") or []
         with self.turn:
             image = (str(request["image"]), Path(request["image"]).stat().st_mtime_ns)
             if image != self.shown:
                 self.session.set_image(image[0])
                 self.shown = image
             box = self.corners(request["roi"]) if request.get("roi") else []
-            self.session.set_prompts(points=[[*clicks[1], *clicks[0]]], point_labels=[labels], boxes=[box])
+            if inside or box or not outside:
+                self.session.set_prompts(points=[inside], point_labels=[[1] * len(inside)], boxes=[box])
+            else:
+                self.session.reset()
+            if outside:  # after the others, as these are about what those bring to their slices
+                self.session.add_points(outside, [0] * len(outside))
             with tempfile.NamedTemporaryFile(suffix=".nii.gz", delete=False) as file:
                 self.session.save(file.name)
         return file.name, {"label_names": {request.get("label") or "object": 1}}

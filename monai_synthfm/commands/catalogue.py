@@ -40,7 +40,7 @@ class Command:
 
 PROMPTS = (
     ("--click x y z", "inside of the object, in voxels (see --space); may be repeated"),
-    ("--negative-click x y z", "outside of it; may be repeated"),
+    ("--negative-click x y z", "outside of it, or alone on a slice where it is not; may be repeated"),
     ("--box x0 y0 z0 x1 y1 z1", "two opposite corners of a box around it"),
     ("--next-object", "what follows prompts another object"),
 )

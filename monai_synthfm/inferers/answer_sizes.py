@@ -16,6 +16,7 @@ from monai_synthfm.inferers.propagation.propagation import Propagation
 from monai_synthfm.inferers.propagation.stretches import carry_in_stretches
 from monai_synthfm.networks import Sam2
 from monai_synthfm.networks.promptable import Multimask
+from monai_synthfm.prompts.ends import split_ends
 from monai_synthfm.prompts.slice_prompts import SlicePrompts
 from monai_synthfm.slices.sliced_volume import SlicedVolume
 
@@ -160,13 +161,14 @@ class AnswerSizes:
                 f"multimask {self.multimask} is for networks of single images: with {type(slices.network).__name__} "
                 "give tracking_multimask."
             )
-        ranked = {n: _ranked(masks) for n, masks in sorted(_by_object(slices, by_slice).items())}
+        shown, _ = split_ends(by_slice)
+        ranked = {n: _ranked(masks) for n, masks in sorted(_by_object(slices, shown).items())}
         areas = {n: tuple(sum(int(m.sum()) for m in masks.values()) for masks in of) for n, of in ranked.items()}
         if self.multimask not in SIZES:
             self._found.append([OfferedSizes(n, pixels) for n, pixels in areas.items()])
             return by_slice
         offered, chosen = [], {}
-        now = _present_areas(slices, propagation, by_slice, slice_range)
+        now = _present_areas(slices, propagation, shown, slice_range)
         for n, pixels in areas.items():
             rank = next_rank(pixels, now.get(n, 0), self.multimask)
             offered.append(OfferedSizes(n, pixels, now.get(n, 0), rank))

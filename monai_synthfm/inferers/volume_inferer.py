@@ -71,8 +71,8 @@ class VolumeInferer(Inferer):
     that is left as width and the second as height. All else counts as the given tensor does: prompts, axis,
     ``direction``, ``slice_range`` and what comes out. The network sees pixels: anisotropic spacing within a slice is
     not corrected. Where objects overlap, the voxel goes to the one with the
-    larger logit. Objects end at slices of one value, see
-    :func:`~monai_synthfm.inferers.propagation.stretches.carry_in_stretches`.
+    larger logit. Negative clicks alone on a slice say that their object is not on it, and end it there. Objects end at
+    slices of one value, too, see :func:`~monai_synthfm.inferers.propagation.stretches.carry_in_stretches`.
 
     Args:
         propagation: how objects are carried on; None = what suits the network, see :func:`default_propagation`.
@@ -158,8 +158,7 @@ class VolumeInferer(Inferer):
 
         Raises:
             ValueError: when the shapes do not fit, nothing is prompted, a prompt lies on a slice that does not exist or
-                is out of range, an object has only negative clicks on a slice, or is prompted where the volume shows
-                nothing.
+                is out of range, an object has only negative clicks, or is prompted where the volume shows nothing.
         """
         if inputs.ndim != 5:
             raise ValueError(f"inputs must be volumes [B, C, X, Y, Z], got shape {tuple(inputs.shape)}.")

@@ -6,8 +6,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 import torch
 
@@ -35,6 +36,12 @@ class SlicePrompts:
     prompts: Prompts
     masks: torch.Tensor | None = None
 
+    def rows(self, rows: Sequence[int]) -> SlicePrompts:
+        """Return the prompts of some of the objects, by row."""
+        masks = None if self.masks is None else self.masks[list(rows)]
+        known = masks if masks is not None and masks.any() else None
+        return SlicePrompts([self.objects[row] for row in rows], self.prompts.objects(rows), known)
+
 
 def slice_index(coordinate: float) -> int:
     """
@@ -54,7 +61,8 @@ def prompts_by_slice(
     Sort the prompts of a volume by slice.
 
     A click belongs to the slice it lies in, a box to every slice from its first to its last, a mask to every slice on
-    which it has voxels.
+    which it has voxels. Negative clicks alone on a slice say that the object is not there
+    (:func:`~monai_synthfm.prompts.ends.split_ends`).
 
     Args:
         prompts: ``points`` [N, K, 3] with ``point_labels`` [N, K], ``boxes`` [N, 6], or both, in voxels.
@@ -67,7 +75,7 @@ def prompts_by_slice(
         without prompts are left out.
 
     Raises:
-        ValueError: when an object has only negative clicks on a slice: that says where it is not, but not where it is.
+        ValueError: when an object has only negative clicks: these say where it is not, but not where it is.
 
     Example:
         >>> boxes = torch.tensor([[2.0, 3.0, 5.0, 8.0, 9.0, 6.0]])
@@ -78,6 +86,7 @@ def prompts_by_slice(
     numbers = numbers_by_slice(masks, axis) if isinstance(masks, torch.Tensor) else masks or {}
     masked = {index: {int(n) - 1 for n in here.unique() if n > 0} for index, here in numbers.items()}
     inside = [a for a in range(3) if a != axis]
+    _check_shown(prompts, {*chain(*boxed.values(), *masked.values())})
     found = {}
     for index in sorted({*clicked, *boxed, *(index for index, known in masked.items() if known)}):
         clicks, boxes, known = clicked.get(index, {}), boxed.get(index, set()), masked.get(index, set())
@@ -91,15 +100,22 @@ def prompts_by_slice(
                 labels[row, k] = prompts.point_labels[n, click]  # type: ignore[index]
             if n in boxes:
                 corners[row] = prompts.boxes[n, inside + [a + 3 for a in inside]]  # type: ignore[index]
-            elif n not in known and not (labels[row] == 1).any():
-                raise ValueError(
-                    f"object {n + 1} has only negative clicks on slice {index} of axis {axis}: "
-                    "add a positive click or a box there."
-                )
         points, corners = points.round(decimals=DECIMALS), corners.round(decimals=DECIMALS)
         drawn = torch.stack([numbers[index] == n + 1 for n in objects]) if known else None
         found[index] = SlicePrompts(objects, Prompts(points, labels, corners if boxes else None), drawn)
     return found
+
+
+def _check_shown(prompts: Prompts, others: Collection[int]) -> None:
+    """Check that all objects with clicks have positive ones, or are among others."""
+    if prompts.point_labels is None:
+        return
+    for n, labels in enumerate(prompts.point_labels):
+        if n not in others and (labels == 0).any() and not (labels == 1).any():
+            raise ValueError(
+                f"object {n + 1} has only negative clicks, which do not say where it is: "
+                "add a positive click, a box or a mask."
+            )
 
 
 def _objects_by_slice(prompts: Prompts, axis: int) -> tuple[dict[int, dict[int, list[int]]], dict[int, set[int]]]:

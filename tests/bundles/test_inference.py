@@ -184,6 +184,22 @@ def test_report_says_what_was_done(segment: Callable[..., ConfigWorkflow], tmp_p
     ]
 
 
+def test_negative_clicks_alone_on_a_slice_end_the_object_and_are_reported(
+    segment: Callable[..., ConfigWorkflow], tmp_path: Path, voxels: np.ndarray
+) -> None:
+    store(tmp_path / "in.nii.gz", voxels, STRAIGHT, ORIENTATIONS[0])
+    found = []
+    for clicks in ([[9, 13, 4]], [[9, 13, 4], [1, 1, 3]]):
+        segment(tmp_path / "in.nii.gz", points=[clicks], point_labels=[[1, 0][: len(clicks)]], direction="both")
+        found.append(np.asarray(nib.load(tmp_path / "out" / "in_segmentation.nii.gz").dataobj))
+    assert all(found[0][..., index].any() for index in (2, 3, 4, 5))
+    found[0][..., :4] = 0
+    np.testing.assert_array_equal(found[1], found[0])
+    report = json.loads((tmp_path / "out" / "in_report.json").read_text())
+    assert report["slices"]["prompted"] == [3, 4]
+    assert [point["label"] for point in report["objects"][0]["points"]] == [1, 0]
+
+
 def test_the_last_line_says_where_the_result_is_and_how_large(
     segment: Callable[..., ConfigWorkflow],
     tmp_path: Path,

@@ -44,7 +44,7 @@ WRONG = {
     "only negative": (
         None,
         {**CLICK, "point_labels": [[0]]},
-        "object 1 has only negative clicks on slice 4 of axis 2: add a positive click or a box there.",
+        "object 1 has only negative clicks, which do not say where it is: add a positive click, a box or a mask.",
     ),
     "space": (None, {**CLICK, "space": "mm"}, "space must be one of voxel, world, lps, got 'mm'."),
     "axis": (None, {**CLICK, "axis": "k"}, "axis must be one of auto, axial, coronal, sagittal, 0, 1, 2, got 'k'."),

@@ -126,6 +126,16 @@ def test_each_request_says_all_there_is(task: Any, volume: Path) -> None:
     assert task.session.network.encoded <= bright().shape[2]  # each slice once
 
 
+@pytest.mark.parametrize(("place", "first"), [([3, 5, 7], 6), ([4, 5, 7], 7)])
+def test_clicks_outside_are_about_the_mask_that_the_others_bring(
+    task: Any, volume: Path, place: list[int], first: int
+) -> None:
+    expected = only(A)
+    expected[..., first:] = False  # corrected, which half of the slices to the other click follow, or ended there
+    np.testing.assert_array_equal(served(task, volume, foreground=[[4, 5, 4]], background=[place]), expected)
+    assert not served(task, volume, foreground=[], background=[place]).any()
+
+
 @pytest.mark.parametrize(
     "roi",
     [

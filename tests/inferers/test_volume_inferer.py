@@ -158,7 +158,7 @@ def test_metadata_of_the_input_is_kept(volume: torch.Tensor) -> None:
         ),
         (
             click([[5.0, 5.0, 2.0, 0.0]]),
-            "object 1 has only negative clicks on slice 2 of axis 2: add a positive click or a box there.",
+            "object 1 has only negative clicks, which do not say where it is: add a positive click, a box or a mask.",
         ),
         (
             click([[18.0, 5.0, 2.0, 1.0]]),

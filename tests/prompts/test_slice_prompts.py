@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from monai_synthfm.prompts import Prompts
-from monai_synthfm.prompts.slice_prompts import prompts_by_slice
+from monai_synthfm.prompts.slice_prompts import SlicePrompts, prompts_by_slice
 
 
 def test_prompts_are_sorted_by_slice_and_object() -> None:
@@ -38,12 +38,37 @@ def test_remaining_axes_keep_their_order(axis: int, slices: list[int], pixel: li
     assert found[slices[0]].prompts.points.tolist() == [[pixel]]
 
 
-def test_negative_clicks_need_a_positive_click_or_a_box_on_their_slice() -> None:
+def test_negative_clicks_alone_are_prompts_of_their_slice() -> None:
     clicks = {"points": torch.tensor([[[1.0, 1, 1], [2, 2, 4]]]), "point_labels": torch.tensor([[1, 0]])}
-    with pytest.raises(ValueError, match="object 1 has only negative clicks on slice 4 of axis 2"):
-        prompts_by_slice(Prompts(**clicks), axis=2)
+    found = prompts_by_slice(Prompts(**clicks), axis=2)
+    assert {index: here.prompts.point_labels.tolist() for index, here in found.items()} == {1: [[1]], 4: [[0]]}
     boxes = torch.tensor([[0.0, 0, 3, 5, 5, 4]])
     assert list(prompts_by_slice(Prompts(**clicks, boxes=boxes), axis=2)) == [1, 3, 4]
+
+
+@pytest.mark.parametrize("shown", ["nothing", "box", "mask"])
+def test_an_object_needs_more_than_negative_clicks(shown: str) -> None:
+    clicks = {"points": torch.tensor([[[1.0, 1, 1]], [[2, 2, 4]]]), "point_labels": torch.tensor([[1], [0]])}
+    boxes = torch.tensor([[torch.nan] * 6, [0.0, 0, 2, 5, 5, 2]]) if shown == "box" else None
+    masks = torch.zeros(5, 6, 7, dtype=torch.int16)
+    masks[1, 2, 2] = 2 if shown == "mask" else 1
+    if shown == "nothing":
+        with pytest.raises(ValueError, match="object 2 has only negative clicks, which do not say where it is"):
+            prompts_by_slice(Prompts(**clicks), 2, masks)
+    else:
+        assert list(prompts_by_slice(Prompts(**clicks, boxes=boxes), 2, masks)) == [1, 2, 4]
+
+
+def test_rows_of_a_slice_are_its_prompts_for_some_objects() -> None:
+    masks = torch.zeros(3, 4, 5, dtype=torch.bool)
+    masks[2, 1, 1] = True
+    boxes = torch.arange(12.0).reshape(3, 4)
+    here = SlicePrompts([1, 4, 6], Prompts(boxes=boxes), masks)
+    some, others = here.rows([2, 0]), here.rows([0, 1])
+    assert (some.objects, others.objects) == ([6, 1], [1, 4])
+    assert torch.equal(some.prompts.boxes, boxes[[2, 0]])
+    assert torch.equal(some.masks, masks[[2, 0]])
+    assert others.masks is None
 
 
 @pytest.mark.parametrize("axis", [0, 1, 2])

@@ -54,7 +54,8 @@ class Propagation(ABC):
 
         Args:
             slices: of the volume.
-            prompts: on pictures, by slice, each within ``slice_range``.
+            prompts: on pictures, by slice, each within ``slice_range`` and saying where its object is, not only where
+                it is not.
             direction: ``forward`` goes to higher slice indexes from the first prompted slice of an object, ``backward``
                 to lower ones from the last, ``both`` both ways; ``none`` stays on the prompted slices.
             slice_range: consecutive slices not to be left.

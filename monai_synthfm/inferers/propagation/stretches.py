@@ -11,6 +11,7 @@ from itertools import groupby
 
 from monai_synthfm.inferers.propagation.propagation import Propagation, SliceMasks
 from monai_synthfm.networks.preprocessing import as_logits
+from monai_synthfm.prompts.ends import split_ends
 from monai_synthfm.prompts.slice_prompts import SlicePrompts
 from monai_synthfm.slices.sliced_volume import SlicedVolume
 
@@ -27,7 +28,8 @@ def carry_in_stretches(
     slice_range: range,
 ) -> Iterator[SliceMasks]:
     """
-    Let a propagation work on each stretch of slices between blank ones as if there were no more of the volume.
+    Let a propagation work on each stretch of slices between blank ones, and between those on which an object is said
+    not to be, as if there were no more of the volume.
 
     The propagation is shown slices as pictures, in the order of pictures
     (:class:`~monai_synthfm.slices.slice_frame.SliceFrame`), so that what it finds does not depend on how the volume is
@@ -36,6 +38,10 @@ def carry_in_stretches(
     Padding, cropping and defacing leave slices of one value (:attr:`SlicedVolume.blank`), on which networks answer all
     the same. So nothing is carried through them, and what lies behind is segmented by its own prompts. On a blank slice
     only a known mask is kept; clicks and boxes find nothing there.
+
+    A slice on which an object has negative clicks alone ends this object
+    (:func:`~monai_synthfm.prompts.ends.split_ends`): it is not there, nor carried through, and on either side it is
+    segmented by the prompts of that side. Objects that end on the same slices are carried together.
 
     Args:
         propagation: carries objects on.
@@ -62,10 +68,38 @@ def carry_in_stretches(
         [2]
     """
     check_shown(slices.blank, prompts)
-    for is_blank, stretch in groupby(slice_range, slices.blank.__getitem__):
+    for ends, together in _ending_alike(prompts):
+        closed = [is_blank or index in ends for index, is_blank in enumerate(slices.blank)]
+        yield from _between(closed, propagation, slices, together, direction, slice_range)
+
+
+def _ending_alike(prompts: Mapping[int, SlicePrompts]) -> Iterator[tuple[frozenset[int], dict[int, SlicePrompts]]]:
+    """Sort prompts by the slices on which their objects are said not to be."""
+    shown, ends = split_ends(prompts)
+    objects = {n for here in shown.values() for n in here.objects}
+    of_object = {n: frozenset(ends.get(n, ())) for n in sorted(objects)}
+    for alike in dict.fromkeys(of_object.values()):
+        together = {}
+        for index, here in shown.items():
+            rows = [row for row, n in enumerate(here.objects) if of_object[n] == alike]
+            if rows:
+                together[index] = here if len(rows) == len(here.objects) else here.rows(rows)
+        yield alike, together
+
+
+def _between(
+    closed: Sequence[bool],
+    propagation: Propagation,
+    slices: SlicedVolume,
+    prompts: Mapping[int, SlicePrompts],
+    direction: str,
+    slice_range: range,
+) -> Iterator[SliceMasks]:
+    """Let a propagation work on each stretch of slices that are not closed, where known masks alone are kept."""
+    for is_closed, stretch in groupby(slice_range, closed.__getitem__):
         indexes = list(stretch)
         given = {index: prompts[index] for index in indexes if index in prompts}
-        if is_blank:
+        if is_closed:
             for index, here in given.items():
                 if rows := _masked(here):
                     assert here.masks is not None
@@ -104,7 +138,7 @@ def _masked(here: SlicePrompts) -> list[int]:
 
 def check_shown(blank: Sequence[bool], prompts: Mapping[int, SlicePrompts]) -> None:
     """
-    Check that every object is prompted where the picture shows something, or by a mask.
+    Check that every object that is anywhere is prompted where the picture shows something, or by a mask.
 
     Args:
         blank: whether each slice is of one value.
@@ -115,7 +149,7 @@ def check_shown(blank: Sequence[bool], prompts: Mapping[int, SlicePrompts]) -> N
     """
     shown: set[int] = set()
     unseen: dict[int, list[int]] = {}
-    for index, here in sorted(prompts.items()):
+    for index, here in sorted(split_ends(prompts)[0].items()):
         found = {here.objects[row] for row in _masked(here)} if blank[index] else set(here.objects)
         shown |= found
         for n in set(here.objects) - found:

@@ -15,6 +15,7 @@ from monai_synthfm.inferers.propagation.propagation import Propagation
 from monai_synthfm.inferers.session.history import Said
 from monai_synthfm.inferers.session.interactions import NOTHING, Choice, Interaction, box_slices, slices_of
 from monai_synthfm.inferers.session.shown_objects import ShownObjects
+from monai_synthfm.prompts.ends import split_ends
 
 __all__ = ["SIZES", "Alternatives", "find_alternatives"]
 
@@ -83,7 +84,8 @@ def find_alternatives(objects: ShownObjects, propagation: Propagation, said: Sai
     if items:
         asked = replace(said, interactions=tuple(items))
         given = objects.glance(asked, propagation, object_id).given
-        able = {index for index, here in volume.prompted(given).items() if here.prompts.has_click_or_box(0)}
+        prompted, _ = split_ends(volume.prompted(given))
+        able = {index for index, here in prompted.items() if here.prompts.has_click_or_box(0)}
         latest = next((slices for item in reversed(items) if (slices := slices_of(item, axis) & able)), set())
         # a box speaks of all its slices or of none
         boxed = set(box_slices(given.prompts, axis))

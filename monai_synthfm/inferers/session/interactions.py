@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 
@@ -22,6 +22,8 @@ __all__ = [
     "box_slices",
     "combine",
     "corrections_of",
+    "ended_at_first",
+    "negatives_alone",
     "one_by_one",
     "slices_of",
     "split_negatives",
@@ -145,8 +147,7 @@ def corrections_of(interactions: Sequence[Interaction], axis: int) -> Iterator[t
         [(1, {4})]
     """
     before: list[Interaction] = []
-    for _, together in groupby(interactions, lambda item: item.step):
-        step = list(together)
+    for step in _said_together(interactions):
         if before:
             shown = _shown_slices(combine(without_chosen(before, axis)), axis)
             new = combine(step)
@@ -154,6 +155,11 @@ def corrections_of(interactions: Sequence[Interaction], axis: int) -> Iterator[t
             if slices := slices - set(box_slices(new.prompts, axis)):
                 yield list(before), slices
         before += step
+
+
+def _said_together(interactions: Sequence[Interaction]) -> Iterator[list[Interaction]]:
+    for _, together in groupby(interactions, lambda item: item.step):
+        yield list(together)
 
 
 def one_by_one(said: Prompts) -> list[Prompts]:
@@ -190,7 +196,49 @@ def _without(item: Interaction, chosen: set[int], axis: int) -> Interaction:
     return replace(item, prompts=Prompts(points, kept, boxes), masks=masks)
 
 
-def split_negatives(given: ObjectPrompts, axis: int) -> tuple[ObjectPrompts, set[int]]:
+def negatives_alone(given: ObjectPrompts, axis: int) -> dict[int, torch.Tensor]:
+    """
+    Return the negative clicks on slices where nothing says where the object is.
+
+    Args:
+        given: the prompts.
+        axis: across which the volume is cut.
+
+    Returns:
+        Clicks [K, 2] in pixels (x, y) of the slice, by slice.
+    """
+    points, labels, _ = _fields(given.prompts)
+    inside = [a for a in range(3) if a != axis]
+    shown = _shown_slices(given, axis)
+    found: dict[int, list[torch.Tensor]] = {}
+    for click in points[0][labels[0] == 0]:
+        if (index := slice_index(float(click[axis]))) not in shown:
+            found.setdefault(index, []).append(click[inside])
+    return {index: torch.stack(clicks) for index, clicks in found.items()}
+
+
+def ended_at_first(interactions: Sequence[Interaction], axis: int) -> set[int]:
+    """
+    Return the slices on which an object is not, as what was said first says.
+
+    These have negative clicks alone, said at once with what shows the object elsewhere, so that there was no mask yet
+    that they could correct (:func:`~monai_synthfm.prompts.ends.split_ends`).
+
+    Args:
+        interactions: about the object.
+        axis: across which the volume is cut.
+
+    Example:
+        >>> none = torch.full((1, 6), torch.nan)
+        >>> clicks = Prompts(torch.tensor([[[5.0, 5.0, 2.0], [5.0, 5.0, 4.0]]]), torch.tensor([[1, 0]]), none)
+        >>> ended_at_first([Interaction(0, 1, clicks, {})], axis=2)
+        {4}
+    """
+    first = combine(next(_said_together(interactions)))
+    return set(negatives_alone(first, axis)) if _shown_slices(first, axis) else set()
+
+
+def split_negatives(given: ObjectPrompts, axis: int, ended: Collection[int] = ()) -> tuple[ObjectPrompts, set[int]]:
     """
     Leave out the negative clicks on slices where nothing says where the object is.
 
@@ -199,6 +247,7 @@ def split_negatives(given: ObjectPrompts, axis: int) -> tuple[ObjectPrompts, set
     Args:
         given: the prompts.
         axis: across which the volume is cut.
+        ended: slices on which such clicks say that the object is not there; they stay, if it is anywhere.
 
     Returns:
         The other prompts, and the slices of the clicks left out.
@@ -210,7 +259,8 @@ def split_negatives(given: ObjectPrompts, axis: int) -> tuple[ObjectPrompts, set
         if label >= 0
     ]
     shown = _shown_slices(given, axis)
-    waiting = {number: index for number, index, _ in clicks if index not in shown}
+    stay = shown.union(ended) if shown else shown
+    waiting = {number: index for number, index, _ in clicks if index not in stay}
     kept = labels.clone()
     kept[0, list(waiting)] = -1
     return ObjectPrompts(Prompts(points, kept, boxes), given.masks), set(waiting.values())

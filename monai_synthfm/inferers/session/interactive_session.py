@@ -54,11 +54,13 @@ class InteractiveSession(SessionSteps):
 
     All clicks of an object count, its latest box, and on each slice its latest mask. Clicks on a slice that the object
     was only carried to correct the mask that the prompts before them brought there: the mask, and a positive click deep
-    inside, prompt the network besides.
+    inside, prompt the network besides. A negative one in its middle says that the object is not on that slice, and ends
+    it there, as negative clicks alone on a slice do that come with the first prompts.
 
     With ``at_once=False`` prompts answer on their own slices, until :meth:`carry` takes all objects through the volume.
     After that, a prompt changes its own slices at once, and what the others show is :attr:`outdated` until the next
-    :meth:`carry`. Prompts between two carries have no order, as those of one call; what they show on their slices stays.
+    :meth:`carry`. Prompts between two carries have no order, like those of one call; what they show on their slices
+    stays.
 
     Args:
         network: a promptable network; it is moved to ``device`` and set to evaluation mode.

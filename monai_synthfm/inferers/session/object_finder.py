@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 import torch
 
 from monai_synthfm.inferers.propagation.propagation import Progress, Propagation, PropagationStopped
+from monai_synthfm.inferers.session.ends import is_deep
 from monai_synthfm.inferers.session.history import Reach
 from monai_synthfm.inferers.session.interactions import (
     Interaction,
@@ -18,6 +19,8 @@ from monai_synthfm.inferers.session.interactions import (
     box_slices,
     combine,
     corrections_of,
+    ended_at_first,
+    negatives_alone,
     split_negatives,
     without_chosen,
 )
@@ -39,7 +42,7 @@ class FoundObject:
     Args:
         masks: of it.
         given: the prompts that these came from, which :class:`~monai_synthfm.inferers.VolumeInferer` takes as well:
-            masks that clicks correct are among them, and there is no slice with negative clicks alone.
+            masks that clicks correct are among them, and where there are negative clicks alone it is not.
     """
 
     masks: ObjectMasks
@@ -105,6 +108,8 @@ def carry_object(
     Carry one object through the volume.
 
     Clicks on slices that it was only carried to correct the masks there, which are those of what was said before them.
+    Negative ones alone, one of which lies deep in such a mask, end the object there
+    (:func:`~monai_synthfm.inferers.session.ends.is_deep`).
 
     Args:
         volume: to segment.
@@ -123,7 +128,7 @@ def carry_object(
         key = key_of(items, reach)
         if key not in found:
             ticker.next_carry()
-            found[key] = _carry(volume, propagation, _given(volume, items, known), reach, ticker)
+            found[key] = _carry(volume, propagation, items, known, reach, ticker)
         return found[key]
 
     def brought(before: Sequence[Interaction], known: Known) -> ObjectMasks:
@@ -162,8 +167,8 @@ def glance_at_object(
         key = key_of(before, reach)
         return found[key].masks if key in found else earlier
 
-    given = _given(volume, interactions, _corrected(volume, interactions, brought))
-    here = _with_waiting(volume, given, earlier)
+    known = _corrected(volume, interactions, brought)
+    here = _with_waiting(volume, interactions, known, earlier) or _given(volume, interactions, known)[0]
     masks = volume.propagate(propagation, here, "none", reach.slice_range)
     prompted = volume.prompted(here)
     elsewhere = {index: crop for index, crop in earlier.items() if index not in prompted}
@@ -185,35 +190,51 @@ def _corrected(
     return known
 
 
-def _given(volume: SessionVolume, interactions: Sequence[Interaction], known: Known) -> ObjectPrompts:
-    """Combine what was said with the masks that clicks correct, unless a box or a mask was given there since."""
+def _given(volume: SessionVolume, interactions: Sequence[Interaction], known: Known) -> tuple[ObjectPrompts, set[int]]:
+    """
+    Combine what was said with the masks that clicks correct, unless a box or a mask was given there since.
+
+    Negative clicks alone, one of which lies deep in such a mask, stay alone: the object is not on their slice.
+
+    Returns:
+        The prompts without the negative clicks alone that nothing is known for, and the slices of these, where they
+        wait.
+    """
     axis = volume.slices.frame.axis
     given = combine(without_chosen(interactions, axis))
-    boxed = set(box_slices(given.prompts, axis))
-    corrected = {index: mask for index, mask in known.items() if index not in boxed}
-    return replace(given, masks={**corrected, **given.masks})
+    alone = negatives_alone(given, axis).items()
+    ended = {index for index, clicks in alone if index in known and is_deep(known[index], clicks)}
+    without = ended.union(box_slices(given.prompts, axis))
+    corrected = {index: mask for index, mask in known.items() if index not in without}
+    whole = replace(given, masks={**corrected, **given.masks})
+    return split_negatives(whole, axis, ended | ended_at_first(interactions, axis))
 
 
 def _carry(
-    volume: SessionVolume, propagation: Propagation, given: ObjectPrompts, reach: Reach, ticker: Ticker
+    volume: SessionVolume,
+    propagation: Propagation,
+    interactions: Sequence[Interaction],
+    known: Known,
+    reach: Reach,
+    ticker: Ticker,
 ) -> FoundObject:
-    first, _ = split_negatives(given, volume.slices.frame.axis)
+    first, _ = _given(volume, interactions, known)
     masks = volume.propagate(propagation, first, reach.direction, reach.slice_range, ticker)
-    again = _with_waiting(volume, given, masks)
-    if again.masks.keys() != first.masks.keys():
+    again = _with_waiting(volume, interactions, known, masks)
+    if again is not None:
         masks = volume.propagate(propagation, again, reach.direction, reach.slice_range, ticker)
-    return FoundObject(masks, again)
+    return FoundObject(masks, first if again is None else again)
 
 
-def _with_waiting(volume: SessionVolume, given: ObjectPrompts, masks: ObjectMasks) -> ObjectPrompts:
-    """Let negative clicks that nothing was known for correct the masks that there are by now; others have no effect."""
-    axis = volume.slices.frame.axis
-    _, waiting = split_negatives(given, axis)
+def _with_waiting(
+    volume: SessionVolume, interactions: Sequence[Interaction], known: Known, masks: ObjectMasks
+) -> ObjectPrompts | None:
+    """Let negative clicks that nothing was known for speak of the masks that there are by now; None = there is none."""
+    _, waiting = _given(volume, interactions, known)
     reached = {index: volume.whole(masks[index]) for index in sorted(waiting & masks.keys())}
-    return split_negatives(replace(given, masks={**reached, **given.masks}), axis)[0]
+    return _given(volume, interactions, {**known, **reached})[0] if reached else None
 
 
 def _check(volume: SessionVolume, interactions: Sequence[Interaction], reach: Reach) -> None:
-    axis = volume.slices.frame.axis
-    first, _ = split_negatives(_given(volume, interactions, {}), axis)
+    first, _ = _given(volume, interactions, {})
     volume.check(first, reach.slice_range)

@@ -205,7 +205,7 @@ def test_what_clicks_show_at_a_glance_is_what_is_carried_then() -> None:
     session.add_box(BOX)
     session.carry()
     carried = labels(session).copy()
-    clicks, kinds = [INSIDE, [7, 8, 10], OUTSIDE], [1, 0, 0]
+    clicks, kinds = [INSIDE, [8, 6, 10], OUTSIDE], [1, 0, 0]
     for click, label in zip(clicks, kinds, strict=True):
         session.add_points([click], [label])
     assert session.outdated == {1}
@@ -229,6 +229,19 @@ def test_clicks_on_many_slices_before_the_first_carry_do_not_correct_each_other(
         np.testing.assert_array_equal(labels(session)[..., z], shown[..., z])
     anew.set_prompts(**SAID_AT_ONCE)
     np.testing.assert_array_equal(labels(session), labels(anew))
+
+
+def test_at_a_glance_a_click_that_is_left_alone_corrects_what_was_carried_last() -> None:
+    session = session_of(at_once=False)
+    session.add_box(BOX)
+    session.carry()
+    carried = labels(session).copy()
+    session.add_points([INSIDE], [0])
+    session.remove(session.interactions[0].serial)
+    expected = without_session(session, [INSIDE], [0], on_slice(carried, 9))
+    assert (expected[..., 9] != carried[..., 9]).any()
+    for z in range(SHAPE[2]):
+        np.testing.assert_array_equal(labels(session)[..., z], (expected if z == 9 else carried)[..., z])
 
 
 @pytest.mark.parametrize("capacity", [0, 2**30])
@@ -275,7 +288,10 @@ def test_a_first_click_where_the_volume_shows_nothing_brings_nothing() -> None:
         session_of(image).add_points([[7, 8, 13]], [1])
 
 
-PLACES = st.tuples(st.integers(4, 11), st.integers(5, 11), st.integers(4, 10))
+PLACES = st.one_of(
+    st.tuples(st.integers(4, 11), st.integers(5, 11), st.integers(4, 10)),
+    st.tuples(st.just(6), st.integers(7, 8), st.integers(4, 10)),  # the middle of masks that the box brings there
+)
 SAID = st.one_of(
     st.tuples(st.just("clicks"), st.lists(PLACES, min_size=1, max_size=2), st.integers(0, 1)),
     st.tuples(st.just("clicks"), st.lists(PLACES, min_size=1, max_size=2), st.integers(0, 1)),
@@ -296,6 +312,25 @@ def say(session: InteractiveSession, what: str, *said: Any, run: bool = True) ->
         known = np.zeros(SHAPE, np.uint8)
         known[5:10, 6:10, said[0]] = 1
         session.add_mask(known, run=run)
+
+
+@settings(max_examples=25)
+@given(st.lists(st.one_of(SAID, SAID, st.tuples(st.just("carry"))), min_size=2, max_size=8))
+def test_carrying_in_between_changes_nothing_in_the_end(steps: list) -> None:
+    session, fresh = session_of(at_once=False), session_of()
+    for what, *said in steps:
+        if what == "carry":
+            session.carry("both")
+        elif what in ("undo", "redo"):
+            if getattr(session.history, f"can_{what}"):
+                getattr(session, what)()
+        elif what != "remove":
+            say(session, what, *said)
+        elif items := session.interactions:
+            session.remove(items[said[0] % len(items)].serial)
+    session.carry("both")
+    fresh.load_state_dict(session.state_dict())
+    np.testing.assert_array_equal(labels(session), labels(fresh))
 
 
 @settings(max_examples=25)

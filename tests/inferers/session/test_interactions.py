@@ -18,6 +18,8 @@ from monai_synthfm.inferers.session.interactions import (
     ObjectPrompts,
     combine,
     corrections_of,
+    ended_at_first,
+    negatives_alone,
     one_by_one,
     split_negatives,
 )
@@ -87,6 +89,30 @@ def test_a_mask_shows_its_object_on_its_slice() -> None:
     first, waiting = split_negatives(ObjectPrompts(prompts(clicks), {2: torch.ones(3, 4, dtype=torch.bool)}), 2)
     assert first.prompts.point_labels.tolist() == [[-1, -1, 0, -1, -1, -1]]
     assert waiting == {0, 1, 3, 4, 5}
+
+
+@pytest.mark.parametrize("shows", [True, False])
+def test_clicks_that_end_an_object_stay_where_it_is_shown_elsewhere(shows: bool) -> None:
+    clicks = [[9.0, 9, 1, 0], [8.0, 7, 3, 0], [2.0, 2, 5, int(shows)]]
+    given = ObjectPrompts(prompts(clicks), {})
+    assert {index: found.tolist() for index, found in negatives_alone(given, 2).items()} == {
+        1: [[9, 9]],
+        3: [[8, 7]],
+        **({} if shows else {5: [[2, 2]]}),
+    }
+    first, waiting = split_negatives(given, 2, {3})
+    assert first.prompts.point_labels.tolist() == [[-1, 0, 1] if shows else [-1, -1, -1]]
+    assert waiting == ({1} if shows else {1, 3, 5})
+
+
+def test_what_is_said_first_ends_an_object_that_it_shows() -> None:
+    shows, ends = said(0, prompts([[1.0, 1, 1, 1]])), said(1, prompts([[1.0, 1, 3, 0], [1, 1, 1, 0]]))
+    together = [Interaction(item.serial, 1, item.prompts, item.masks, step=4) for item in (ends, shows)]
+    later = said(2, prompts([[1.0, 1, 5, 0]]))
+    assert ended_at_first([*together, later], 2) == {3}
+    assert ended_at_first([shows, ends], 2) == set()
+    assert ended_at_first([ends, shows], 2) == set()
+    assert ended_at_first([said(0, prompts([[1.0, 1, 3, 0]], [0, 0, 3, 1, 1, 3])), ends], 2) == set()
 
 
 @pytest.mark.parametrize("filler", [0.0, torch.nan])

@@ -86,13 +86,16 @@ def test_direction_counts_slices_as_the_file_does(axis: int, direction: str, exp
     np.testing.assert_array_equal(labels(session), only(tuple(wanted)))
 
 
-def test_a_negative_click_corrects_what_propagation_brings(session: InteractiveSession) -> None:
+@pytest.mark.parametrize(("place", "first"), [([3, 5, 7], 6), ([4, 5, 7], 7)])
+def test_a_negative_click_corrects_what_propagation_brings_or_ends_it(
+    session: InteractiveSession, place: list[int], first: int
+) -> None:
     session.add_points([[4, 5, 4]], [1])
-    # the blob is gone from the slice of the click, and beyond half-way to the click that shows it
-    assert session.add_points([[4, 5, 7]], [0]) == (A[0], A[1], slice(6, 9))
+    # beside the middle the blob is gone by the answer to the click, so that beyond half-way nothing is carried to
+    assert session.add_points([place], [0]) == (A[0], A[1], slice(first, 9))
     found = labels(session)
-    assert found[A[0], A[1], 1:6].all()
-    assert not found[..., 6:].any()
+    assert found[A[0], A[1], 1:first].all()
+    assert not found[..., first:].any()
 
 
 def test_a_negative_click_that_meets_nothing_stays_without_effect(session: InteractiveSession) -> None:

@@ -34,7 +34,7 @@ def asked() -> InteractiveSession:
     """Something was said about one object, and nothing was carried."""
     session = session_of(at_once=False)
     session.add_points([[4, 5, 4]], [1], run=False)
-    session.add_points([[4, 5, 7]], [0], run=False)
+    session.add_points([[3, 5, 7]], [0], run=False)  # beside the middle
     return session
 
 
@@ -87,9 +87,16 @@ def test_what_was_carried_is_not_carried_again(asked: InteractiveSession) -> Non
 
 def test_a_negative_click_that_came_first_waits_for_the_object(asked: InteractiveSession) -> None:
     volume, propagation, reach = asked._objects.volume, asked.propagation, Reach("both")
-    found = carry_object(volume, propagation, asked.interactions[::-1], reach, {})
+    found = carry_object(volume, propagation, in_steps(asked)[::-1], reach, {})
     np.testing.assert_array_equal(drawn(asked, found.masks), on_slices(A, 1, 2, 3, 4, 5))
     np.testing.assert_array_equal(found.given.masks[7].numpy().T, only(A)[..., 7])
+
+
+def test_a_negative_click_alone_that_came_with_the_object_says_that_it_is_not_there(asked: InteractiveSession) -> None:
+    volume, propagation, reach = asked._objects.volume, asked.propagation, Reach("both")
+    found = carry_object(volume, propagation, asked.interactions[::-1], reach, {})
+    np.testing.assert_array_equal(drawn(asked, found.masks), on_slices(A, 1, 2, 3, 4, 5, 6))
+    assert found.given.masks == {}
 
 
 def test_an_object_goes_as_far_as_its_reach(asked: InteractiveSession) -> None:
@@ -102,7 +109,7 @@ def test_prompts_that_lie_where_they_cannot_are_told_before_anything_is_carried(
     asked.add_points([[4, 5, 5]], [1], run=False)
     asked.propagation = lambda *_: pytest.fail("something is carried")  # type: ignore[assignment]
     with pytest.raises(ValueError, match=r"slices \[5\], out of slice_range \[3, 4\]"):
-        carry_object(asked._objects.volume, asked.propagation, asked.interactions, Reach("both", (3, 4)), {})
+        carry_object(asked._objects.volume, asked.propagation, in_steps(asked), Reach("both", (3, 4)), {})
 
 
 def test_a_box_that_was_replaced_may_lie_out_of_reach(asked: InteractiveSession) -> None:
