@@ -53,7 +53,7 @@ class InteractiveSession(SessionSteps):
     :meth:`undo` everything is as it was before, bit for bit.
 
     All clicks of an object count, its latest box, and on each slice its latest mask. Clicks on a slice that the object
-    was only carried to correct the mask that the prompts before them brought there: the mask, and a positive click deep
+    was only carried to correct the mask that the prompts before them brought there: the mask, and positive clicks deep
     inside, prompt the network besides. A negative one in its middle says that the object is not on that slice, and ends
     it there, as negative clicks alone on a slice do that come with the first prompts.
 
