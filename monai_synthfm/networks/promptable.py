@@ -159,7 +159,7 @@ class Promptable(nn.Module, ABC):
         """
 
     def with_masks(self, prompts: Prompts, masks: torch.Tensor, embedding: ImageEmbedding) -> Prompts:
-        """Add known masks to clicks and boxes, and a positive click in the masks of objects with clicks alone.
+        """Add known masks to clicks and boxes, and positive clicks in the masks of objects without a box.
 
         Args:
             prompts: of N objects, in pixels of the original image.

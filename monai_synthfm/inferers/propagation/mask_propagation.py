@@ -50,8 +50,8 @@ class MaskPropagation(Propagation):
     - its mean grey level is not what it was on the prompted slice, :math:`|\bar{I}(M') - \bar{I}_0| > g`.
 
     Between two slices on which an object is prompted, the runs meet in the middle (:func:`plan_runs`). Each object is
-    carried on by itself. A mask prompt without click or box on its slice is taken as it is. Clicks correct it: a
-    positive one within it is added to them (:meth:`~monai_synthfm.networks.Promptable.with_masks`).
+    carried on by itself. A mask prompt without click or box on its slice is taken as it is. Clicks correct it:
+    positive ones within it are added to them (:meth:`~monai_synthfm.networks.Promptable.with_masks`).
 
     Source: not given in the papers; our choice. Measurements, and rules that did not help, are in
     ``docs/experiments.md``, section "What carries a mask to the next slice". The rule of areas is for leaks into tissue

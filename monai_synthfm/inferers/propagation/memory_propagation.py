@@ -30,7 +30,7 @@ class MemoryPropagation(Propagation):
     (``remembers_across``) remember no slice of the way up on the way down.
 
     An object with a known mask on a slice keeps this mask; with clicks or a box besides, the mask is a prompt like
-    these, and clicks without a box get a positive one within the mask.
+    these, and clicks without a box get positive ones within the mask.
 
     A slice is asked for once per direction, and both directions meet only between slices that different objects are
     prompted on. An object that is not on a slice has logits of -1024 there; it may come back later.

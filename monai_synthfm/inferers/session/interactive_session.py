@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, MutableMapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -297,9 +298,13 @@ class InteractiveSession(SessionSteps):
                 raise ValueError(f"masks lie on slices {sorted(masks)}, the volume has {len(self._ready().slices)}.")
             return self._interaction(number, given, masks, **how)
 
-        interactions, reach = read_record(state, self._ready().slices, build)
-        self._step = max((item.step for item in interactions), default=0)
-        return self._go(self.history.added(Said(tuple(interactions), self._checked_reach(reach))))
+        read, reach = read_record(state, self._ready().slices, build)
+        # the way back leads to steps of this session, with which those of the other one must not mix
+        interactions = tuple(replace(item, step=self._step + item.step) for item in read)
+        changed = self._go(self.history.added(Said(interactions, self._checked_reach(reach))))
+        last = max((item.step for item in interactions), default=0)
+        self._step = max(self._step, last + self.at_once)
+        return changed
 
     def inference_arguments(self) -> tuple[dict[str, Any], np.ndarray | None]:
         """

@@ -189,6 +189,43 @@ def test_prompts_of_one_call_do_not_correct_each_other() -> None:
     np.testing.assert_array_equal(labels(later), labels(mixed))
 
 
+def test_steps_of_a_record_do_not_mix_with_those_before_it() -> None:
+    session, fresh, other = session_of(), session_of(), session_of()
+    other.add_box(BOX)
+    state = other.state_dict()
+    for one in (session, fresh):
+        one.add_points([[7, 8, 7]], [1])
+    session.load_state_dict(state)
+    session.undo()
+    with pytest.raises(ValueError, match="slice_range"):
+        session.load_state_dict({**state, "slice_range": [0, 99]})
+    for one in (session, fresh):
+        one.add_points([INSIDE], [1])
+    np.testing.assert_array_equal(labels(session), labels(fresh))
+    corrected = labels(session).copy()
+    session.load_state_dict(state)
+    other.add_points([INSIDE], [1])
+    session.add_points([INSIDE], [1])
+    np.testing.assert_array_equal(labels(session), labels(other))
+    session.undo()
+    session.undo()
+    np.testing.assert_array_equal(labels(session), corrected)
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_record_that_cannot_be_loaded_ends_no_step(fails: bool) -> None:
+    session, anew = session_of(at_once=False), session_of()
+    state = {**session_of().state_dict(), "slice_range": [0, 99]}
+    for click in SAID_AT_ONCE["points"][0]:
+        session.add_points([click], [1])
+        if fails:
+            with pytest.raises(ValueError, match="slice_range"):
+                session.load_state_dict(state)
+    session.carry()
+    anew.set_prompts(**SAID_AT_ONCE)
+    np.testing.assert_array_equal(labels(session), labels(anew))
+
+
 def test_what_is_left_of_one_call_still_is_said_at_once() -> None:
     session, anew = session_of(), session_of()
     session.set_prompts(**SAID_AT_ONCE)
