@@ -136,13 +136,15 @@ class ClipTracker(nn.Module):
             points = clips.new_tensor([(width - 1) / 2, (height - 1) / 2]).expand(batch, count, 1, 2)
             point_labels = torch.ones(batch, count, 1, dtype=torch.int64, device=clips.device)
         prompts = Prompts.from_mapping({"points": points, "point_labels": point_labels, "boxes": boxes})
+        # a MetaTensor among the inputs would make one of everything that is computed from it, slowly
+        known = None if masks is None else convert_to_tensor(masks, track_meta=False)
 
         embedding = self.network.encode(clips.permute(0, 4, 1, 3, 2).flatten(0, 1))
         drawn = self.training and self.correct_prob > 0 and target is not None
         corrected = None
         if drawn and target is not None and float(torch.rand(())) < self.correct_prob:
             corrected = convert_to_tensor(target, track_meta=False).permute(0, 4, 1, 3, 2).flatten(0, 1) > 0
-        result = self._track(embedding, starts, slices, prompts, masks, corrected)
+        result = self._track(embedding, starts, slices, prompts, known, corrected)
         if self.training:
             return result
         return convert_to_dst_type(result.logits, image, dtype=result.logits.dtype)[0]

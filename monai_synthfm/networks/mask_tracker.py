@@ -113,7 +113,7 @@ class MaskTracker(nn.Module):
         logits = []
         for n, start in enumerate(starts):
             clip = [self._embedding(of_slice) for of_slice in features[n].float()]
-            known = None if masks is None else masks[n] > 0
+            known = None if masks is None else convert_to_tensor(masks, track_meta=False)[n] > 0
             true_masks = truth[n].unbind(-1) if self.training and truth is not None else None
             logits.append(self._follow(clip, start, prompts.images([n]), prompted[n], known, true_masks))
         together = torch.stack(logits)

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from monai.config import KeysCollection, NdarrayOrTensor
 from monai.transforms import Transform
-from monai.utils import TransformBackends
+from monai.utils import TransformBackends, convert_to_tensor
 
 from monai_synthfm.transforms.generator import check_probability
 from monai_synthfm.transforms.label_values import whole_labels
@@ -107,7 +107,7 @@ class RandClipPrompts(SharedRandomizable, Transform):
             volume = (volume > 0).to(torch.uint8)
         index = self.randomize(volume)
         prompted = self.prompts(volume[..., index].mT)
-        masks = prompted.pop("target") > 0
+        masks = convert_to_tensor(prompted.pop("target"), track_meta=False) > 0
         if self.by_mask and masks.any():
             prompted["point_labels"].fill_(-1)
             prompted["boxes"].fill_(torch.nan)

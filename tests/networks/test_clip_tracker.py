@@ -78,6 +78,14 @@ def test_without_a_prompt_the_centre_of_the_middle_slice_is_clicked_on(tracker: 
     assert found.meta["name"] == "clip"
 
 
+def test_masks_with_metadata_make_no_such_tensor_of_what_follows(tracker: ClipTracker) -> None:
+    masks = torch.ones(1, 2, SHAPE[1], SHAPE[0], dtype=torch.bool)
+    seen: list[type] = []
+    tracker.network.memory_encoder.register_forward_pre_hook(lambda _, inputs: seen.extend(map(type, inputs)))
+    found = tracker(MetaTensor(clips(1)), **clicks(1), masks=MetaTensor(masks))
+    assert {*seen, *map(type, found)} == {torch.Tensor}
+
+
 def test_a_known_mask_is_the_result_of_its_slice_and_makes_clicks_ignored(tracker: ClipTracker) -> None:
     tracker.eval()
     masks = torch.zeros(1, 2, SHAPE[1], SHAPE[0], dtype=torch.bool)

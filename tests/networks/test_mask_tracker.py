@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from monai.data import MetaTensor
 
 from monai_synthfm.networks import ImageEmbedding, MobileSam, Promptable
 from monai_synthfm.networks.clip_tracker import ClipMasks
@@ -130,3 +131,15 @@ def test_a_missing_target_and_a_slice_out_of_range_are_refused(
         tracker.train()(**{**clip, "target": None})
     with pytest.raises(ValueError, match="prompt_slice must be one of the 5 slices of a clip, got 5"):
         tracker.eval()(**{**clip, "prompt_slice": torch.tensor([5])})
+
+
+def test_masks_with_metadata_make_no_such_tensor_of_what_follows(
+    network: MobileSam, clip: dict[str, torch.Tensor]
+) -> None:
+    tracker = MaskTracker(network, SIDE).eval()
+    seen: list[type] = []
+    network.mask_decoder.transformer.register_forward_pre_hook(lambda _, inputs: seen.extend(map(type, inputs)))
+    clip["masks"] = MetaTensor(clip["masks"])
+    with torch.no_grad():
+        found = tracker(**clip)
+    assert {*seen, type(found)} == {torch.Tensor}

@@ -97,6 +97,8 @@ def test_targets_lie_where_the_label_map_lies(clip: torch.Tensor) -> None:
     affine = torch.diag(torch.tensor([2.0, 2.0, 5.0, 1.0])).double()
     target = RandClipPrompts(RandPrompts())(MetaTensor(clip, affine=affine))["target"]
     assert torch.equal(target.affine, affine)
+    others = RandClipPrompts(RandPrompts())(MetaTensor(clip, affine=affine))
+    assert {type(value) for key, value in others.items() if key != "target"} == {torch.Tensor}
     set_track_meta(False)
     try:
         assert type(RandClipPrompts(RandPrompts())(MetaTensor(clip))["target"]) is torch.Tensor
