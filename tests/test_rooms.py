@@ -6,7 +6,10 @@
 from __future__ import annotations
 
 import ast
+import importlib
+import pkgutil
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -39,3 +42,12 @@ def test_a_folder_imports_only_those_to_its_left(room: str) -> None:
     allowed = {*ROOMS[: ROOMS.index(room) + 1]}
     files = [PACKAGE / f"{room}.py"] if room == "bundles" else sorted((PACKAGE / room).rglob("*.py"))
     assert {str(file): imported_rooms(file) - allowed for file in files if imported_rooms(file) - allowed} == {}
+
+
+@pytest.mark.parametrize("room", [*ROOMS, "io.dicom", "inferers.propagation", "inferers.session"])
+def test_no_name_of_a_folder_hides_one_of_its_modules(room: str) -> None:
+    """From Python 3.12 on, what configs name in that way is the module."""
+    folder = importlib.import_module(f"monai_synthfm.{room}")
+    modules = {module.name for module in pkgutil.iter_modules(getattr(folder, "__path__", []))}
+    hidden = {name for name in modules if not isinstance(getattr(folder, name, ast), ModuleType)}
+    assert hidden == set()

@@ -8,7 +8,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from monai_synthfm.commands.exit_with_message import exit_with_message
+from monai_synthfm.commands.messages import exit_with_message
 
 if TYPE_CHECKING:
     from monai_synthfm.commands.bundle_run import run_as_typed, run_bundle

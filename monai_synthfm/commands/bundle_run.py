@@ -18,7 +18,7 @@ import monai.bundle
 from monai.bundle import ConfigParser, ConfigWorkflow
 from monai.bundle.utils import DEFAULT_EXP_MGMT_SETTINGS
 
-from monai_synthfm.commands.exit_with_message import exit_with_message
+from monai_synthfm.commands.messages import exit_with_message
 from monai_synthfm.commands.options import BundleOptions
 from monai_synthfm.commands.quiet_logs import configs_of_many_folders
 from monai_synthfm.commands.values import Kind, read_value

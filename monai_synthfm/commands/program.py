@@ -15,9 +15,9 @@ from typing import Any
 
 from monai_synthfm import __version__
 from monai_synthfm.commands.catalogue import COMMANDS, OTHERS, PROMPTS, Command, configs_folder, overview
-from monai_synthfm.commands.exit_with_message import exit_with_message
 from monai_synthfm.commands.help_page import help_page
 from monai_synthfm.commands.inputs import check_inputs
+from monai_synthfm.commands.messages import exit_with_message
 from monai_synthfm.commands.names import no_such_option
 from monai_synthfm.commands.prompt_words import PROMPT_WORDS, check_prompted, take_prompts
 from monai_synthfm.commands.references import item_at

@@ -12,7 +12,7 @@ from monai_synthfm.networks.mobile_sam2 import MobileSam2
 from monai_synthfm.networks.onnx.encoder import OnnxImageEncoder, use_onnx_encoder
 from monai_synthfm.networks.onnx.export import export_onnx
 from monai_synthfm.networks.open import open_network
-from monai_synthfm.networks.prepare import prepare
+from monai_synthfm.networks.preparation import prepare
 from monai_synthfm.networks.promptable import ImageEmbedding, NetworkSettings, Promptable
 from monai_synthfm.networks.sam import SAM_ENCODERS, Sam, ViTSize
 from monai_synthfm.networks.sam2 import Sam2

@@ -16,7 +16,7 @@ import torch
 from monai_synthfm.bundles import bundle_path
 from monai_synthfm.networks.mobile_sam import MobileSam
 from monai_synthfm.networks.mobile_sam2 import MobileSam2
-from monai_synthfm.networks.prepare import prepare
+from monai_synthfm.networks.preparation import prepare
 from monai_synthfm.networks.preprocessing import Preprocessing
 from monai_synthfm.networks.pretrained import PretrainedPromptable
 from monai_synthfm.networks.promptable import Multimask
