@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy import ndimage
-from skimage.measure import EllipseModel
 
 __all__ = ["Ellipse", "fit_ellipse", "outline_points"]
 
@@ -81,8 +80,9 @@ def fit_ellipse(points: np.ndarray) -> Ellipse:
     Fit an ellipse to points by direct least squares.
 
     Minimises the algebraic distance :math:`\\sum (A x^2 + B xy + C y^2 + D x + E y + F)^2` under
-    :math:`4AC - B^2 = 1`, which only ellipses meet, by :class:`skimage.measure.EllipseModel`. Source: Halir and
-    Flusser, "Numerically stable direct least squares fitting of ellipses", 1998.
+    :math:`4AC - B^2 = 1`, which only ellipses meet. Source: Halir and Flusser, "Numerically stable direct least squares
+    fitting of ellipses", 1998. scikit-image's ``EllipseModel`` does the same, but up to 0.26 fails with NumPy 2.5, and
+    takes axes on a diagonal for one another.
 
     Args:
         points: (x, y) [N, 2], at least 5.
@@ -99,21 +99,35 @@ def fit_ellipse(points: np.ndarray) -> Ellipse:
     points = np.asarray(points, dtype=np.float64)
     if len(points) < 5:
         raise ValueError(f"expected at least 5 points of an ellipse, found {len(points)}.")
-    with np.errstate(all="ignore"):
-        x, y, a, b, angle = _estimated(points)
-    if not np.isfinite((x, y, a, b)).all() or min(a, b) <= 0:
+    middle = points.mean(axis=0)
+    if np.linalg.matrix_rank(points - middle) < 2:
         raise ValueError("the points do not lie along an ellipse.")
-    # Of axes that lie exactly on the diagonals the model takes one for the other.
-    found = (Ellipse(x, y, max(a, b), min(a, b), turned % math.pi) for turned in (angle, angle + math.pi / 2))
-    return min(found, key=lambda ellipse: float(np.abs(ellipse.level(*points.T) - 1).sum()))
+    scale = points.std()
+    conic = _fitted_conic((points - middle) / scale)
+    if conic is None:
+        raise ValueError("the points do not lie along an ellipse.")
+    # (p - c)^T Q (p - c) = l on the outline, and the eigenvectors of Q / l are its axes
+    form = np.array([[conic[0], conic[1] / 2], [conic[1] / 2, conic[2]]])
+    centre = np.linalg.solve(form, -conic[3:5] / 2)
+    level = centre @ form @ centre - conic[5]
+    curvatures, axes = np.linalg.eigh(form / level)
+    if not (np.isfinite(curvatures).all() and curvatures.min() > 0):
+        raise ValueError("the points do not lie along an ellipse.")
+    x, y = middle + scale * centre
+    a, b = scale / np.sqrt(curvatures)
+    return Ellipse(float(x), float(y), float(a), float(b), math.atan2(axes[1, 0], axes[0, 0]) % math.pi)
 
 
-def _estimated(points: np.ndarray) -> list[float]:
-    """Return centre, semi-axes and angle; of points without an ellipse nan."""
-    if hasattr(EllipseModel, "from_estimate"):
-        model = EllipseModel.from_estimate(points)
-        found = np.r_[model.center, model.axis_lengths, model.theta] if model else None
-    else:  # before scikit-image 0.26
-        model = EllipseModel()
-        found = model.params if model.estimate(points) else None
-    return [math.nan] * 5 if found is None else [float(value) for value in found]
+def _fitted_conic(points: np.ndarray) -> np.ndarray | None:
+    """Return A to F of the ellipse through points about the origin, None where only other conics fit."""
+    x, y = points.T
+    squares, rest = np.stack([x * x, x * y, y * y], axis=1), np.stack([x, y, np.ones_like(x)], axis=1)
+    of_rest = -np.linalg.solve(rest.T @ rest, rest.T @ squares)
+    scatter = squares.T @ (squares + rest @ of_rest)
+    # NumPy before 2.5 gives real numbers where it can
+    found = np.linalg.eig(np.stack([scatter[2] / 2, -scatter[1], scatter[0] / 2]))[1].real
+    inside = 4 * found[0] * found[2] - found[1] ** 2
+    if not inside.max() > 0:
+        return None
+    best = found[:, inside.argmax()]
+    return np.concatenate([best, of_rest @ best])
