@@ -71,8 +71,9 @@ class VolumeInferer(Inferer):
     that is left as width and the second as height. All else counts as the given tensor does: prompts, axis,
     ``direction``, ``slice_range`` and what comes out. The network sees pixels: anisotropic spacing within a slice is
     not corrected. Where objects overlap, the voxel goes to the one with the
-    larger logit. Negative clicks alone on a slice say that their object is not on it, and end it there. Objects end at
-    slices of one value, too, see :func:`~monai_synthfm.inferers.propagation.stretches.carry_in_stretches`.
+    larger logit. Negative clicks alone on a slice say that their object is not on it, and end it there, as boxes over
+    several slices do beside these. Objects end at slices of one value, too, see
+    :func:`~monai_synthfm.inferers.propagation.stretches.carry_in_stretches`.
 
     Args:
         propagation: how objects are carried on; None = what suits the network, see :func:`default_propagation`.
@@ -144,7 +145,7 @@ class VolumeInferer(Inferer):
             points: clicks [B, N, K, 3] of N objects in voxels.
             point_labels: [B, N, K], 1 positive, 0 negative, -1 padding.
             boxes: [B, N, 6] as x0 y0 z0 x1 y1 z1 in voxels, rows of NaN for no box; a box holds for every
-                slice it spans.
+                slice it spans. Over several slices it is around the object, which is not carried out of it.
             masks: what is known of the objects on some slices, integers [B, 1, X, Y, Z]: 1..N where an object is, 0
                 elsewhere.
             axis: the axis (0, 1 or 2) across which the volumes are cut, for all of them or one for each [B].

@@ -17,9 +17,12 @@ def split_ends(prompts: Mapping[int, SlicePrompts]) -> tuple[dict[int, SliceProm
     Separate what says where objects are from the slices on which they are said not to be.
 
     Negative clicks alone on a slice, without a positive click, a box or a mask, say that the object is not there. It
-    ends before such a slice, whichever way it is carried.
+    ends before such a slice, whichever way it is carried. The same box on two or more slices side by side is one around
+    the object in three dimensions, which says that the object is not on the slices next to these, unless it is prompted
+    there, too.
 
-    Source: not given in the papers; our choice.
+    Source: not given in the papers; our choice. What boxes in three dimensions gain is in ``docs/experiments.md``,
+    section "What carries a mask to the next slice".
 
     Args:
         prompts: by slice.
@@ -35,6 +38,9 @@ def split_ends(prompts: Mapping[int, SlicePrompts]) -> tuple[dict[int, SliceProm
         >>> shown, ends = split_ends({index: SlicePrompts([0], given) for index, given in clicks.items()})
         >>> list(shown), ends
         ([3], {0: {5}})
+        >>> box = SlicePrompts([0], Prompts(boxes=torch.tensor([[1.0, 1.0, 4.0, 4.0]])))
+        >>> split_ends({3: box, 4: box, 5: box})[1]
+        {0: {2, 6}}
     """
     shown: dict[int, SlicePrompts] = {}
     ends: dict[int, set[int]] = {}
@@ -46,12 +52,36 @@ def split_ends(prompts: Mapping[int, SlicePrompts]) -> tuple[dict[int, SliceProm
             shown[index] = here
         elif kept := [row for row in range(len(here.objects)) if row not in ended]:
             shown[index] = here.rows(kept)
+    for n, outside in _beside_boxes(shown).items():
+        ends.setdefault(n, set()).update(outside)
     return shown, ends
+
+
+def _beside_boxes(shown: Mapping[int, SlicePrompts]) -> dict[int, set[int]]:
+    """Return the slices without a prompt next to boxes that span several slices, by object."""
+    boxes: dict[int, dict[int, list[float] | None]] = {}
+    for index, here in shown.items():
+        for row, n in enumerate(here.objects):
+            boxes.setdefault(n, {})[index] = _box(here, row)
+    found: dict[int, set[int]] = {}
+    for n, by_slice in boxes.items():
+        for index, box in by_slice.items():
+            for step in (-1, 1):
+                spans = box is not None and by_slice.get(index - step) == box
+                if spans and index + step not in by_slice:
+                    found.setdefault(n, set()).add(index + step)
+    return found
 
 
 def _ends(here: SlicePrompts, row: int) -> bool:
     labels = here.prompts.point_labels
     if labels is None or not (labels[row] == 0).any() or (labels[row] == 1).any():
         return False
-    has_box = here.prompts.boxes is not None and bool(here.prompts.has_box[row])
-    return not has_box and (here.masks is None or not here.masks[row].any())
+    return _box(here, row) is None and (here.masks is None or not here.masks[row].any())
+
+
+def _box(here: SlicePrompts, row: int) -> list[float] | None:
+    if here.prompts.boxes is None or not here.prompts.has_box[row]:
+        return None
+    corners: list[float] = here.prompts.boxes[row].tolist()
+    return corners

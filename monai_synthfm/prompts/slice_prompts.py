@@ -61,8 +61,8 @@ def prompts_by_slice(
     Sort the prompts of a volume by slice.
 
     A click belongs to the slice it lies in, a box to every slice from its first to its last, a mask to every slice on
-    which it has voxels. Negative clicks alone on a slice say that the object is not there
-    (:func:`~monai_synthfm.prompts.ends.split_ends`).
+    which it has voxels. Negative clicks alone on a slice say that the object is not there, and boxes over several
+    slices that it is not beside these (:func:`~monai_synthfm.prompts.ends.split_ends`).
 
     Args:
         prompts: ``points`` [N, K, 3] with ``point_labels`` [N, K], ``boxes`` [N, 6], or both, in voxels.

@@ -51,6 +51,19 @@ def test_box_segments_every_slice_it_spans_and_no_other(volume: torch.Tensor) ->
         np.testing.assert_array_equal(labels[..., z].numpy(), expected if 1 <= z <= 3 else 0)
 
 
+def test_an_object_is_not_carried_out_of_a_box_around_it_but_out_of_one_on_a_slice() -> None:
+    volume = torch.ones(1, 1, 18, 20, 6)
+    volume[:, :, 0] = 0  # not blank
+    around, on_slice = [4.0, 5.0, 1.0, 9.0, 9.0, 3.0], [10.0, 12.0, 2.0, 15.0, 16.0, 2.0]
+    labels = VolumeInferer()(volume, RegionGrower(), boxes=torch.tensor([[around, on_slice]]))[0, 0]
+    shown = [{z for z in range(6) if (labels[..., z] == n).any()} for n in (1, 2)]
+    assert shown == [{1, 2, 3}, {0, 1, 2, 3, 4, 5}]
+    click = torch.tensor([[[[6.0, 7.0, 4.0]], [[0.0, 0.0, 0.0]]]])
+    asked = {"points": click, "point_labels": torch.tensor([[[1], [-1]]])}
+    labels = VolumeInferer()(volume, RegionGrower(), boxes=torch.tensor([[around, on_slice]]), **asked)[0, 0]
+    assert {z for z in range(6) if (labels[..., z] == 1).any()} == {1, 2, 3, 4, 5}
+
+
 def test_overlapping_objects_go_to_the_larger_logit() -> None:
     flat = torch.zeros(1, 1, 30, 12, 1)
     flat[:, :, 0, 0] = 0.05  # not blank

@@ -52,3 +52,36 @@ def test_each_object_of_a_slice_is_judged_by_itself() -> None:
     assert torch.equal(shown[2].prompts.points, points.points[1:])
     assert shown[2].prompts.point_labels.tolist() == [[0, 1], [0, 0]]
     assert torch.equal(shown[2].masks, masks[1:])
+
+
+def boxed(*corners: float) -> SlicePrompts:
+    return SlicePrompts([3], Prompts(**clicks(-1), boxes=torch.tensor([corners])))
+
+
+def test_the_same_box_on_slices_side_by_side_ends_the_object_beside_them() -> None:
+    box = boxed(1.0, 1, 2, 2)
+    given = {4: box, 5: box, 6: box}
+    assert split_ends(given) == (given, {3: {3, 7}})
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {4: boxed(1.0, 1, 2, 2)},
+        {4: boxed(1.0, 1, 2, 2), 6: boxed(1.0, 1, 2, 2)},
+        {4: boxed(1.0, 1, 2, 2), 5: boxed(1.0, 1, 2, 3)},
+        {4: boxed(*[torch.nan] * 4), 5: boxed(*[torch.nan] * 4)},
+    ],
+    ids=["one slice", "a gap", "another box", "no box"],
+)
+def test_boxes_of_single_slices_say_nothing_of_those_beside_them(given: dict[int, SlicePrompts]) -> None:
+    assert split_ends(given)[1] == {}
+
+
+def test_what_is_prompted_beside_a_box_over_slices_is_there() -> None:
+    box = boxed(1.0, 1, 2, 2)
+    click, known = SlicePrompts([3], Prompts(**clicks(1))), SlicePrompts([3], Prompts(), PLANE)
+    assert split_ends({3: click, 4: box, 5: box, 6: known})[1] == {}
+    # with a negative click alone there, too, and for this object alone
+    assert split_ends({3: SlicePrompts([3], Prompts(**clicks(0))), 4: box, 5: box})[1] == {3: {3, 6}}
+    assert split_ends({3: SlicePrompts([2], Prompts(**clicks(1))), 4: box, 5: box})[1] == {3: {3, 6}}

@@ -39,7 +39,7 @@ def carry_in_stretches(
     the same. So nothing is carried through them, and what lies behind is segmented by its own prompts. On a blank slice
     only a known mask is kept; clicks and boxes find nothing there.
 
-    A slice on which an object has negative clicks alone ends this object
+    A slice on which an object has negative clicks alone, or next to a box over several slices, ends this object
     (:func:`~monai_synthfm.prompts.ends.split_ends`): it is not there, nor carried through, and on either side it is
     segmented by the prompts of that side. Objects that end on the same slices are carried together.
 

@@ -192,6 +192,9 @@ class InteractiveSession(SessionSteps):
         """
         Set the box of an object, used on all slices that it spans; see :meth:`add_points`.
 
+        On one slice it shows the object there, and the object is carried on from it. Over several it is around the
+        object, which is not carried out of it unless it is prompted there.
+
         Args:
             box: [x0, y0, z0, x1, y1, z1], opposite corners, inside it, of a box along the axes of ``space``.
             object_id: number of the object in the segmentation, from 1.

@@ -74,6 +74,17 @@ def test_a_click_in_the_middle_ends_the_object_before_its_slice_and_undo_brings_
     np.testing.assert_array_equal(labels(session), shown)
 
 
+def test_a_box_around_the_object_ends_it_on_both_sides_until_a_click_beyond() -> None:
+    session = session_of()
+    session.add_box(BOX)
+    assert {z for z in range(SHAPE[2]) if labels(session)[..., z].any()} > {5, 6, 7, 8, 9}
+    session.add_box([*BOX[:2], 6, *BOX[3:5], 8])
+    assert {z for z in range(SHAPE[2]) if labels(session)[..., z].any()} == {6, 7, 8}
+    session.add_points([MIDDLE], [1])
+    assert {z for z in range(SHAPE[2]) if labels(session)[..., z].any()} >= {6, 7, 8, 9, 10}
+    assert not labels(session)[..., 5].any()
+
+
 def test_an_object_ends_on_both_sides() -> None:
     session = session_of()
     session.add_box(BOX)
