@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 import torch
 from scipy import ndimage
 
+from monai_synthfm.inferers.propagation.grey_levels import allowed_shift, mean_grey
 from monai_synthfm.inferers.propagation.propagation import Propagation, SliceMasks
 from monai_synthfm.inferers.propagation.slice_runs import Run, plan_runs
 from monai_synthfm.networks.mask_prompter import MaskPrompter
@@ -33,10 +34,12 @@ class _Track:
     Args:
         logits: [H, W] of the object on that slice.
         grey: the mean grey level of the object on the slice where it was prompted.
+        shift: by how much it may differ from that elsewhere.
     """
 
     logits: torch.Tensor
     grey: float
+    shift: float
 
 
 class MaskPropagation(Propagation):
@@ -60,7 +63,9 @@ class MaskPropagation(Propagation):
     Args:
         prompter: makes the prompts for a slice; None = the default ones.
         max_change: r, more than 1; infinity = no limit.
-        max_grey_shift: g in units of the image, whose grey levels are 0 to 1; infinity = no limit.
+        max_grey_shift: g in units of the image, whose grey levels are 0 to 1; infinity = no limit, None = what suits
+            the contrast of the object on the prompted slice,
+            :func:`~monai_synthfm.inferers.propagation.grey_levels.allowed_shift`.
 
     Raises:
         ValueError: when a limit is out of its range.
@@ -75,11 +80,11 @@ class MaskPropagation(Propagation):
     """
 
     def __init__(
-        self, prompter: MaskPrompter | None = None, max_change: float = 3.0, max_grey_shift: float = 0.1
+        self, prompter: MaskPrompter | None = None, max_change: float = 3.0, max_grey_shift: float | None = None
     ) -> None:
         if not max_change > 1:
             raise ValueError(f"max_change must be more than 1, got {max_change}.")
-        if not max_grey_shift > 0:
+        if max_grey_shift is not None and not max_grey_shift > 0:
             raise ValueError(f"max_grey_shift must be more than 0, got {max_grey_shift}.")
         self.prompter = MaskPrompter() if prompter is None else prompter
         self.max_change = max_change
@@ -101,7 +106,7 @@ class MaskPropagation(Propagation):
                 for found in _prompted(slices, index, prompts[index]):
                     for n, logits in zip(found.objects, found.logits, strict=True):
                         if (index, n) in starting and (logits > 0).any():
-                            track = _Track(logits, _grey(slices, index, logits > 0))
+                            track = self._begun(slices, index, logits)
                             tracks |= dict.fromkeys(starting[index, n], track)
                     yield found
             yield from self._follow(slices, index, 1, tracks)
@@ -129,15 +134,16 @@ class MaskPropagation(Propagation):
             if kept:
                 yield SliceMasks(index, list(kept), torch.stack(list(kept.values())))
 
+    def _begun(self, slices: SlicedVolume, index: int, logits: torch.Tensor) -> _Track:
+        picture, inside = slices.image(index)[0], logits > 0
+        shift = allowed_shift(picture, inside) if self.max_grey_shift is None else self.max_grey_shift
+        return _Track(logits, mean_grey(picture, inside), shift)
+
     def _has_ended(self, slices: SlicedVolume, index: int, inside: torch.Tensor, track: _Track) -> bool:
         area, before = int(inside.sum()), int((track.logits > 0).sum())
         if area == 0 or max(area / before, before / area) > self.max_change:
             return True
-        return abs(_grey(slices, index, inside) - track.grey) > self.max_grey_shift
-
-
-def _grey(slices: SlicedVolume, index: int, inside: torch.Tensor) -> float:
-    return float(slices.image(index)[0].mean(dim=0)[inside].mean())
+        return abs(mean_grey(slices.image(index)[0], inside) - track.grey) > track.shift
 
 
 def _overlapping_parts(logits: torch.Tensor, before: torch.Tensor) -> torch.Tensor:

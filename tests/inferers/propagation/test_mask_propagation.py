@@ -92,6 +92,16 @@ def test_an_object_ends_where_its_grey_level_is_no_longer_that_of_the_prompted_s
     torch.testing.assert_close(found, tube(9, 8, range(0, last)).to(torch.uint8))
 
 
+@pytest.mark.parametrize(("around", "last"), [(0.0, 10), (0.4, 9), (0.45, 7)])
+def test_by_default_the_grey_level_may_shift_with_the_contrast_of_the_prompted_slice(around: float, last: int) -> None:
+    """From 0.6: by 0.2 in a dark surrounding, else by 0.6 of 0.2 and 0.15."""
+    organ = tube(9, 8, range(12))
+    shifts = torch.tensor([0.0] * 4 + [0.07] * 3 + [0.1] * 2 + [0.15] + [0.22] * 2)
+    volume = organ * (0.6 + shifts) + (1 - organ) * around
+    found = run(volume, **click([[9.0, 8.0, 2.0, 1.0]]))[0]
+    torch.testing.assert_close(found, tube(9, 8, range(0, last)).to(torch.uint8))
+
+
 @pytest.mark.parametrize(("limit", "last"), [(1.5, 6), (3.0, 12)])
 def test_an_object_ends_where_its_area_jumps(limit: float, last: int) -> None:
     volume = tube(9, 8, range(0, 6), radius=4) + tube(9, 8, range(6, 12), radius=6)
