@@ -100,3 +100,15 @@ def test_a_circle_has_some_angle() -> None:
     assert (found.a, found.b) == pytest.approx((np.sqrt(3), np.sqrt(3)), rel=0.1)
     assert found.a == pytest.approx(found.b)
     assert np.isfinite(found.angle)
+
+
+@given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4)), min_size=5, max_size=12))
+@settings(max_examples=300)
+def test_any_points_have_a_finite_ellipse_or_are_refused(points: list[tuple[int, int]]) -> None:
+    try:
+        found = fit_ellipse(np.array(points))
+    except ValueError as error:
+        assert "ellipse" in str(error)
+    else:
+        assert np.isfinite((found.x, found.y, found.a, found.b, found.angle)).all()
+        assert found.a >= found.b > 0
