@@ -8,6 +8,7 @@ from __future__ import annotations
 import inspect
 import warnings
 from collections.abc import Mapping
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from monai_synthfm.networks.promptable import Multimask
 from monai_synthfm.networks.sam import SAM_ENCODERS, Sam, ViTSize
 from monai_synthfm.networks.sam2 import Sam2
 from monai_synthfm.networks.sam2_parts import SAM2_SIZES, Sam2Size
+from monai_synthfm.networks.sam_family import SamFamily
 from monai_synthfm.networks.state_settings import COMBINES_PROMPTS
 from monai_synthfm.networks.weights.files import read_weights
 from monai_synthfm.networks.weights.fingerprint import ENCODER_SHA256, VERSION, encoder_sha256
@@ -51,6 +53,11 @@ def open_network(
     A file that this package wrote says which network it is of, at which input size and with which preprocessing it was
     trained, and on which image encoder. A file that does not is taken for a MobileSAM, or what ``encoder`` names, with
     a warning that says what was assumed.
+
+    Through volumes the decoder of a file segments prompted slices. What it found there is carried to the others by the
+    decoder that came with its encoder, unless the file has one for that: the published decoders of SAM and MobileSAM go
+    on from a mask better than those trained on single slices (``docs/experiments.md``, section "What carries a mask to
+    the next slice").
 
     Args:
         name_or_file: ``"synthfm"`` or ``"synthfm_3d"`` (shipped with the bundles), a name of
@@ -149,7 +156,10 @@ def _open_file(path: Path, options: Mapping[str, Any], encoder: str | Path | Non
             + ("leave encoder out, the file has its own." if whole and base else "give the right one as encoder.")
         )
     if base is not None:
+        published = deepcopy(network.decoder)
         network.load_checkpoint(path)
+        if not whole and isinstance(network, SamFamily) and network.carry_decoder is None:
+            network.carry_decoder = published
     if whole:
         network.combines_prompts = bool(settings.get(COMBINES_PROMPTS, False))
     return network

