@@ -49,5 +49,5 @@ def test_no_name_of_a_folder_hides_one_of_its_modules(room: str) -> None:
     """From Python 3.12 on, what configs name in that way is the module."""
     folder = importlib.import_module(f"monai_synthfm.{room}")
     modules = {module.name for module in pkgutil.iter_modules(getattr(folder, "__path__", []))}
-    hidden = {name for name in modules if not isinstance(getattr(folder, name, ast), ModuleType)}
+    hidden = {name for name in modules if not isinstance(getattr(folder, name, None), ModuleType | None)}
     assert hidden == set()

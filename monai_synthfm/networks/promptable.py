@@ -96,7 +96,7 @@ class Promptable(nn.Module, ABC):
     decoder was drawn anew or loaded from a checkpoint that does not say so: most trainings prompt with clicks or a box
     alone. None means that nobody said so, see :class:`~monai_synthfm.networks.pretrained.PretrainedPromptable`.
     ``weight_files`` are the files that its weights were read from, in that order, for reports. ``carry_decoder`` is a
-    second decoder, trained to go on from the mask of the neighbouring slice, or None.
+    second decoder that goes on from the mask of the neighbouring slice, or None.
 
     Raises:
         ValueError: when ``multimask`` is none of these.

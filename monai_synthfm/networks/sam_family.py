@@ -102,7 +102,7 @@ class SamFamily(PaddedSquare, PretrainedPromptable):
         return self._predict_masks(self.mask_decoder, embedding, prompts)
 
     def carry(self, embedding: ImageEmbedding, prompts: Prompts) -> torch.Tensor:
-        """Predict with the decoder for that, where weights brought one; see :class:`Promptable`."""
+        """Predict with the decoder for that, where there is one; see :class:`Promptable`."""
         if self.carry_decoder is None:
             return self.decode(embedding, prompts)
         logits, _ = self._predict_masks(self.carry_decoder, embedding, prompts)

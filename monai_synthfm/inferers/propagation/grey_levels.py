@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
 import torch
 from scipy import ndimage
 
@@ -55,4 +54,4 @@ def allowed_shift(picture: torch.Tensor, inside: torch.Tensor) -> float:
     distance = ndimage.distance_transform_edt(~inside.cpu().numpy())
     around = torch.from_numpy((distance > 1) & (distance <= 1 + reach)).to(inside.device)
     contrast = abs(mean_grey(picture, inside) - mean_grey(picture, around)) if around.any() else 0.0
-    return float(np.clip(_SHARE * contrast, _LOWEST, _HIGHEST))
+    return min(max(_SHARE * contrast, _LOWEST), _HIGHEST)
