@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from monai_synthfm.prompts.slice_prompts import SlicePrompts
+from monai_synthfm.prompts.spanning_boxes import spanning_boxes
 
 __all__ = ["split_ends"]
 
@@ -59,29 +60,20 @@ def split_ends(prompts: Mapping[int, SlicePrompts]) -> tuple[dict[int, SliceProm
 
 def _beside_boxes(shown: Mapping[int, SlicePrompts]) -> dict[int, set[int]]:
     """Return the slices without a prompt next to boxes that span several slices, by object."""
-    boxes: dict[int, dict[int, list[float] | None]] = {}
-    for index, here in shown.items():
-        for row, n in enumerate(here.objects):
-            boxes.setdefault(n, {})[index] = _box(here, row)
     found: dict[int, set[int]] = {}
-    for n, by_slice in boxes.items():
-        for index, box in by_slice.items():
-            for step in (-1, 1):
-                spans = box is not None and by_slice.get(index - step) == box
-                if spans and index + step not in by_slice:
-                    found.setdefault(n, set()).add(index + step)
-    return found
+    for n, span in spanning_boxes(shown):
+        beside = {index for index in (span.start - 1, span.stop) if n not in _objects(shown, index)}
+        found.setdefault(n, set()).update(beside)
+    return {n: beside for n, beside in found.items() if beside}
+
+
+def _objects(shown: Mapping[int, SlicePrompts], index: int) -> list[int]:
+    return shown[index].objects if index in shown else []
 
 
 def _ends(here: SlicePrompts, row: int) -> bool:
     labels = here.prompts.point_labels
     if labels is None or not (labels[row] == 0).any() or (labels[row] == 1).any():
         return False
-    return _box(here, row) is None and (here.masks is None or not here.masks[row].any())
-
-
-def _box(here: SlicePrompts, row: int) -> list[float] | None:
-    if here.prompts.boxes is None or not here.prompts.has_box[row]:
-        return None
-    corners: list[float] = here.prompts.boxes[row].tolist()
-    return corners
+    boxed = here.prompts.boxes is not None and bool(here.prompts.has_box[row])
+    return not boxed and (here.masks is None or not here.masks[row].any())

@@ -55,6 +55,6 @@ PINNED = {
     ("world", 30): "e1317249af2e0c4e",
     ("mask", 13): "eff760c72b4f5d02",
     ("mask", 30): "91fce8ab4be2eeda",
-    ("box", 13): "3d0084b7d8dae4e7",
-    ("box", 30): "092db136d5fdfbd1",
+    ("box", 13): "e5f1bcacdd47523a",
+    ("box", 30): "aebd480bf22895e5",
 }

@@ -13,6 +13,7 @@ from monai_synthfm.inferers.propagation.propagation import Propagation, SliceMas
 from monai_synthfm.networks.preprocessing import as_logits
 from monai_synthfm.prompts.ends import split_ends
 from monai_synthfm.prompts.slice_prompts import SlicePrompts
+from monai_synthfm.prompts.spanning_boxes import without_outer_boxes
 from monai_synthfm.slices.sliced_volume import SlicedVolume
 
 __all__ = ["carry_in_stretches", "check_shown"]
@@ -42,6 +43,9 @@ def carry_in_stretches(
     A slice on which an object has negative clicks alone, or next to a box over several slices, ends this object
     (:func:`~monai_synthfm.prompts.ends.split_ends`): it is not there, nor carried through, and on either side it is
     segmented by the prompts of that side. Objects that end on the same slices are carried together.
+
+    When objects are carried both ways, a box over several slices prompts two of them
+    (:func:`~monai_synthfm.prompts.spanning_boxes.without_outer_boxes`).
 
     Args:
         propagation: carries objects on.
@@ -106,6 +110,7 @@ def _between(
                     logits = as_logits(here.masks[rows].to(slices.volume.device))
                     yield SliceMasks(index, [here.objects[row] for row in rows], logits)
         elif given:
+            given = without_outer_boxes(given) if direction == "both" else given
             yield from _carry_pictures(propagation, slices, given, direction, range(indexes[0], indexes[-1] + 1))
 
 
