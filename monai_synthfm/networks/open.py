@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 import warnings
 from collections.abc import Mapping
 from copy import deepcopy
@@ -105,7 +106,7 @@ def file_of(name_or_file: str | Path) -> Path:
     """
     bundle = SHIPPED.get(str(name_or_file))
     if bundle is None:
-        path = Path(name_or_file).expanduser()
+        path = Path(os.path.expanduser(name_or_file))
         if not path.is_file():
             names = ", ".join([*SHIPPED, *MODELS])
             raise FileNotFoundError(f"network {str(name_or_file)!r} is neither a file nor one of {names}.")

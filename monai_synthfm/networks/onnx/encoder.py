@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -50,7 +51,7 @@ class OnnxImageEncoder(nn.Module):
 
     def __init__(self, path: str | Path, providers: Sequence[_Provider] | None = None) -> None:
         super().__init__()
-        path = Path(path).expanduser()
+        path = Path(os.path.expanduser(path))
         if not path.is_file():
             raise FileNotFoundError(f"no ONNX encoder at {path}: export_onnx writes one.")
         if not _has_onnxruntime:

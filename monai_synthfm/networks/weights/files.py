@@ -153,7 +153,7 @@ WEIGHTS: Mapping[str, Weights] = {
 
 def cache_folder() -> Path:
     """Return the folder of fetched weights: ``$MONAI_SYNTHFM_HOME``, by default ``~/.cache/monai_synthfm``."""
-    return Path(os.environ.get(HOME_VARIABLE) or Path.home() / ".cache" / "monai_synthfm").expanduser()
+    return Path(os.path.expanduser(os.environ.get(HOME_VARIABLE) or "~/.cache/monai_synthfm"))
 
 
 def find_weights(name_or_path: str | Path) -> Path:
@@ -171,7 +171,7 @@ def find_weights(name_or_path: str | Path) -> Path:
         ConnectionError: when the publisher cannot be reached.
         ValueError: when a file has another hash than the published one.
     """
-    path = Path(name_or_path).expanduser()
+    path = Path(os.path.expanduser(name_or_path))
     if path.is_file():
         return path
     weights = WEIGHTS.get(str(name_or_path))
