@@ -209,7 +209,8 @@ def _interactive(tables: _Tables, rows: pd.DataFrame) -> Iterable[Block]:
         yield _note(
             "NoC@80: clicks until the DSC is 80 %, the number of the last click where it never is. AUC: area under the "
             "curve of DSC or NSD over the clicks, 100 % at most. challenge: the rule of the CVPR 2025 challenge, a box "
-            "and clicks on the largest error; its own AUC of 5 clicks is 4 times the share given here. "
+            "(in volumes with the first and the last slice) and clicks on the largest error; its own AUC of 5 clicks "
+            "is 4 times the share given here. "
             f"NSD has a tolerance of {NSD_TOLERANCE_MM:g} mm."
         )
         yield tables.add("interaction", "Clicks needed", table)

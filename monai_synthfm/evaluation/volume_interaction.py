@@ -1,7 +1,7 @@
 # Copyright (c) monai_synthfm contributors
 # Licensed under the Apache License, Version 2.0 (http://www.apache.org/licenses/LICENSE-2.0).
 # SPDX-License-Identifier: Apache-2.0
-"""The interactive protocol of the CVPR 2025 challenge on volumes: a box, then clicks on the largest error."""
+"""The interactive protocol of the CVPR 2025 challenge on volumes: a box and ends, then clicks on the largest error."""
 
 from __future__ import annotations
 
@@ -65,14 +65,14 @@ def challenge_steps(session: InteractiveSession, target: np.ndarray, axis: int, 
     """
     Segment an object of a volume as the simulated user of the CVPR 2025 challenge does.
 
-    As in the challenge: the box on the slice of the middle voxel (:func:`challenge_box`); every click in the deepest
-    voxel of the largest 26-connected error, missed and excess voxels taken together, with depths in voxels whatever the
-    spacing; positive where the object is; no click once nothing is wrong; all prompts stay.
+    As in the challenge: the box on the slice of the middle voxel (:func:`challenge_box`), and the first and the last
+    slice of the object, which the session is not to leave (``slice_range``); every click in the deepest voxel of the
+    largest 26-connected error, missed and excess voxels taken together, with depths in voxels whatever the spacing;
+    positive where the object is; no click once nothing is wrong; all prompts stay.
 
     Different here:
 
     - The box is tight. The challenge's grows on all sides by 0 to 5 pixels of an image of 256.
-    - The first and the last slice of the object, which the challenge gives besides the box, are not given.
     - Of equally deep voxels the first is taken. The challenge draws one.
     - Every object is alone in the session. The challenge asks for all objects of an image at once.
     - NSD is what it is. The challenge counts it as 0 where the mean DSC of an image is at most 0.2.
@@ -90,6 +90,8 @@ def challenge_steps(session: InteractiveSession, target: np.ndarray, axis: int, 
     Source: ``CVPR25_iter_eval.py`` and ``get_boxes.py`` of github.com/JunMa11/CVPR-MedSegFMCompetition.
     """
     session.reset()
+    held = np.flatnonzero(target.any(axis=tuple(a for a in range(3) if a != axis)))
+    session.carry(slice_range=(int(held[0]), int(held[-1])))
     first = challenge_box(target, axis)
     assert first.prompts.boxes is not None
     box = np.insert(first.prompts.boxes.numpy().reshape(2, 2), axis, first.index, axis=1).ravel()
