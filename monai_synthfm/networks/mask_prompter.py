@@ -13,7 +13,7 @@ from scipy import ndimage
 
 from monai_synthfm.networks.promptable import ImageEmbedding, Promptable
 from monai_synthfm.prompts import Prompts
-from monai_synthfm.prompts.boxes import tight_box
+from monai_synthfm.prompts.boxes import padded_box
 from monai_synthfm.prompts.clicks import ClickSimulator
 from monai_synthfm.utils.switches import reads_switches
 
@@ -92,15 +92,8 @@ class MaskPrompter:
         largest = np.argsort(-areas, kind="stable")[: self.max_parts]
         return [numbered == k + 1 for k in largest if areas[k] >= _SMALLEST_PART * areas.max()]
 
-    def _box(self, part: np.ndarray) -> torch.Tensor:
-        box = tight_box(part)
-        box[:2] -= self.box_margin
-        box[2:] += self.box_margin
-        height, width = part.shape
-        return torch.from_numpy(box.clip(0, [width - 1, height - 1] * 2).astype(np.float32))
-
     def _prompts(self, part: np.ndarray) -> Prompts:
-        box = self._box(part)[None] if self.box else None
+        box = torch.from_numpy(padded_box(part, self.box_margin))[None] if self.box else None
         if self.clicks is None:
             return Prompts(boxes=box)
         # a part of few pixels gets fewer clicks

@@ -17,7 +17,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from monai_synthfm.networks.preprocessing import MASK_LOGIT, checked_image
-from monai_synthfm.prompts.inner_clicks import add_inner_clicks
+from monai_synthfm.prompts.mask_corrections import correct_masks
 from monai_synthfm.prompts.prompts import Prompts
 
 __all__ = [
@@ -159,14 +159,16 @@ class Promptable(nn.Module, ABC):
         """
 
     def with_masks(self, prompts: Prompts, masks: torch.Tensor, embedding: ImageEmbedding) -> Prompts:
-        """Add known masks to clicks and boxes, and positive clicks in the masks of objects without a box.
+        """Add known masks to clicks and boxes, as these correct them
+        (:func:`~monai_synthfm.prompts.mask_corrections.correct_masks`).
 
         Args:
             prompts: of N objects, in pixels of the original image.
             masks: their masks there, booleans ``[N, H, W]``.
             embedding: of that image.
         """
-        return replace(add_inner_clicks(prompts, masks), masks=self.mask_prompt(masks, embedding))
+        corrected, left = correct_masks(prompts, masks)
+        return replace(corrected, masks=self.mask_prompt(left, embedding))
 
     def decode(self, embedding: ImageEmbedding, prompts: Prompts, multimask: Multimask | None = None) -> torch.Tensor:
         """Predict one mask per object; an object that is prompted by a mask alone is this mask.

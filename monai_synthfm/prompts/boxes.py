@@ -12,7 +12,7 @@ import numpy as np
 
 from monai_synthfm.prompts.masks import Rng, as_object, bounding_window, size_scale
 
-__all__ = ["BoxSimulator", "tight_box"]
+__all__ = ["BoxSimulator", "padded_box", "tight_box"]
 
 
 def tight_box(mask: Any) -> np.ndarray:
@@ -35,6 +35,30 @@ def tight_box(mask: Any) -> np.ndarray:
     """
     rows, cols = bounding_window(as_object(mask))
     return np.array([cols.start, rows.start, cols.stop - 1, rows.stop - 1], dtype=np.float32)
+
+
+def padded_box(mask: Any, margin: float) -> np.ndarray:
+    """Return the smallest box that holds a mask, with a margin as far as the image reaches.
+
+    Args:
+        mask: ``[H, W]``, nonzero inside the object.
+        margin: in pixels, on every side; 0.5 goes from pixel centres to their edges.
+
+    Returns:
+        ``[4]`` float32.
+
+    Raises:
+        ValueError: when the mask is empty or not two-dimensional.
+
+    Example:
+        >>> mask = np.zeros((6, 8))
+        >>> mask[2:4, 3:8] = 1
+        >>> padded_box(mask, 0.5).tolist()
+        [2.5, 1.5, 7.0, 3.5]
+    """
+    height, width = np.shape(mask)
+    box = tight_box(mask) + np.array([-margin, -margin, margin, margin])
+    return box.clip(0, [width - 1, height - 1] * 2).astype(np.float32)
 
 
 @dataclass(frozen=True)

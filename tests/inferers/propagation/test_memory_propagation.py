@@ -23,7 +23,7 @@ from monai_synthfm.inferers.volume_inferer import default_propagation
 from monai_synthfm.networks import ImageEmbedding, MobileSam, Promptable, Sam2
 from monai_synthfm.networks.preprocessing import square_input
 from monai_synthfm.prompts import Prompts
-from monai_synthfm.prompts.inner_clicks import add_inner_clicks
+from monai_synthfm.prompts.mask_corrections import correct_masks
 from monai_synthfm.prompts.slice_prompts import SlicePrompts
 from monai_synthfm.slices.slice_frame import SliceFrame
 from monai_synthfm.slices.sliced_volume import SlicedVolume
@@ -280,7 +280,8 @@ def test_a_mask_with_clicks_and_more_within_it_is_a_prompt_like_them(ours: Sam2)
     slices = Slices(ours, 3)
     found = propagate(slices, {1: {0: {**CLICKS, "mask": MASK}}}, "none")[0][1]
     embedding = slices.embedding(1)
-    clicks = add_inner_clicks(Prompts(torch.tensor([CLICKS["points"]]), torch.tensor([CLICKS["labels"]])), MASK[None])
+    given = Prompts(torch.tensor([CLICKS["points"]]), torch.tensor([CLICKS["labels"]]))
+    clicks, _ = correct_masks(given, MASK[None])
     assert clicks.point_labels is not None
     assert clicks.point_labels.tolist() == [CLICKS["labels"] + [1] * 5]
     prompts = replace(clicks.batched(), masks=ours.mask_prompt(MASK[None], embedding)[None])
