@@ -28,6 +28,8 @@ PAGES = (ROOT / "README.md", *(ROOT / "docs" / name for name in ("index.md", "re
 CARD = ROOT / "bundles" / "synthfm_sam" / "docs" / "README.md"
 PROMPTS = {"1p0n": "(1,0)", "1p2n": "(1,2)", "3p0n": "(3,0)", "3p2n": "(3,2)", "box": "box"}
 VOLUME_PROMPTS = {"1p0n": "(1,0)", "3p2n": "(3,2)", "box": "box", "mask": "true mask"}
+CLICKS = {"challenge-00": "box and ends"} | {f"challenge-{k:02d}": f"{k} click{'s' * (k > 1)}" for k in range(1, 6)}
+"""Prompts of the interactive protocol of the CVPR 2025 challenge in volumes."""
 WHERE = "@largest/both"
 """What follows the name of a prompt in rows of volumes: on which slice, and in which directions from there."""
 MODALITIES = {"ct": "CT", "mr": "MR", "us": "ultrasound", "xray": "X-ray", "microscopy": "microscopy"}
@@ -83,11 +85,11 @@ def measured_volumes(rows: pd.DataFrame) -> pd.DataFrame:
     Raises:
         ValueError: when the run has nothing of this.
     """
-    asked = rows[rows.prompts.isin([f"{name}{WHERE}" for name in VOLUME_PROMPTS])]
+    asked = rows[rows.prompts.isin([*(f"{name}{WHERE}" for name in VOLUME_PROMPTS), *CLICKS])]
     asked = asked.assign(prompts=asked.prompts.str.removesuffix(WHERE))
     found = mean_intervals(asked).rename(columns={"n_patients": "patients"})
     found[["mean", "low", "high"]] = (found[["mean", "ci_low", "ci_high"]] * 100).round(1)
-    order = {"modality": [*MODALITIES], "model": [*asked.model.unique()], "prompts": [*VOLUME_PROMPTS]}
+    order = {"modality": [*MODALITIES], "model": [*asked.model.unique()], "prompts": [*VOLUME_PROMPTS, *CLICKS]}
     return _ordered(found[found.modality.isin(MODALITIES)], order)
 
 
@@ -106,6 +108,7 @@ def full_table(figures: pd.DataFrame, names: dict[str, str] = PROMPTS) -> str:
 
     What a model was not asked has an empty cell.
     """
+    figures = figures[figures.prompts.isin(names)]
     lines = [f"| modality | patients | model | {' | '.join(names.values())} |", "|---" * (3 + len(names)) + "|"]
     for modality, part in figures.groupby("modality", sort=False):
         means = part.pivot(index="model", columns="prompts", values="mean")
@@ -163,6 +166,7 @@ def all_tables(figures: pd.DataFrame, volume_figures: pd.DataFrame) -> dict[str,
         "results": full_table(figures),
         "results in short": short_table(figures),
         "results of volumes": full_table(volume_figures, VOLUME_PROMPTS),
+        "results of corrections": full_table(volume_figures, CLICKS),
     }
 
 

@@ -99,6 +99,18 @@ def test_what_a_model_was_not_asked_is_an_empty_cell(script: dict[str, Any]) -> 
     assert [cell.split(" [")[0] for cell in second] == ["boxes", "", "", "**60.0**", ""]
 
 
+def test_clicks_of_the_challenge_in_volumes_stand_in_a_table_of_their_own(script: dict[str, Any]) -> None:
+    scores = {"challenge-00": 0.4, "challenge-05": 0.6, "box@largest/both": 0.5}
+    asked = [row for prompts, score in scores.items() for row in rows("ct", 4, {"all": score}, prompts)]
+    figures = script["measured_volumes"](pd.DataFrame(asked))
+    for names, expected in (
+        (script["VOLUME_PROMPTS"], ["", "", "**50.0**", ""]),
+        (script["CLICKS"], ["**40.0**", *[""] * 4, "**60.0**"]),
+    ):
+        *_, line = script["full_table"](figures, names).splitlines()
+        assert [cell.strip().split(" [")[0] for cell in line.split("|")[4:-1]] == expected
+
+
 def test_runs_of_some_models_make_the_figures_of_one_run(
     script: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
