@@ -207,7 +207,7 @@ def test_files_of_unknown_networks_and_settings_are_refused(tmp_path: Path) -> N
 def test_what_is_neither_name_nor_file_is_refused_with_the_names() -> None:
     with pytest.raises(FileNotFoundError, match="network 'sam' is neither a file nor one of synthfm, synthfm_3d, "):
         open_network("sam")
-    with pytest.raises(FileNotFoundError, match="network '~nobody-of-this-name/net.pt' is neither a file nor one of"):
+    with pytest.raises(FileNotFoundError, match=r"network '~nobody-of-this-name/net\.pt' is neither a file nor one of"):
         open_network("~nobody-of-this-name/net.pt")
 
 
