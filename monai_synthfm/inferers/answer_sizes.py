@@ -195,7 +195,8 @@ def _alternatives(slices: SlicedVolume, index: int, here: SlicePrompts, rows: Se
     frame, chosen = slices.frame, list(rows)
     prompts = frame.turn_prompts(here.prompts.objects(chosen), slices.stored_size).to(device)
     if here.masks is not None and here.masks[chosen].any():
-        prompts = network.with_masks(prompts, frame.turn(here.masks[chosen]).to(device) > 0, embedding)
+        known = frame.turn(here.masks[chosen]).to(device) > 0
+        prompts = network.with_masks(prompts, known, embedding, slices.image(index))
     logits = network.predict_masks(embedding, prompts.batched())[0][0, :, 1:]
     if not logits.shape[1]:
         return [torch.zeros(0, *slices.stored_size, dtype=torch.bool) for _ in rows]

@@ -158,7 +158,9 @@ class Promptable(nn.Module, ABC):
             low-resolution logits ``[N, 1, h, w]`` as :class:`Prompts` takes them.
         """
 
-    def with_masks(self, prompts: Prompts, masks: torch.Tensor, embedding: ImageEmbedding) -> Prompts:
+    def with_masks(
+        self, prompts: Prompts, masks: torch.Tensor, embedding: ImageEmbedding, image: torch.Tensor | None = None
+    ) -> Prompts:
         """Add known masks to clicks and boxes, as these correct them
         (:func:`~monai_synthfm.prompts.mask_corrections.correct_masks`).
 
@@ -166,8 +168,9 @@ class Promptable(nn.Module, ABC):
             prompts: of N objects, in pixels of the original image.
             masks: their masks there, booleans ``[N, H, W]``.
             embedding: of that image.
+            image: ``[1, C, H, W]``; None = how parts of masks look is not heeded.
         """
-        corrected, left = correct_masks(prompts, masks)
+        corrected, left = correct_masks(prompts, masks, None if image is None else image[0])
         return replace(corrected, masks=self.mask_prompt(left, embedding))
 
     def decode(self, embedding: ImageEmbedding, prompts: Prompts, multimask: Multimask | None = None) -> torch.Tensor:

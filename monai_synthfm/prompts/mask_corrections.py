@@ -13,6 +13,7 @@ import torch
 from monai_synthfm.prompts.boxes import padded_box
 from monai_synthfm.prompts.masks import depth, largest_component
 from monai_synthfm.prompts.prompts import Prompts
+from monai_synthfm.prompts.unlike_parts import unlike_part
 
 __all__ = ["correct_masks"]
 
@@ -20,7 +21,9 @@ __all__ = ["correct_masks"]
 _BESIDE_POSITIVE, _BESIDE_NEGATIVE = 5, 1
 
 
-def correct_masks(prompts: Prompts, masks: torch.Tensor) -> tuple[Prompts, torch.Tensor]:
+def correct_masks(
+    prompts: Prompts, masks: torch.Tensor, picture: torch.Tensor | None = None
+) -> tuple[Prompts, torch.Tensor]:
     r"""
     Let clicks correct known masks, for objects that have clicks, but no box.
 
@@ -30,8 +33,9 @@ def correct_masks(prompts: Prompts, masks: torch.Tensor) -> tuple[Prompts, torch
     before it, and negative ones, are far, :math:`\arg\max_p \min(d(p), \min_c |p - c|)` with the distance d to what is
     not the mask.
 
-    Negative clicks alone cut the mask first: of each the disc that just fits in, :math:`|p - c| \le d(c)`, is taken
-    away, and of the rest the largest 8-connected part is kept, with its box.
+    Negative clicks alone cut the mask first: of each the part that does not look like the rest
+    (:func:`~monai_synthfm.prompts.unlike_parts.unlike_part`), or else the disc that just fits in,
+    :math:`|p - c| \le d(c)`, is taken away. Of what is left the largest 8-connected part is kept, with its box.
 
     Source: not given in the papers; our choice. Measurements are in ``docs/experiments.md``, sections "The fifth stage,
     which ships" and "What carries a mask to the next slice".
@@ -40,6 +44,7 @@ def correct_masks(prompts: Prompts, masks: torch.Tensor) -> tuple[Prompts, torch
         prompts: of N objects in one image, ``points`` [N, K, 2].
         masks: booleans [N, H, W] of the same image; objects of which there is nothing, or of which negative clicks
             would leave nothing, stay as they are, and those with few pixels get no more clicks than these.
+        picture: the image [C, H, W]; None = nothing is known of how parts look.
 
     Returns:
         Prompts with what was added, and the masks that are left.
@@ -60,11 +65,12 @@ def correct_masks(prompts: Prompts, masks: torch.Tensor) -> tuple[Prompts, torch
     corrected = (labels >= 0).any(dim=1) & ~prompts.has_box.to(labels.device)
     corrected &= masks.flatten(1).any(dim=1).to(labels.device)
     left, places, boxes = masks.clone(), {}, {}
+    grey = None if picture is None else picture.mean(dim=0).cpu().numpy()
     for n in corrected.nonzero()[:, 0].tolist():
         inside, negative = masks[n].cpu().numpy(), points[n][labels[n] == 0].cpu().numpy()
         count = _BESIDE_POSITIVE
         if not (labels[n] == 1).any():
-            inside, count = _cut(inside, negative), _BESIDE_NEGATIVE
+            inside, count = _cut(inside, negative, grey), _BESIDE_NEGATIVE
             if not inside.any():
                 continue
             left[n], boxes[n] = torch.from_numpy(inside), torch.from_numpy(padded_box(inside, 0.5))
@@ -72,14 +78,17 @@ def correct_masks(prompts: Prompts, masks: torch.Tensor) -> tuple[Prompts, torch
     return (_added(prompts, places, boxes) if places else prompts), left
 
 
-def _cut(inside: np.ndarray, clicks: np.ndarray) -> np.ndarray:
+def _cut(inside: np.ndarray, clicks: np.ndarray, grey: np.ndarray | None) -> np.ndarray:
     """Return the largest part that clicks leave of a mask, or nothing."""
     rows, columns = np.indices(inside.shape)
     room, left = depth(inside), inside.copy()
-    for x, y in clicks:
-        row = int(np.clip(np.rint(y), 0, len(inside) - 1))
-        column = int(np.clip(np.rint(x), 0, inside.shape[1] - 1))
-        left &= np.hypot(columns - x, rows - y) > room[row, column]
+    for x, y in clicks.tolist():
+        part = None if grey is None else unlike_part(grey, inside, (x, y))
+        if part is None:
+            row = int(np.clip(np.rint(y), 0, len(inside) - 1))
+            column = int(np.clip(np.rint(x), 0, inside.shape[1] - 1))
+            part = np.hypot(columns - x, rows - y) <= room[row, column]
+        left &= ~part
     return largest_component(left) if left.any() else left
 
 

@@ -140,3 +140,20 @@ def test_prompts_without_such_an_object_stay_as_they_are() -> None:
     box = torch.tensor([[1.0, 2.0, 3.0, 4.0]])
     for prompts in (Prompts(boxes=box), Prompts(torch.ones(1, 1, 2), torch.ones(1, 1), box)):
         assert correct_masks(prompts, square()[None])[0] is prompts
+
+
+def test_a_negative_click_on_another_tissue_takes_this_tissue_alone() -> None:
+    mask = torch.zeros(1, 30, 30, dtype=torch.bool)
+    mask[0, 3:27, 3:27] = True
+    picture = torch.where(mask, 0.7, 0.3)
+    picture[:, 10:20, 15:27] = 0.3  # a notch from the right, deeper than the disc that fits around the click
+    prompts = Prompts(torch.tensor([[[17.0, 15.0]]]), torch.tensor([[0]]))
+    corrected, left = correct_masks(prompts, mask, picture)
+    assert corrected.boxes is not None
+    assert corrected.boxes.tolist() == [[2.5, 2.5, 26.5, 26.5]]
+    bright = mask & (picture > 0.5)
+    assert not (left & ~bright).any()
+    assert (left & bright).sum() > 0.95 * bright.sum()
+    alike = correct_masks(prompts, mask, torch.full_like(picture, 0.5))[1]
+    assert torch.equal(alike, correct_masks(prompts, mask)[1])
+    assert alike.sum() < left.sum()

@@ -176,5 +176,5 @@ def _decode(slices: SlicedVolume, index: int, prompts: Prompts, masks: torch.Ten
     network, embedding = slices.network, slices.embedding(index)
     prompts = prompts.to(slices.volume.device)
     if masks is not None:
-        prompts = network.with_masks(prompts, masks, embedding)
+        prompts = network.with_masks(prompts, masks, embedding, slices.image(index))
     return network.postprocess(network.decode(embedding, prompts.batched()), embedding)[0]

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from monai_synthfm.prompts.masks import depth
+from monai_synthfm.prompts.unlike_parts import unlike_part
 
 __all__ = ["DEEP", "is_deep"]
 
@@ -16,12 +17,14 @@ DEEP = 0.85
 """Share of the largest depth of a mask from which on a negative click speaks of all of it."""
 
 
-def is_deep(mask: torch.Tensor, clicks: torch.Tensor) -> bool:
+def is_deep(mask: torch.Tensor, clicks: torch.Tensor, picture: torch.Tensor | None = None) -> bool:
     r"""
     Return whether one of some clicks lies about as deep in a mask as it gets, :math:`d(p) \ge 0.85 \max_q d(q)`.
 
     d is the distance to what is not the mask. Where an object was carried past its end all of its mask is wrong, and a
-    user clicks in the middle; where it leaked the click lies in the leak.
+    user clicks in the middle; where it leaked the click lies in the leak. A click on what does not look like the rest
+    of the mask (:func:`~monai_synthfm.prompts.unlike_parts.unlike_part`), such as the sinus of a kidney, speaks of that
+    alone.
 
     Source: not given in the papers; our choice. Measurements are in ``docs/experiments.md``, section "The fifth stage,
     which ships".
@@ -29,6 +32,7 @@ def is_deep(mask: torch.Tensor, clicks: torch.Tensor) -> bool:
     Args:
         mask: booleans [H, W], not empty.
         clicks: [K, 2] as x, y in its pixels.
+        picture: the slice [C, H, W]; None = nothing is known of how it looks.
 
     Example:
         >>> mask = torch.zeros(7, 9, dtype=torch.bool)
@@ -36,8 +40,11 @@ def is_deep(mask: torch.Tensor, clicks: torch.Tensor) -> bool:
         >>> is_deep(mask, torch.tensor([[4.0, 3.0]])), is_deep(mask, torch.tensor([[2.0, 3.0]]))
         (True, False)
     """
-    room = depth(mask.cpu().numpy())
+    inside, room = mask.cpu().numpy(), depth(mask.cpu().numpy())
     x, y = np.rint(clicks.cpu().numpy()).astype(int).T
     height, width = mask.shape
-    reached = room[y.clip(0, height - 1), x.clip(0, width - 1)]
-    return bool((reached >= DEEP * room.max()).any())
+    deep = room[y.clip(0, height - 1), x.clip(0, width - 1)] >= DEEP * room.max()
+    if picture is None:
+        return bool(deep.any())
+    grey = picture.mean(dim=0).cpu().numpy()
+    return any(unlike_part(grey, inside, (x, y)) is None for x, y in clicks[torch.from_numpy(deep)].tolist())

@@ -56,7 +56,8 @@ class InteractiveSession(SessionSteps):
     All clicks of an object count, its latest box, and on each slice its latest mask. Clicks on a slice that the object
     was only carried to correct the mask that the prompts before them brought there: the mask, and positive clicks deep
     inside, prompt the network besides. A negative one in its middle says that the object is not on that slice, and ends
-    it there, as negative clicks alone on a slice do that come with the first prompts.
+    it there, as negative clicks alone on a slice do that come with the first prompts. Where it looks unlike the rest of
+    the mask, as the sinus of a kidney does, it takes away what looks like it.
 
     With ``at_once=False`` prompts answer on their own slices, until :meth:`carry` takes all objects through the volume.
     After that, a prompt changes its own slices at once, and what the others show is :attr:`outdated` until the next

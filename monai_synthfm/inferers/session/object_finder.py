@@ -202,8 +202,12 @@ def _given(volume: SessionVolume, interactions: Sequence[Interaction], known: Kn
     """
     axis = volume.slices.frame.axis
     given = combine(without_chosen(interactions, axis))
-    alone = negatives_alone(given, axis).items()
-    ended = {index for index, clicks in alone if index in known and is_deep(known[index], clicks)}
+    slices = volume.slices
+    ended = {
+        index
+        for index, clicks in negatives_alone(given, axis).items()
+        if index in known and is_deep(known[index], clicks, slices.frame.stored(slices.volume, index))
+    }
     without = ended.union(box_slices(given.prompts, axis))
     corrected = {index: mask for index, mask in known.items() if index not in without}
     whole = replace(given, masks={**corrected, **given.masks})

@@ -267,3 +267,14 @@ def _deepest(mask: np.ndarray) -> list[int]:
     rows = np.argwhere(~inside)
     best = max(np.argwhere(inside), key=lambda pixel: np.hypot(*(rows - pixel).T).min())
     return [int(value) - 1 for value in best]
+
+
+def test_a_deep_click_on_another_tissue_speaks_of_this_tissue_alone() -> None:
+    mask = torch.zeros(21, 21, dtype=torch.bool)
+    mask[2:19, 2:19] = True
+    picture = torch.where(mask, 0.7, 0.3)[None]
+    middle, aside = torch.tensor([[10.0, 10.0]]), torch.tensor([[11.0, 10.0]])
+    assert is_deep(mask, middle, picture)
+    picture[:, 7:14, 7:14] = 0.2
+    assert is_deep(mask, middle)
+    assert not is_deep(mask, torch.cat([middle, aside]), picture)
