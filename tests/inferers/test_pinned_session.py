@@ -65,7 +65,7 @@ PINNED = {
     ("LevelSegmenter", 0): "00714d3b5c40ce14",
     ("LevelSegmenter", 1): "689d8d11dab34165",
     ("LevelSegmenter", 2): "96b5ebdec56627f0",
-    ("RegionGrower", 0): "a449bfdb6f9a33f6",
-    ("RegionGrower", 1): "81029a467d7de059",
-    ("RegionGrower", 2): "76847a49fd4ef0d5",
+    ("RegionGrower", 0): "eb4e3c92ca7f2fb7",
+    ("RegionGrower", 1): "1c2986f9ab7601c5",
+    ("RegionGrower", 2): "6ff7d2f2f04f4fee",
 }
