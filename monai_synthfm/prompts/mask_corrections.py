@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from monai_synthfm.prompts.boxes import padded_box
-from monai_synthfm.prompts.masks import depth, largest_component
+from monai_synthfm.prompts.masks import depth, largest_component, nearest_pixel
 from monai_synthfm.prompts.prompts import Prompts
 from monai_synthfm.prompts.unlike_parts import unlike_part
 
@@ -85,9 +85,7 @@ def _cut(inside: np.ndarray, clicks: np.ndarray, grey: np.ndarray | None) -> np.
     for x, y in clicks.tolist():
         part = None if grey is None else unlike_part(grey, inside, (x, y))
         if part is None:
-            row = int(np.clip(np.rint(y), 0, len(inside) - 1))
-            column = int(np.clip(np.rint(x), 0, inside.shape[1] - 1))
-            part = np.hypot(columns - x, rows - y) <= room[row, column]
+            part = np.hypot(columns - x, rows - y) <= room[nearest_pixel((x, y), inside.shape)]
         left &= ~part
     return largest_component(left) if left.any() else left
 

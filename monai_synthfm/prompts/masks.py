@@ -19,6 +19,7 @@ __all__ = [
     "dilate",
     "interior",
     "largest_component",
+    "nearest_pixel",
     "size_scale",
 ]
 
@@ -110,6 +111,22 @@ def depth(mask: np.ndarray) -> np.ndarray:
         [[1.0, 1.0, 1.0], [1.0, 2.0, 1.0], [1.0, 1.0, 1.0]]
     """
     return ndimage.distance_transform_edt(np.pad(mask, 1))[(slice(1, -1),) * mask.ndim]
+
+
+def nearest_pixel(click: tuple[float, float], shape: tuple[int, ...]) -> tuple[int, int]:
+    """Return the row and column of the pixel of an image nearest to a place, which may lie beyond its border.
+
+    Args:
+        click: x, y in pixels.
+        shape: H, W.
+
+    Example:
+        >>> nearest_pixel((2.6, -3.0), (5, 9))
+        (0, 3)
+    """
+    x, y = click
+    height, width = shape
+    return int(np.clip(np.rint(y), 0, height - 1)), int(np.clip(np.rint(x), 0, width - 1))
 
 
 def interior(mask: np.ndarray) -> np.ndarray:

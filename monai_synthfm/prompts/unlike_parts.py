@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 from scipy import ndimage
 
-from monai_synthfm.prompts.masks import depth
+from monai_synthfm.prompts.masks import depth, nearest_pixel
 
 __all__ = ["unlike_part"]
 
@@ -43,9 +43,8 @@ def unlike_part(picture: np.ndarray, inside: np.ndarray, click: tuple[float, flo
         >>> int(unlike_part(picture, inside, (4, 4)).sum()), unlike_part(picture, inside, (2, 6))
         (13, None)
     """
-    height, width = inside.shape
     x, y = click
-    room = depth(inside)[int(np.clip(np.rint(y), 0, height - 1)), int(np.clip(np.rint(x), 0, width - 1))]
+    room = depth(inside)[nearest_pixel(click, inside.shape)]
     if room == 0:
         return None
     rows, columns = np.indices(inside.shape)

@@ -5,10 +5,9 @@
 
 from __future__ import annotations
 
-import numpy as np
 import torch
 
-from monai_synthfm.prompts.masks import depth
+from monai_synthfm.prompts.masks import depth, nearest_pixel
 from monai_synthfm.prompts.unlike_parts import unlike_part
 
 __all__ = ["DEEP", "is_deep"]
@@ -40,11 +39,10 @@ def is_deep(mask: torch.Tensor, clicks: torch.Tensor, picture: torch.Tensor | No
         >>> is_deep(mask, torch.tensor([[4.0, 3.0]])), is_deep(mask, torch.tensor([[2.0, 3.0]]))
         (True, False)
     """
-    inside, room = mask.cpu().numpy(), depth(mask.cpu().numpy())
-    x, y = np.rint(clicks.cpu().numpy()).astype(int).T
-    height, width = mask.shape
-    deep = room[y.clip(0, height - 1), x.clip(0, width - 1)] >= DEEP * room.max()
+    inside = mask.cpu().numpy()
+    room = depth(inside)
+    deep = [(x, y) for x, y in clicks.tolist() if room[nearest_pixel((x, y), inside.shape)] >= DEEP * room.max()]
     if picture is None:
-        return bool(deep.any())
+        return bool(deep)
     grey = picture.mean(dim=0).cpu().numpy()
-    return any(unlike_part(grey, inside, (x, y)) is None for x, y in clicks[torch.from_numpy(deep)].tolist())
+    return any(unlike_part(grey, inside, click) is None for click in deep)
