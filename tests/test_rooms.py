@@ -17,7 +17,19 @@ import monai_synthfm
 
 PACKAGE = Path(monai_synthfm.__file__).parent
 ROOMS = (
-    *("bundles", "utils", "synthesis", "prompts", "io", "transforms", "networks", "slices", "data", "embeddings"),
+    *(
+        "bundles",
+        "utils",
+        "synthesis",
+        "prompts",
+        "io",
+        "windows",
+        "transforms",
+        "networks",
+        "slices",
+        "data",
+        "embeddings",
+    ),
     *("losses", "inferers", "pictures", "handlers", "batch", "fl", "evaluation", "commands", "viewer"),
 )
 
