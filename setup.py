@@ -7,6 +7,7 @@ from setuptools import find_packages, setup
 
 # packages without code, where monai_synthfm.bundle_path looks for them
 BUNDLES = {f"monai_synthfm._bundles.{name}": f"bundles/{name}" for name in ("synthfm_sam", "synthfm_sam2_3d")}
+KEPT = ["LICENSE", "large_files.yml", "configs/**/*", "docs/**/*", "models/model.pt", "models/windows.pt"]
 
 setup(
     packages=[*find_packages(include=["monai_synthfm*"]), *BUNDLES],
@@ -16,6 +17,6 @@ setup(
         "monai_synthfm.evaluation": ["*.csv", "*.j2"],
         "monai_synthfm.viewer": ["page/*"],
         # named one by one, since trainings and segmentations may have left their files beside
-        **{name: ["LICENSE", "large_files.yml", "configs/**/*", "docs/**/*", "models/model.pt"] for name in BUNDLES},
+        **dict.fromkeys(BUNDLES, KEPT),
     },
 )

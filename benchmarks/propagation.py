@@ -3,15 +3,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """CPU time and peak memory of segmenting whole volumes of different lengths from one box on the middle slice.
 
-    python benchmarks/propagation.py --network MobileSam --image_size 512 --size 512 --slices 30 300
+    python benchmarks/propagation.py --image_size 512 --size 512 --slices 30 300
 
 Every volume has a process of its own, since a process never gives back its peak. Networks have random weights; a mask
-prompt and limits switched off make sure that the object is followed to the end all the same.
+prompt and limits switched off, and for windows the mask of the nearest known slice in the place of the answer, make
+sure that the object is followed to the end all the same.
 """
 
 from __future__ import annotations
 
 import argparse
+import math
 import time
 from pathlib import Path
 from typing import Any
@@ -20,16 +22,25 @@ import torch
 from measuring import forget_peak, in_new_process, peak_mib, table, write
 
 from monai_synthfm.embeddings.recent import RecentEmbeddings
-from monai_synthfm.inferers import MaskPropagation, VolumeInferer
+from monai_synthfm.inferers import MaskPropagation, MemoryPropagation, VolumeInferer, WindowPropagation
+from monai_synthfm.inferers.propagation.propagation import Propagation
 from monai_synthfm.networks import MobileSam, Sam2
+from monai_synthfm.networks.window_unet import WindowUNet
 
-NETWORKS = {"MobileSam": MobileSam, "Sam2": Sam2}
+WAYS = ("masks", "windows", "memory")
+
+
+class Endless(WindowUNet):
+    """Computes its answer and gives the mask of the nearest known slice."""
+
+    def forward(self, channels: torch.Tensor) -> torch.Tensor:
+        return channels[:, 3:4] + 0.0 * super().forward(channels)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--network", choices=NETWORKS, default="MobileSam")
-    parser.add_argument("--image_size", type=int, default=512, help="side of the network's input")
+    parser.add_argument("--ways", choices=WAYS, nargs="+", default=["masks", "windows"], help="to carry the object on")
+    parser.add_argument("--image_size", type=int, default=512, help="side of the input of the network of slices")
     parser.add_argument("--size", type=int, default=512, help="side of a slice in voxels")
     parser.add_argument("--slices", type=int, nargs="+", default=[30, 300])
     parser.add_argument("--store_mib", type=int, default=1024, help="memory for embeddings that may be needed again")
@@ -37,26 +48,34 @@ def main() -> None:
     arguments = parser.parse_args()
     sizes = (arguments.image_size, arguments.size)
     rows = [
-        in_new_process(measure, arguments.network, *sizes, slices, arguments.store_mib) for slices in arguments.slices
+        in_new_process(measure, way, *sizes, slices, arguments.store_mib)
+        for way in arguments.ways
+        for slices in arguments.slices
     ]
     write(arguments.output, {"rows": rows}, table(list(rows[0])[1:], [list(row.values()) for row in rows]))
 
 
-def measure(name: str, image_size: int, size: int, slices: int, store_mib: int) -> dict[str, Any]:
+def endless(way: str) -> Propagation:
+    """A propagation that never loses the object."""
+    if way == "masks":
+        return MaskPropagation(max_change=math.inf, max_grey_shift=math.inf)
+    return MemoryPropagation() if way == "memory" else WindowPropagation(Endless(), max_grey_shift=math.inf)
+
+
+def measure(way: str, image_size: int, size: int, slices: int, store_mib: int) -> dict[str, Any]:
     """Segment one random volume and return what it cost."""
     torch.manual_seed(0)
-    network = NETWORKS[name](image_size=image_size).eval()
+    network = (Sam2 if way == "memory" else MobileSam)(image_size=image_size).eval()
     volume = torch.rand(1, 1, size, size, slices)
     mask = torch.zeros(volume.shape, dtype=torch.uint8)
     mask[..., size // 4 : size // 2, size // 4 : size // 2, slices // 2] = 1
-    endless = MaskPropagation(max_change=float("inf"), max_grey_shift=float("inf"))
     store = RecentEmbeddings(store_mib * 2**20)
-    inferer = VolumeInferer(endless if name == "MobileSam" else None, store=lambda *_: store)
+    inferer = VolumeInferer(endless(way), store=lambda *_: store)
     before, start = forget_peak(), time.process_time()
     labels = inferer(volume, network, masks=mask)
     seconds = time.process_time() - start
     return {
-        "network": name,
+        "carried by": way,
         "image_size": image_size,
         "volume": [size, size, slices],
         "slices_segmented": int(labels.flatten(0, 3).any(dim=0).sum()),

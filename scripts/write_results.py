@@ -175,11 +175,11 @@ def main() -> None:
     parser.add_argument(
         "--rows", type=Path, nargs="+", help="output folder of configs/dev_shared.yaml, or those of runs of some models"
     )
-    parser.add_argument("--volume_rows", type=Path, help="output folder of configs/dev_shared_volumes.yaml")
+    parser.add_argument("--volume_rows", type=Path, nargs="+", help="the same of configs/dev_shared_volumes.yaml")
     arguments = parser.parse_args()
     figures = measured(pd.concat(map(read_rows, arguments.rows))) if arguments.rows else pd.read_csv(FIGURES)
     volumes = arguments.volume_rows
-    volume_figures = measured_volumes(read_rows(volumes)) if volumes else pd.read_csv(VOLUME_FIGURES)
+    volume_figures = measured_volumes(pd.concat(map(read_rows, volumes))) if volumes else pd.read_csv(VOLUME_FIGURES)
     tables = all_tables(figures, volume_figures)
     pages = {page: fill(page.read_text(encoding="utf-8"), tables) for page in (*PAGES, CARD)}
     if arguments.rows:

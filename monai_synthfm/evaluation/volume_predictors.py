@@ -20,10 +20,12 @@ from monai.data import MetaTensor
 from monai_synthfm.embeddings.cache import EmbeddingCache
 from monai_synthfm.evaluation.predictors import Model, NetworkPredictor
 from monai_synthfm.evaluation.volume_plan import PlannedPrompt
+from monai_synthfm.handlers.segmentation_record import describe_weights
+from monai_synthfm.inferers.propagation.choice import choose_propagation
 from monai_synthfm.inferers.propagation.propagation import Progress, Propagation
 from monai_synthfm.inferers.session.interactive_session import InteractiveSession
 from monai_synthfm.inferers.session.volume import ChangedBox
-from monai_synthfm.inferers.volume_inferer import VolumeInferer, default_propagation
+from monai_synthfm.inferers.volume_inferer import VolumeInferer
 from monai_synthfm.networks import ImageEmbedding
 from monai_synthfm.slices.slice_frame import SliceFrame
 from monai_synthfm.slices.sliced_volume import SlicedVolume
@@ -106,7 +108,8 @@ class NetworkVolumePredictor(VolumePredictor):
 
     Args:
         predictor: the network as for slices; its name stands in the table.
-        propagation: how objects are carried on; None takes what suits the network.
+        propagation: how objects are carried on, see
+            :func:`~monai_synthfm.inferers.propagation.choice.choose_propagation`; None takes what suits the network.
         keep_largest: reduce every answer to its largest 26-connected part.
 
     Example:
@@ -120,7 +123,7 @@ class NetworkVolumePredictor(VolumePredictor):
     """
 
     def __init__(
-        self, predictor: NetworkPredictor, propagation: Propagation | None = None, keep_largest: bool = False
+        self, predictor: NetworkPredictor, propagation: Propagation | str | None = None, keep_largest: bool = False
     ) -> None:
         super().__init__(predictor.name)
         self.predictor = predictor
@@ -152,7 +155,7 @@ class NetworkVolumePredictor(VolumePredictor):
 
     def describe(self) -> dict[str, Any]:
         """Return the settings of the network and of the propagation."""
-        propagation = self.propagation or default_propagation(self.predictor.ready())
+        propagation = choose_propagation(self.predictor.ready(), self.propagation)
         return {
             **self.predictor.describe(),
             "propagation": _settings(propagation),
@@ -160,8 +163,9 @@ class NetworkVolumePredictor(VolumePredictor):
         }
 
     def weight_files(self) -> list[dict[str, str]]:
-        """Return those of the network."""
-        return self.predictor.weight_files()
+        """Return those of the network, and of what carries objects on."""
+        carrying = choose_propagation(self.predictor.ready(), self.propagation).weight_files
+        return [*self.predictor.weight_files(), *describe_weights(carrying)]
 
     def release(self) -> None:
         """Drop a network that can be made again."""
@@ -175,13 +179,16 @@ class PreparedSession(InteractiveSession):
     Args:
         predictor: the network.
         seen: the volume.
-        propagation: how objects are carried on; None takes what suits the network.
+        propagation: how objects are carried on, see
+            :func:`~monai_synthfm.inferers.propagation.choice.choose_propagation`; None takes what suits the network.
 
     Raises:
         ValueError: when the volume has colours, which sessions do not take.
     """
 
-    def __init__(self, predictor: NetworkPredictor, seen: OpenVolume, propagation: Propagation | None = None) -> None:
+    def __init__(
+        self, predictor: NetworkPredictor, seen: OpenVolume, propagation: Propagation | str | None = None
+    ) -> None:
         super().__init__(predictor.ready(), seen.axis, propagation=propagation, device=predictor.device)
         self.intensity = _AsPrepared()
         self.store = lambda *_: seen.store

@@ -11,6 +11,7 @@ from monai_synthfm.inferers.answer_sizes import AnswerSizes
 from monai_synthfm.inferers.autocast import AutocastInferer
 from monai_synthfm.inferers.propagation.mask_propagation import MaskPropagation
 from monai_synthfm.inferers.propagation.memory_propagation import MemoryPropagation
+from monai_synthfm.inferers.propagation.window_propagation import WindowPropagation
 from monai_synthfm.inferers.session.interactive_session import InteractiveSession
 from monai_synthfm.inferers.volume_inferer import VolumeInferer
 from monai_synthfm.utils.switches import exports_read_switches
@@ -25,6 +26,7 @@ __all__ = [
     "MemoryPropagation",
     "RecentEmbeddings",
     "VolumeInferer",
+    "WindowPropagation",
 ]
 
 exports_read_switches(globals())

@@ -16,12 +16,10 @@ from tqdm import tqdm
 from monai_synthfm.embeddings.recent import RecentEmbeddings
 from monai_synthfm.inferers.answer_sizes import AnswerSizes
 from monai_synthfm.inferers.mask_volumes import LabelVolume, LogitVolume, MaskVolume
-from monai_synthfm.inferers.propagation.mask_propagation import MaskPropagation
-from monai_synthfm.inferers.propagation.memory_propagation import MemoryPropagation
+from monai_synthfm.inferers.propagation.choice import choose_propagation
 from monai_synthfm.inferers.propagation.propagation import DIRECTIONS, Propagation
 from monai_synthfm.inferers.propagation.stretches import carry_in_stretches
-from monai_synthfm.networks import ImageEmbedding, Promptable, Sam2
-from monai_synthfm.networks.mask_prompter import MaskPrompter
+from monai_synthfm.networks import ImageEmbedding, Promptable
 from monai_synthfm.prompts import Prompts
 from monai_synthfm.prompts.coordinates import check_inside
 from monai_synthfm.prompts.slice_prompts import SlicePrompts, prompts_by_slice
@@ -29,36 +27,12 @@ from monai_synthfm.slices.slice_frame import SliceFrame
 from monai_synthfm.slices.sliced_volume import SlicedVolume
 from monai_synthfm.utils.free_memory import free_memory
 
-__all__ = ["EmbeddingStore", "VolumeInferer", "default_propagation"]
+__all__ = ["EmbeddingStore", "VolumeInferer"]
 
 EmbeddingStore = Callable[[torch.Tensor, SliceFrame, Promptable], MutableMapping[int, ImageEmbedding]]
 """Gives a place for the embeddings of a volume [C, X, Y, Z] shown in a frame and encoded by a network."""
 
 _OUTPUTS: dict[str, type[MaskVolume]] = {"labels": LabelVolume, "logits": LogitVolume}
-
-
-def default_propagation(network: Promptable) -> Propagation:
-    """Return the way in which a network carries objects through a volume: its memory, or the mask on the slice before.
-
-    A network within a :class:`~monai_synthfm.networks.Zoom` is not asked for its memory.
-
-    That mask prompts with all that can be made of it, or with its box alone where the decoder does not combine prompts.
-    A decoder for carrying (:meth:`~monai_synthfm.networks.Promptable.carry`) always combines them.
-
-    Raises:
-        ValueError: when nobody said whether the decoder combines prompts, see :class:`Promptable`.
-    """
-    if isinstance(network, Sam2):
-        return MemoryPropagation()
-    if network.core.carry_decoder is not None:
-        return MaskPropagation()
-    if network.combines_prompts is None:
-        raise ValueError(
-            "the weights do not say whether their decoder reads masks, and boxes with clicks: set "
-            "network.combines_prompts to True (SAM, MobileSAM and decoders trained with both) or False (decoders "
-            "trained with clicks or a box alone), or give a propagation."
-        )
-    return MaskPropagation(MaskPrompter() if network.combines_prompts else MaskPrompter(mask=False, clicks=None))
 
 
 class VolumeInferer(Inferer):
@@ -76,7 +50,9 @@ class VolumeInferer(Inferer):
     :func:`~monai_synthfm.inferers.propagation.stretches.carry_in_stretches`.
 
     Args:
-        propagation: how objects are carried on; None = what suits the network, see :func:`default_propagation`.
+        propagation: how objects are carried on: a :class:`Propagation` or its name, ``windows``, ``masks`` or
+            ``memory``; None = what suits the network, see
+            :func:`~monai_synthfm.inferers.propagation.choice.choose_propagation`.
         direction: ``both`` goes both ways from the prompted slices, ``forward`` to higher slice indexes only,
             ``backward`` to lower ones, ``none`` segments the prompted slices alone.
         slice_range: first and last slice that may be segmented, None = all.
@@ -101,7 +77,7 @@ class VolumeInferer(Inferer):
 
     def __init__(
         self,
-        propagation: Propagation | None = None,
+        propagation: Propagation | str | None = None,
         direction: str = "both",
         slice_range: Sequence[int] | None = None,
         keep_largest: bool = False,
@@ -222,7 +198,7 @@ class VolumeInferer(Inferer):
             ``labels`` [1, X, Y, Z] or ``logits`` [N, X, Y, Z], as of the whole inferer.
         """
         network, volume = slices.network, slices.volume
-        propagation = default_propagation(network) if self.propagation is None else self.propagation
+        propagation = choose_propagation(network, self.propagation)
         if self.sizes is not None:
             prompts = self.sizes(slices, propagation, prompts, slice_range)
         merged = _OUTPUTS[self.output](tuple(volume.shape[1:]), slices.frame.axis, count, volume.device)

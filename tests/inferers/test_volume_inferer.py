@@ -11,7 +11,7 @@ import torch
 from monai.data import MetaTensor
 
 from monai_synthfm.inferers import MaskPropagation, VolumeInferer
-from monai_synthfm.inferers.volume_inferer import default_propagation
+from monai_synthfm.inferers.propagation.choice import choose_propagation
 from monai_synthfm.networks import ImageEmbedding, MobileSam, export_decoder, prepare
 from monai_synthfm.networks.mask_prompter import MaskPrompter
 from monai_synthfm.slices.slice_frame import SliceFrame
@@ -241,6 +241,6 @@ def test_masks_prompt_a_decoder_that_combines_prompts_with_all_of_them_and_anoth
         "own decoder": (prepare(MobileSam(image_size=64), checkpoint=tmp_path / "whole.pt"), alone),
     }
     for name, (network, prompter) in networks.items():
-        propagation = default_propagation(network)
+        propagation = choose_propagation(network)
         assert isinstance(propagation, MaskPropagation), name
         assert propagation.prompter == prompter, name

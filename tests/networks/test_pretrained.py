@@ -15,7 +15,7 @@ from monai.handlers import CheckpointLoader, CheckpointSaver
 from monai.networks.utils import copy_model_state
 from torch import nn
 
-from monai_synthfm.inferers.volume_inferer import default_propagation
+from monai_synthfm.inferers.propagation.choice import choose_propagation
 from monai_synthfm.networks import ImageEmbedding, MobileSam, NetworkSettings, prepare
 from monai_synthfm.networks.pretrained import PretrainedPromptable
 from monai_synthfm.prompts import Prompts
@@ -189,9 +189,9 @@ def test_another_decoder_without_a_word_is_asked_about_before_a_volume_is_segmen
     copy_model_state(network, dict(published.state_dict()))  # what monai.bundle.load does
     assert torch.equal(network.mask_decoder.iou_token.weight, published.mask_decoder.iou_token.weight)
     with pytest.raises(ValueError, match=r"do not say .* set network\.combines_prompts to True .* or False"):
-        default_propagation(network)
+        choose_propagation(network)
     network.combines_prompts = True
-    assert default_propagation(network).prompter == default_propagation(published).prompter
+    assert choose_propagation(network).prompter == choose_propagation(published).prompter
 
 
 def test_the_same_decoder_without_a_word_or_another_encoder_changes_nothing() -> None:

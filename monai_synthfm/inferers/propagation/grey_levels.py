@@ -6,11 +6,12 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import torch
 from scipy import ndimage
 
-__all__ = ["allowed_shift", "mean_grey"]
+__all__ = ["GreyRange", "allowed_shift", "mean_grey"]
 
 _SHARE, _LOWEST, _HIGHEST = 0.6, 0.08, 0.2
 # of the radius of a circle with the area of the object
@@ -55,3 +56,39 @@ def allowed_shift(picture: torch.Tensor, inside: torch.Tensor) -> float:
     around = torch.from_numpy((distance > 1) & (distance <= 1 + reach)).to(inside.device)
     contrast = abs(mean_grey(picture, inside) - mean_grey(picture, around)) if around.any() else 0.0
     return min(max(_SHARE * contrast, _LOWEST), _HIGHEST)
+
+
+@dataclass(frozen=True)
+class GreyRange:
+    """
+    The mean grey levels that an object may have on other slices than the one where it was prompted.
+
+    Args:
+        mean: on that slice.
+        shift: by how much it may differ from that elsewhere.
+    """
+
+    mean: float
+    shift: float
+
+    @classmethod
+    def of(cls, picture: torch.Tensor, inside: torch.Tensor, shift: float | None = None) -> GreyRange:
+        """
+        Measure the object on the prompted slice.
+
+        Args:
+            picture: [C, H, W] with grey levels of 0 to 1.
+            inside: booleans [H, W], somewhere True.
+            shift: None = :func:`allowed_shift`.
+        """
+        return cls(mean_grey(picture, inside), allowed_shift(picture, inside) if shift is None else shift)
+
+    def holds(self, picture: torch.Tensor, inside: torch.Tensor) -> bool:
+        """
+        Return whether what is inside a mask may be the object.
+
+        Args:
+            picture: [C, H, W].
+            inside: booleans [H, W], somewhere True.
+        """
+        return abs(mean_grey(picture, inside) - self.mean) <= self.shift

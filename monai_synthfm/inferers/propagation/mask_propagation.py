@@ -11,19 +11,15 @@ from dataclasses import dataclass, replace
 import torch
 from scipy import ndimage
 
-from monai_synthfm.inferers.propagation.grey_levels import allowed_shift, mean_grey
+from monai_synthfm.inferers.propagation.grey_levels import GreyRange
+from monai_synthfm.inferers.propagation.prompted_masks import OBJECTS_AT_ONCE, prompted_masks
 from monai_synthfm.inferers.propagation.propagation import Propagation, SliceMasks
 from monai_synthfm.inferers.propagation.slice_runs import Run, plan_runs
 from monai_synthfm.networks.mask_prompter import MaskPrompter
-from monai_synthfm.networks.preprocessing import as_logits
-from monai_synthfm.prompts import Prompts
 from monai_synthfm.prompts.slice_prompts import SlicePrompts
 from monai_synthfm.slices.sliced_volume import SlicedVolume
 
 __all__ = ["MaskPropagation"]
-
-# Bounds the memory that masks of full size take while many objects are decoded.
-_OBJECTS_AT_ONCE = 16
 
 
 @dataclass(frozen=True)
@@ -33,13 +29,11 @@ class _Track:
 
     Args:
         logits: [H, W] of the object on that slice.
-        grey: the mean grey level of the object on the slice where it was prompted.
-        shift: by how much it may differ from that elsewhere.
+        greys: that it may have.
     """
 
     logits: torch.Tensor
-    grey: float
-    shift: float
+    greys: GreyRange
 
 
 class MaskPropagation(Propagation):
@@ -72,6 +66,7 @@ class MaskPropagation(Propagation):
 
     Example:
         >>> from monai_synthfm.networks import MobileSam
+        >>> from monai_synthfm.prompts import Prompts
         >>> from monai_synthfm.slices.slice_frame import SliceFrame
         >>> slices = SlicedVolume(torch.rand(1, 20, 24, 5), SliceFrame(2), MobileSam(image_size=64).eval())
         >>> known = SlicePrompts([0], Prompts(), torch.ones(1, 24, 20, dtype=torch.bool))
@@ -103,7 +98,7 @@ class MaskPropagation(Propagation):
         # the embeddings still in a store that forgets the oldest.
         for index in range(first, last + 1):
             if index in prompts:
-                for found in _prompted(slices, index, prompts[index]):
+                for found in prompted_masks(slices, index, prompts[index]):
                     for n, logits in zip(found.objects, found.logits, strict=True):
                         if (index, n) in starting and (logits > 0).any():
                             track = self._begun(slices, index, logits)
@@ -118,8 +113,8 @@ class MaskPropagation(Propagation):
     def _follow(self, slices: SlicedVolume, index: int, step: int, tracks: dict[Run, _Track]) -> Iterator[SliceMasks]:
         """Carry all objects that arrive at a slice to it."""
         arriving = [run for run in tracks if run.slices.step == step and index in run.slices]
-        for start in range(0, len(arriving), _OBJECTS_AT_ONCE):
-            chunk = arriving[start : start + _OBJECTS_AT_ONCE]
+        for start in range(0, len(arriving), OBJECTS_AT_ONCE):
+            chunk = arriving[start : start + OBJECTS_AT_ONCE]
             before = [tracks.pop(run) for run in chunk]
             logits = torch.stack([track.logits for track in before])
             kept = {}
@@ -135,15 +130,13 @@ class MaskPropagation(Propagation):
                 yield SliceMasks(index, list(kept), torch.stack(list(kept.values())))
 
     def _begun(self, slices: SlicedVolume, index: int, logits: torch.Tensor) -> _Track:
-        picture, inside = slices.image(index)[0], logits > 0
-        shift = allowed_shift(picture, inside) if self.max_grey_shift is None else self.max_grey_shift
-        return _Track(logits, mean_grey(picture, inside), shift)
+        return _Track(logits, GreyRange.of(slices.image(index)[0], logits > 0, self.max_grey_shift))
 
     def _has_ended(self, slices: SlicedVolume, index: int, inside: torch.Tensor, track: _Track) -> bool:
         area, before = int(inside.sum()), int((track.logits > 0).sum())
         if area == 0 or max(area / before, before / area) > self.max_change:
             return True
-        return abs(mean_grey(slices.image(index)[0], inside) - track.grey) > track.shift
+        return not track.greys.holds(slices.image(index)[0], inside)
 
 
 def _overlapping_parts(logits: torch.Tensor, before: torch.Tensor) -> torch.Tensor:
@@ -152,29 +145,3 @@ def _overlapping_parts(logits: torch.Tensor, before: torch.Tensor) -> torch.Tens
     parts = torch.from_numpy(numbered).to(logits.device)
     touched = torch.bincount(parts[before], minlength=count + 1) > 0
     return torch.where(touched[parts.long()], logits, -logits.abs())
-
-
-def _prompted(slices: SlicedVolume, index: int, here: SlicePrompts) -> Iterator[SliceMasks]:
-    """Segment the objects prompted on a slice; a mask without click and box is taken as it is."""
-    empty = torch.zeros(len(here.objects), *slices.size, dtype=torch.bool)
-    masks = empty if here.masks is None else here.masks
-    rows = list(range(len(here.objects)))
-    known = [k for k in rows if masks[k].any()]
-    taken = [k for k in known if not here.prompts.has_click_or_box(k)]
-    for kind in (taken, [k for k in known if k not in taken], [k for k in rows if k not in known]):
-        for start in range(0, len(kind), _OBJECTS_AT_ONCE):
-            chunk = kind[start : start + _OBJECTS_AT_ONCE]
-            drawn = masks[chunk].to(slices.volume.device)
-            if kind is taken:
-                logits = as_logits(drawn)
-            else:
-                logits = _decode(slices, index, here.prompts.objects(chunk), drawn if kind[0] in known else None)
-            yield SliceMasks(index, [here.objects[k] for k in chunk], logits)
-
-
-def _decode(slices: SlicedVolume, index: int, prompts: Prompts, masks: torch.Tensor | None) -> torch.Tensor:
-    network, embedding = slices.network, slices.embedding(index)
-    prompts = prompts.to(slices.volume.device)
-    if masks is not None:
-        prompts = network.with_masks(prompts, masks, embedding, slices.image(index))
-    return network.postprocess(network.decode(embedding, prompts.batched()), embedding)[0]

@@ -8,6 +8,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 
@@ -44,6 +45,11 @@ class SliceMasks:
 
 class Propagation(ABC):
     """A way to carry objects from the slices where they are prompted to the others."""
+
+    @property
+    def weight_files(self) -> tuple[Path, ...]:
+        """Files of weights that it needs beside the network's, for reports."""
+        return ()
 
     @abstractmethod
     def __call__(

@@ -17,6 +17,7 @@ from monai.data import MetaTensor
 
 from monai_synthfm.embeddings.cache import EmbeddingCacheOpener
 from monai_synthfm.embeddings.recent import RecentEmbeddings, temporary_embeddings
+from monai_synthfm.inferers.propagation.choice import choose_propagation
 from monai_synthfm.inferers.propagation.propagation import Propagation
 from monai_synthfm.inferers.session.history import Said
 from monai_synthfm.inferers.session.interactions import NOTHING, Interaction, one_by_one
@@ -24,7 +25,7 @@ from monai_synthfm.inferers.session.record import inference_arguments, read_reco
 from monai_synthfm.inferers.session.shown_objects import ShownObjects
 from monai_synthfm.inferers.session.steps import SessionSteps
 from monai_synthfm.inferers.session.volume import ChangedBox, SessionVolume
-from monai_synthfm.inferers.volume_inferer import EmbeddingStore, default_propagation
+from monai_synthfm.inferers.volume_inferer import EmbeddingStore
 from monai_synthfm.io.nifti import check_voxels, is_nifti, label_image
 from monai_synthfm.io.volume_files import check_space, geometry_of, load_image, load_mask
 from monai_synthfm.networks import ImageEmbedding, Promptable
@@ -71,7 +72,8 @@ class InteractiveSession(SessionSteps):
         direction: from the prompted slices: ``both``, ``forward`` (to higher slices of the stored array), ``backward``
             or ``none``.
         modality: how intensities are scaled to [0, 1], see :class:`~monai_synthfm.transforms.medsam.MedSAMIntensity`.
-        propagation: how objects are carried on; None = what suits the network.
+        propagation: how objects are carried on, see
+            :func:`~monai_synthfm.inferers.propagation.choice.choose_propagation`; None = what suits the network.
         cache_dir: folder of an :class:`~monai_synthfm.inferers.EmbeddingCache` for one image, which stays; None keeps
             embeddings as said above.
         device: where the network runs.
@@ -105,7 +107,7 @@ class InteractiveSession(SessionSteps):
         axis: str | int = "auto",
         direction: str = "both",
         modality: str = "auto",
-        propagation: Propagation | None = None,
+        propagation: Propagation | str | None = None,
         cache_dir: str | Path | None = None,
         device: torch.device | str = "cpu",
         on_stale: str = "raise",
@@ -120,7 +122,7 @@ class InteractiveSession(SessionSteps):
         self.network = network.to(self.device).eval()
         self.axis = axis
         self.intensity = MedSAMIntensity(modality, window=window)
-        self.propagation = default_propagation(network) if propagation is None else propagation
+        self.propagation = choose_propagation(network, propagation)
         self.memory = memory
         self.store: EmbeddingStore = (
             self._in_memory if cache_dir is None else EmbeddingCacheOpener(cache_dir, on_stale=on_stale)

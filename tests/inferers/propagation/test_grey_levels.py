@@ -11,7 +11,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monai_synthfm.inferers.propagation.grey_levels import allowed_shift, mean_grey
+from monai_synthfm.inferers.propagation.grey_levels import GreyRange, allowed_shift, mean_grey
 
 SIDE = 14
 
@@ -47,3 +47,17 @@ def test_the_shift_has_a_lowest_and_a_highest_value(contrast: float, expected: f
 
 def test_an_object_that_fills_the_slice_has_the_lowest() -> None:
     assert allowed_shift(torch.rand(1, 5, 5), torch.ones(5, 5, dtype=torch.bool)) == 0.08
+
+
+@pytest.mark.parametrize(("shift", "expected"), [(None, [True, True, False, False]), (0.25, [True, True, True, False])])
+def test_an_object_may_have_grey_levels_within_the_shift_on_either_side(
+    shift: float | None, expected: list[bool]
+) -> None:
+    inside = torch.zeros(SIDE, SIDE, dtype=torch.bool)
+    inside[4:9, 4:9] = True
+    picture = 0.5 * inside.float()[None]
+    greys = GreyRange.of(picture, inside, shift)
+    assert greys.shift == (pytest.approx(0.2) if shift is None else shift)
+    for sign in (-1.0, 1.0):
+        levels = [0.5 + sign * step for step in (0.0, 0.19, 0.22, 0.3)]
+        assert [greys.holds(torch.full((1, SIDE, SIDE), level), inside) for level in levels] == expected

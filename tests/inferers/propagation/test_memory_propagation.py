@@ -19,7 +19,7 @@ from sam2.sam2_video_predictor import SAM2VideoPredictor
 from torch import nn
 
 from monai_synthfm.inferers import MemoryPropagation, VolumeInferer
-from monai_synthfm.inferers.volume_inferer import default_propagation
+from monai_synthfm.inferers.propagation.choice import choose_propagation
 from monai_synthfm.networks import ImageEmbedding, MobileSam, Promptable, Sam2
 from monai_synthfm.networks.preprocessing import square_input
 from monai_synthfm.prompts import Prompts
@@ -331,8 +331,8 @@ def test_masks_come_while_the_volume_is_gone_through(ours: Sam2) -> None:
 
 
 def test_volumes_are_segmented_by_memory_unless_told_otherwise(ours: Sam2) -> None:
-    assert isinstance(default_propagation(ours), MemoryPropagation)
-    assert not isinstance(default_propagation(MobileSam(image_size=64)), MemoryPropagation)
+    assert isinstance(choose_propagation(ours), MemoryPropagation)
+    assert not isinstance(choose_propagation(MobileSam(image_size=64)), MemoryPropagation)
     slices = Slices(ours, 7)
     expected = propagate(slices, {3: {0: CLICK}})[0]
     points = torch.tensor([[[[10.0, 20.0, 3.0]]]])
