@@ -19,6 +19,7 @@ from monai_synthfm.transforms.label_values import whole_labels
 from monai_synthfm.transforms.mask_errors import RandMaskErrors
 from monai_synthfm.transforms.random_state import SharedRandomizable
 from monai_synthfm.transforms.twins import with_options
+from monai_synthfm.utils.switches import reads_switches
 from monai_synthfm.windows.channels import NUM_CHANNELS, KnownGreys, window_channels
 from monai_synthfm.windows.object_window import ObjectWindow
 
@@ -196,6 +197,7 @@ class RandObjectWindows(SharedRandomizable, Transform):
         return shown.mT if self.R.rand() < 0.5 else shown
 
 
+@reads_switches
 class RandObjectWindowsd(SharedRandomizable, MapTransform):
     """Dictionary twin of :class:`RandObjectWindows`: makes a list of items, one for each window.
 

