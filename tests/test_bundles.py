@@ -141,7 +141,7 @@ def test_a_wheel_carries_the_bundles(installed: Path) -> None:
         assert {"monai_synthfm/py.typed", *data} <= set(wheel.namelist())
         assert len(data) == 3
     tracked = [path for name in BUNDLES for path in (ROOT / "bundles" / name).rglob("*") if path.is_file()]
-    wanted = [path for path in tracked if path.parent.name != "models" or path.name == "model.pt"]
+    wanted = [path for path in tracked if path.parent.name != "models" or path.name in ("model.pt", "windows.pt")]
     shipped = ("LICENSE", "large_files.yml", "configs", "docs", "models")
     wanted = [path for path in wanted if path.relative_to(ROOT).parts[2] in shipped]
     assert found == {
