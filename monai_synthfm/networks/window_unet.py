@@ -20,13 +20,7 @@ from monai_synthfm.utils.atomic_files import staged_files
 from monai_synthfm.utils.hashes import sha256_of
 from monai_synthfm.windows.channels import NUM_CHANNELS
 
-__all__ = ["WINDOW_SIZE", "WINDOW_SLICES", "WindowUNet", "export_window_unet", "open_window_unet"]
-
-WINDOW_SIZE = 64
-"""Side of the grid of a window."""
-
-WINDOW_SLICES = 16
-"""Slices of a window."""
+__all__ = ["WindowUNet", "export_window_unet", "open_window_unet"]
 
 
 class WindowUNet(DynUNet):

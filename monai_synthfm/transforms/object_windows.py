@@ -20,7 +20,7 @@ from monai_synthfm.transforms.mask_errors import RandMaskErrors
 from monai_synthfm.transforms.random_state import SharedRandomizable
 from monai_synthfm.transforms.twins import with_options
 from monai_synthfm.utils.switches import reads_switches
-from monai_synthfm.windows.channels import NUM_CHANNELS, KnownGreys, window_channels
+from monai_synthfm.windows.channels import NUM_CHANNELS, WINDOW_SIZE, WINDOW_SLICES, KnownGreys, window_channels
 from monai_synthfm.windows.object_window import ObjectWindow
 
 __all__ = ["RandObjectWindows", "RandObjectWindowsD", "RandObjectWindowsDict", "RandObjectWindowsd"]
@@ -46,8 +46,6 @@ class RandObjectWindows(SharedRandomizable, Transform):
 
     Args:
         num_windows: of each volume.
-        window_size: n, side of the grid.
-        window_slices: D.
         factors: smallest and largest side of the window over that of the object's box.
         coarseness: largest number by which the pixels of a window are fewer along each axis, before it is enlarged.
         errors: of the known masks; None = ``RandMaskErrors()``.
@@ -70,23 +68,17 @@ class RandObjectWindows(SharedRandomizable, Transform):
     def __init__(
         self,
         num_windows: int = 6,
-        window_size: int = 64,
-        window_slices: int = 16,
         factors: tuple[float, float] = (1.6, 2.8),
         coarseness: float = 3.0,
         errors: RandMaskErrors | None = None,
     ) -> None:
         if num_windows < 1:
             raise ValueError(f"num_windows must be at least 1, got {num_windows}.")
-        if window_size < 1 or window_slices < 2:
-            raise ValueError(f"a window must have pixels and 2 slices or more, got {window_size} and {window_slices}.")
         if not 1 <= factors[0] <= factors[1]:
             raise ValueError(f"factors must be two increasing numbers of at least 1, got {factors}.")
         if coarseness < 1:
             raise ValueError(f"coarseness must be at least 1, got {coarseness}.")
         self.num_windows = num_windows
-        self.window_size = window_size
-        self.window_slices = window_slices
         self.factors = factors
         self.coarseness = coarseness
         self.errors = errors or RandMaskErrors()
@@ -120,7 +112,7 @@ class RandObjectWindows(SharedRandomizable, Transform):
             windows += [] if window is None else [window]
             if len(windows) == self.num_windows:
                 break
-        size = (self.window_slices, self.window_size, self.window_size)
+        size = (WINDOW_SLICES, WINDOW_SIZE, WINDOW_SIZE)
         return windows or [(torch.zeros(NUM_CHANNELS, *size), torch.zeros(2, *size))]
 
     def _window(self, pictures: torch.Tensor, instances: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor] | None:
@@ -137,7 +129,7 @@ class RandObjectWindows(SharedRandomizable, Transform):
             return None
         start = int(usable[areas[usable].argmax()] if self.R.rand() < 0.3 else self.R.choice(usable))
         first, known = self._known(start)
-        indexes = np.arange(first, first + self.window_slices)
+        indexes = np.arange(first, first + WINDOW_SLICES)
         counted = torch.from_numpy((indexes >= 0) & (indexes < len(masks)))
         is_known = torch.from_numpy(np.isin(indexes, known)) & counted
         within = torch.from_numpy(indexes.clip(0, len(masks) - 1))
@@ -165,7 +157,7 @@ class RandObjectWindows(SharedRandomizable, Transform):
 
     def _known(self, start: int) -> tuple[int, np.ndarray]:
         """Draw the first slice of the window, and the slices where the mask is known."""
-        kind, depth = self.R.rand(), self.window_slices
+        kind, depth = self.R.rand(), WINDOW_SLICES
         if kind < 0.35:
             return start - depth // 2, np.array([start])
         if kind < 0.5:
@@ -183,12 +175,12 @@ class RandObjectWindows(SharedRandomizable, Transform):
         away = self.R.uniform(-_OFF_CENTRE, _OFF_CENTRE, size=2) * window.side
         window = ObjectWindow(window.left + float(away[0]), window.top + float(away[1]), window.side)
         coarse = float(self.R.uniform(1.0, self.coarseness)) if self.R.rand() < 0.6 else 1.0
-        pixels = max(10, round(min(window.side, self.window_size) / coarse))
-        shown = window.read(pictures[:, None], self.window_size)
-        if coarse > 1.0 and pixels < self.window_size:
+        pixels = max(10, round(min(window.side, WINDOW_SIZE) / coarse))
+        shown = window.read(pictures[:, None], WINDOW_SIZE)
+        if coarse > 1.0 and pixels < WINDOW_SIZE:
             few = window.read(pictures[:, None], pixels)
-            shown = F.interpolate(few, size=(self.window_size, self.window_size), mode="bilinear")
-        return torch.cat([shown, window.read(masks[:, None].float(), self.window_size)], dim=1)
+            shown = F.interpolate(few, size=(WINDOW_SIZE, WINDOW_SIZE), mode="bilinear")
+        return torch.cat([shown, window.read(masks[:, None].float(), WINDOW_SIZE)], dim=1)
 
     def _turned(self, shown: torch.Tensor) -> torch.Tensor:
         """Mirror and transpose [D, 2, n, n] at random."""
@@ -228,7 +220,7 @@ class RandObjectWindowsd(SharedRandomizable, MapTransform):
         self.image_key = image_key
         self.windows = RandObjectWindows(**kwargs)
 
-    def __call__(self, data: Mapping[Hashable, Any]) -> Any:
+    def __call__(self, data: Mapping[Hashable, Any]) -> list[dict[Hashable, Any]]:
         """Return one item for each window, with all else that the item held."""
         for key in self.key_iterator(data):
             windows = self.windows(data[self.image_key], data[key])
@@ -237,6 +229,4 @@ class RandObjectWindowsd(SharedRandomizable, MapTransform):
 
 
 RandObjectWindowsd.__signature__ = with_options(RandObjectWindowsd.__init__, RandObjectWindows)
-
-
 RandObjectWindowsD = RandObjectWindowsDict = RandObjectWindowsd

@@ -11,9 +11,13 @@ import torch
 
 from monai_synthfm.windows.grey_likelihood import GreyLikelihood
 
-__all__ = ["NUM_CHANNELS", "KnownGreys", "window_channels"]
+__all__ = ["NUM_CHANNELS", "WINDOW_SIZE", "WINDOW_SLICES", "KnownGreys", "window_channels"]
 
 NUM_CHANNELS = 7
+WINDOW_SIZE = 64
+"""Cells along each side of a window."""
+WINDOW_SLICES = 16
+"""Slices of a window."""
 _SMALLEST_SPREAD = 1e-3
 
 

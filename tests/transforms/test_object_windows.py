@@ -88,7 +88,6 @@ def test_a_volume_without_objects_gives_a_window_in_which_nothing_counts() -> No
     ("options", "message"),
     [
         ({"num_windows": 0}, "num_windows must be at least 1"),
-        ({"window_slices": 1}, "a window must have pixels and 2 slices or more"),
         ({"factors": (0.5, 2.0)}, "factors must be two increasing numbers of at least 1"),
         ({"coarseness": 0.5}, "coarseness must be at least 1"),
     ],

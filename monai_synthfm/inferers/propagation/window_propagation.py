@@ -16,10 +16,10 @@ from monai_synthfm.inferers.propagation.grey_levels import GreyRange
 from monai_synthfm.inferers.propagation.prompted_masks import prompted_masks
 from monai_synthfm.inferers.propagation.propagation import Propagation, SliceMasks
 from monai_synthfm.inferers.propagation.slice_runs import Run, plan_runs
-from monai_synthfm.networks.window_unet import WINDOW_SIZE, WINDOW_SLICES, WindowUNet, open_window_unet
+from monai_synthfm.networks.window_unet import WindowUNet, open_window_unet
 from monai_synthfm.prompts.slice_prompts import SlicePrompts
 from monai_synthfm.slices.sliced_volume import SlicedVolume
-from monai_synthfm.windows.channels import KnownGreys, window_channels
+from monai_synthfm.windows.channels import WINDOW_SIZE, WINDOW_SLICES, KnownGreys, window_channels
 from monai_synthfm.windows.object_window import ObjectWindow
 
 __all__ = ["WindowPropagation"]
