@@ -28,7 +28,7 @@ COMMANDS = {
     "volume_generation": "volume_generation.py --sizes 128,128,8 128,128,128 --repeats 5",
     "feeding": "feeding.py",
     "inference": "inference.py --image_sizes 512 1024",
-    "propagation": "propagation.py --network MobileSam --image_size 512 --size 512 --slices 30 300",
+    "propagation": "propagation.py --ways masks windows --image_size 512 --size 512 --slices 30 300",
     "batch": "batch.py --files 8",
     "training": "training.py --cpu-minutes 3.5 --image_size 512 --batch_size 8 --num_objects 2 --validation_samples 8",
     "growth": "growth.py --plots docs",
