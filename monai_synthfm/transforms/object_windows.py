@@ -17,6 +17,7 @@ from torch.nn import functional as F
 
 from monai_synthfm.transforms.label_values import whole_labels
 from monai_synthfm.transforms.mask_errors import RandMaskErrors
+from monai_synthfm.transforms.object_gap import RandObjectGap
 from monai_synthfm.transforms.random_state import SharedRandomizable
 from monai_synthfm.transforms.twins import with_options
 from monai_synthfm.utils.switches import reads_switches
@@ -26,6 +27,7 @@ from monai_synthfm.windows.object_window import ObjectWindow
 __all__ = ["RandObjectWindows", "RandObjectWindowsD", "RandObjectWindowsDict", "RandObjectWindowsd"]
 
 _TRIES = 3  # for each window
+_PLACES = 2  # of which the window takes the one that less of it lies beyond the volume
 _FEWEST_PIXELS = 12  # of an object on the slice that its mask is known on
 _LARGEST_SHARE = 0.5  # of the slice
 _FEWEST_KNOWN = 4  # pixels of a known mask in the window
@@ -41,14 +43,16 @@ class RandObjectWindows(SharedRandomizable, Transform):
     it. Its mask is known on that slice alone, which lies in the middle of the window (0.35 of all), on it and up to
     four slices beside it at one end of the window (0.5), or on it and one or two other slices of the window (0.15).
     Known masks have errors as a network makes them (:class:`RandMaskErrors`). The window is around the object on known
-    slices, nearly in its middle. It may show every second slice, few slices, or few pixels: windows of 64 pixels are
-    often enlarged from less.
+    slices, nearly in its middle. It may show every second or third slice, few slices, or few pixels: windows of 64
+    pixels are often enlarged from less. Some objects end at a gap (:class:`RandObjectGap`). Of two places for a window
+    the one is taken that less of it lies beyond the volume.
 
     Args:
         num_windows: of each volume.
         factors: smallest and largest side of the window over that of the object's box.
         coarseness: largest number by which the pixels of a window are fewer along each axis, before it is enlarged.
         errors: of the known masks; None = ``RandMaskErrors()``.
+        gap: at which an object ends before its like; None = ``RandObjectGap()``.
 
     Raises:
         ValueError: when an argument is out of its range.
@@ -68,9 +72,10 @@ class RandObjectWindows(SharedRandomizable, Transform):
     def __init__(
         self,
         num_windows: int = 6,
-        factors: tuple[float, float] = (1.6, 2.8),
+        factors: tuple[float, float] = (1.5, 2.8),
         coarseness: float = 3.0,
         errors: RandMaskErrors | None = None,
+        gap: RandObjectGap | None = None,
     ) -> None:
         if num_windows < 1:
             raise ValueError(f"num_windows must be at least 1, got {num_windows}.")
@@ -82,6 +87,7 @@ class RandObjectWindows(SharedRandomizable, Transform):
         self.factors = factors
         self.coarseness = coarseness
         self.errors = errors or RandMaskErrors()
+        self.gap = gap or RandObjectGap()
 
     def __call__(self, image: NdarrayOrTensor, label: NdarrayOrTensor) -> list[tuple[torch.Tensor, torch.Tensor]]:
         """
@@ -127,8 +133,11 @@ class RandObjectWindows(SharedRandomizable, Transform):
         usable = np.flatnonzero((areas >= _FEWEST_PIXELS) & (areas < _LARGEST_SHARE * masks[0].numel()))
         if not len(usable):
             return None
-        start = int(usable[areas[usable].argmax()] if self.R.rand() < 0.3 else self.R.choice(usable))
-        first, known = self._known(start)
+        largest = int(usable[areas[usable].argmax()])
+        starts = [largest if self.R.rand() < 0.3 else int(self.R.choice(usable)) for _ in range(_PLACES)]
+        places = [(start, *self._known(start)) for start in starts]
+        start, first, known = min(places, key=lambda place: _num_beyond(place[1], len(masks)))
+        pictures, masks = self.gap(pictures, masks, start)
         indexes = np.arange(first, first + WINDOW_SLICES)
         counted = torch.from_numpy((indexes >= 0) & (indexes < len(masks)))
         is_known = torch.from_numpy(np.isin(indexes, known)) & counted
@@ -146,8 +155,8 @@ class RandObjectWindows(SharedRandomizable, Transform):
         return window_channels(picture, given, is_known, greys), target
 
     def _slices(self, depth: int) -> torch.Tensor:
-        """Draw which slices of a volume there are: all, every second one, few."""
-        step = int(self.R.choice([1, 1, 1, 2]))
+        """Draw which slices of a volume there are: all, every second or third one, few."""
+        step = int(self.R.choice([1, 1, 2, 3]))
         kept = torch.arange(self.R.randint(step), depth, step)
         if self.R.rand() < 0.08:
             count = self.R.randint(min(3, len(kept)), min(13, len(kept)) + 1)
@@ -187,6 +196,11 @@ class RandObjectWindows(SharedRandomizable, Transform):
         for axis in (2, 3):
             shown = shown.flip(axis) if self.R.rand() < 0.5 else shown
         return shown.mT if self.R.rand() < 0.5 else shown
+
+
+def _num_beyond(first: int, depth: int) -> int:
+    """Return how many slices of a window from ``first`` on lie beyond a volume of ``depth``."""
+    return max(0, -first) + max(0, first + WINDOW_SLICES - depth)
 
 
 @reads_switches
