@@ -48,6 +48,11 @@ class _Track:
     found: dict[int, torch.Tensor]
     visited: int = 0
 
+    @property
+    def place(self) -> tuple[int, int, int]:
+        """Where it is: both ways from one slice begin in the same window."""
+        return self.run.object, self.run.start, self.visited * self.run.slices.step
+
 
 @dataclass(frozen=True)
 class _Window:
@@ -155,10 +160,12 @@ class WindowPropagation(Propagation):
         while tracks:
             for start in range(0, len(tracks), self.windows_at_once):
                 chunk = tracks[start : start + self.windows_at_once]
-                windows = [self._window(slices, track, slice_range) for track in chunk]
-                answers = self._network(torch.stack([window.channels for window in windows]))[:, 0].float()
-                for track, window, logits in zip(chunk, windows, answers, strict=True):
-                    yield from self._kept(slices, track, window, logits)
+                begun = {track.place: track for track in chunk}
+                windows = {place: self._window(slices, track, slice_range) for place, track in begun.items()}
+                logits = self._network(torch.stack([window.channels for window in windows.values()]))[:, 0].float()
+                answers = dict(zip(windows, logits, strict=True))
+                for track in chunk:
+                    yield from self._kept(slices, track, windows[track.place], answers[track.place])
             tracks = [track for track in tracks if track.visited < len(track.run.slices)]
 
     def _begun(self, slices: SlicedVolume, run: Run, prompted: Mapping[int, torch.Tensor]) -> _Track:

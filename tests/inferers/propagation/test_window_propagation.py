@@ -98,6 +98,19 @@ def test_the_window_goes_with_an_object_that_moves_away() -> None:
     assert dice(found, organ) > 0.9
 
 
+def test_both_ways_from_a_slice_begin_in_one_window() -> None:
+    counted = {direction: Answers(likely) for direction in ("both", "forward", "backward")}
+    for direction, network in counted.items():
+        organ = tube(range(16, 25))
+        assert len(slices_of(run(organ, network, direction=direction, **known(organ, 20)))) > 4
+    # 4 slices on each side and one beyond the end: no second window is needed
+    assert {direction: network.windows for direction, network in counted.items()} == {
+        "both": 1,
+        "forward": 1,
+        "backward": 1,
+    }
+
+
 def test_an_object_that_ends_does_not_come_back() -> None:
     found = run(tube(range(20)) + tube(range(23, 44)), Answers(likely), **known(tube(range(20)), 10))
     assert slices_of(found) == list(range(20))
