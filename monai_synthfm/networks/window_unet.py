@@ -86,19 +86,20 @@ def open_window_unet(file: str | Path | None = None) -> WindowUNet:
     return network
 
 
-def export_window_unet(checkpoint: str | Path, path: str | Path) -> str:
+def export_window_unet(checkpoint: str | Path | Sequence[str | Path], path: str | Path) -> str:
     """
     Write a trained network in half precision.
 
     Args:
-        checkpoint: file with its weights, such as ``checkpoint.pt`` or ``model.pt`` of a training.
+        checkpoint: file with its weights, such as ``checkpoint.pt`` or ``model.pt`` of a training; of several the mean
+            of each weight is taken (stochastic weight averaging, arXiv 1803.05407).
         path: of the new file; it appears whole or not at all.
 
     Returns:
         the SHA-256 of the new file.
 
     Raises:
-        ValueError: when it is of another network, or a weight does not fit half precision.
+        ValueError: when no checkpoint is given, one is of another network, or a weight does not fit half precision.
 
     Example:
         >>> import tempfile
@@ -108,9 +109,15 @@ def export_window_unet(checkpoint: str | Path, path: str | Path) -> str:
         ...     Path(f"{folder}/windows.pt").stat().st_size < 7e6
         True
     """
+    sources = [checkpoint] if isinstance(checkpoint, (str, Path)) else list(checkpoint)
+    if not sources:
+        raise ValueError("checkpoint must name at least one file, got none.")
+    trained = [open_window_unet(source).state_dict() for source in sources]
     halved: dict[int, torch.Tensor] = {}  # DynUNet names most weights twice: written once, as they are held once
-    weights = open_window_unet(checkpoint).state_dict()
-    state = {name: halved.setdefault(value.data_ptr(), value.half()) for name, value in weights.items()}
+    state = {
+        name: halved.setdefault(value.data_ptr(), torch.stack([one[name] for one in trained]).mean(dim=0).half())
+        for name, value in trained[0].items()
+    }
     if unfit := [name for name, value in state.items() if not value.isfinite().all()]:
         raise ValueError(f"{checkpoint}: {', '.join(unfit[:3])} do not fit half precision.")
     path = Path(path)

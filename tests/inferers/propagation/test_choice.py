@@ -37,9 +37,9 @@ def test_every_way_has_a_name(name: str, kind: type[Propagation]) -> None:
     assert name in PROPAGATIONS
 
 
-def test_sam_2_is_carried_by_its_memory_and_all_others_by_their_masks() -> None:
-    assert isinstance(choose_propagation(trained()), MaskPropagation)
-    assert isinstance(choose_propagation(Zoom(trained())), MaskPropagation)
+def test_sam_2_is_carried_by_its_memory_own_decoders_by_windows_and_published_ones_by_their_masks() -> None:
+    assert isinstance(choose_propagation(trained()), WindowPropagation)
+    assert isinstance(choose_propagation(Zoom(trained())), WindowPropagation)
     assert isinstance(choose_propagation(published()), MaskPropagation)
     assert isinstance(choose_propagation(Sam2(TINY, image_size=32)), MemoryPropagation)
 
