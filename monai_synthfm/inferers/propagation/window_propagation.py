@@ -112,7 +112,7 @@ class WindowPropagation(Propagation):
     def __init__(
         self,
         network: WindowUNet | None = None,
-        factor: float = 1.8,
+        factor: float = 1.6,
         num_known: int = 4,
         num_kept: int = 4,
         max_grey_shift: float | None = None,

@@ -176,8 +176,8 @@ def test_more_kept_slices_take_fewer_windows() -> None:
     ("options", "message"),
     [
         ({"factor": 0.9}, "factor must be at least 1, got 0.9"),
-        ({"num_known": 0}, "num_known and num_kept must be at least 1 and together at most 16, got 0 and 8"),
-        ({"num_known": 10}, "num_known and num_kept must be at least 1 and together at most 16, got 10 and 8"),
+        ({"num_known": 0}, "num_known and num_kept must be at least 1 and together at most 16, got 0 and 4"),
+        ({"num_known": 13}, "num_known and num_kept must be at least 1 and together at most 16, got 13 and 4"),
         ({"max_grey_shift": 0.0}, "max_grey_shift must be more than 0, got 0.0"),
         ({"windows_at_once": 0}, "windows_at_once must be at least 1, got 0"),
     ],
