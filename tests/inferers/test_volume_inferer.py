@@ -241,6 +241,6 @@ def test_masks_prompt_a_decoder_that_combines_prompts_with_all_of_them_and_anoth
         "own decoder": (prepare(MobileSam(image_size=64), checkpoint=tmp_path / "whole.pt"), alone),
     }
     for name, (network, prompter) in networks.items():
-        propagation = choose_propagation(network)
+        propagation = choose_propagation(network, "masks")
         assert isinstance(propagation, MaskPropagation), name
         assert propagation.prompter == prompter, name
