@@ -17,6 +17,7 @@ import pytest
 import torch
 from monai.bundle import ConfigParser, ConfigWorkflow
 
+from monai_synthfm import bundle_path
 from monai_synthfm.networks import MobileSam, Zoom, export_decoder, prepare
 from monai_synthfm.networks.weights.files import read_weights
 from monai_synthfm.networks.weights.fingerprint import file_settings
@@ -86,7 +87,7 @@ def test_command_line_segments_with_a_trained_decoder(
     assert good.returncode == 0, good.stderr
     report = json.loads((tmp_path / "out" / "in_report.json").read_text())
     assert report["network"] == "MobileSam"
-    files = (trained, tmp_path / "decoder.pt")
+    files = (trained, tmp_path / "decoder.pt", bundle_path("synthfm_sam2_3d") / "models" / "windows.pt")
     assert [found["sha256"] for found in report["weights"]] == [
         hashlib.sha256(path.read_bytes()).hexdigest() for path in files
     ]

@@ -85,7 +85,8 @@ def test_two_processes_train_the_same_network_with_gloo(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_one_command_trains_and_goes_on(tmp_path: Path) -> None:
-    words = [f"--{name}={value}" for name, value in SMALL.items() if name != "max_epochs"]
+    small = {**SMALL, "validation_samples": 2}  # one for each process
+    words = [f"--{name}={value}" for name, value in small.items() if name != "max_epochs"]
     environment = {**os.environ, "PYTHON": sys.executable}
     command = ["bash", str(ROOT / "scripts" / "train_windows.sh"), f"--output_dir={tmp_path}", *words]
     for epochs in (1, 2):
