@@ -19,6 +19,7 @@ from monai_synthfm.transforms.label_values import whole_labels
 from monai_synthfm.transforms.mask_errors import RandMaskErrors
 from monai_synthfm.transforms.object_gap import RandObjectGap
 from monai_synthfm.transforms.random_state import SharedRandomizable
+from monai_synthfm.transforms.slice_drift import RandSliceDrift
 from monai_synthfm.transforms.twins import with_options
 from monai_synthfm.utils.switches import reads_switches
 from monai_synthfm.windows.channels import NUM_CHANNELS, WINDOW_SIZE, WINDOW_SLICES, KnownGreys, window_channels
@@ -39,20 +40,24 @@ class RandObjectWindows(SharedRandomizable, Transform):
     """
     Cut windows out of a volume, each around an object whose mask is known on some slices.
 
-    An object is drawn, whatever its size, and a slice that holds it, with probability 0.3 the one that holds most of
-    it. Its mask is known on that slice alone, which lies in the middle of the window (0.35 of all), on it and up to
-    four slices beside it at one end of the window (0.5), or on it and one or two other slices of the window (0.15).
-    Known masks have errors as a network makes them (:class:`RandMaskErrors`). The window is around the object on known
-    slices, nearly in its middle. It may show every second or third slice, few slices, or few pixels: windows of 64
-    pixels are often enlarged from less. Some objects end at a gap (:class:`RandObjectGap`). Of two places for a window
-    the one is taken that less of it lies beyond the volume.
+    An object is drawn, whatever its size, with a probability that grows with the square root of its number of slices,
+    at times together with one that touches it, so that some objects are of two tissues, and a slice that holds it, with
+    probability 0.3 the one that holds most of it. Its mask is known on that slice alone, which lies in the middle of
+    the window (0.35 of all), on it and up to four slices beside it at one end of the window (0.5), or on it and one or
+    two other slices of the window (0.15). Known masks have errors as a network makes them (:class:`RandMaskErrors`).
+    The window is around the object on known slices, nearly in its middle. It may show every second slice, few slices,
+    or few pixels: windows of 64 pixels are often enlarged from less. Some objects end at a gap
+    (:class:`RandObjectGap`), and slices drift (:class:`RandSliceDrift`). Of two places for a window the one is taken
+    that less of it lies beyond the volume.
 
     Args:
         num_windows: of each volume.
         factors: smallest and largest side of the window over that of the object's box.
         coarseness: largest number by which the pixels of a window are fewer along each axis, before it is enlarged.
+        union_prob: probability that an object is taken together with one that touches it.
         errors: of the known masks; None = ``RandMaskErrors()``.
         gap: at which an object ends before its like; None = ``RandObjectGap()``.
+        drift: of slices; None = ``RandSliceDrift()``.
 
     Raises:
         ValueError: when an argument is out of its range.
@@ -74,8 +79,10 @@ class RandObjectWindows(SharedRandomizable, Transform):
         num_windows: int = 6,
         factors: tuple[float, float] = (1.5, 2.8),
         coarseness: float = 3.0,
+        union_prob: float = 0.2,
         errors: RandMaskErrors | None = None,
         gap: RandObjectGap | None = None,
+        drift: RandSliceDrift | None = None,
     ) -> None:
         if num_windows < 1:
             raise ValueError(f"num_windows must be at least 1, got {num_windows}.")
@@ -83,11 +90,15 @@ class RandObjectWindows(SharedRandomizable, Transform):
             raise ValueError(f"factors must be two increasing numbers of at least 1, got {factors}.")
         if coarseness < 1:
             raise ValueError(f"coarseness must be at least 1, got {coarseness}.")
+        if not 0 <= union_prob <= 1:
+            raise ValueError(f"union_prob must lie in 0..1, got {union_prob}.")
         self.num_windows = num_windows
         self.factors = factors
         self.coarseness = coarseness
+        self.union_prob = union_prob
         self.errors = errors or RandMaskErrors()
         self.gap = gap or RandObjectGap()
+        self.drift = drift or RandSliceDrift()
 
     def __call__(self, image: NdarrayOrTensor, label: NdarrayOrTensor) -> list[tuple[torch.Tensor, torch.Tensor]]:
         """
@@ -125,10 +136,13 @@ class RandObjectWindows(SharedRandomizable, Transform):
         """Cut one window; None where nothing usable was drawn."""
         kept = self._slices(len(pictures))
         pictures, instances = pictures[kept], instances[kept]
-        numbers = torch.bincount(instances.flatten())[1:].nonzero().flatten() + 1
-        if not len(numbers):
+        lengths = _num_slices(instances)
+        if not lengths.any():
             return None
-        masks = instances == numbers[self.R.randint(len(numbers))]
+        chances = np.sqrt(lengths)
+        masks = instances == 1 + int(self.R.choice(len(lengths), p=chances / chances.sum()))
+        if self.R.rand() < self.union_prob:
+            masks = self._with_neighbour(instances, masks)
         areas = masks.sum(dim=(1, 2)).numpy()
         usable = np.flatnonzero((areas >= _FEWEST_PIXELS) & (areas < _LARGEST_SHARE * masks[0].numel()))
         if not len(usable):
@@ -143,7 +157,8 @@ class RandObjectWindows(SharedRandomizable, Transform):
         is_known = torch.from_numpy(np.isin(indexes, known)) & counted
         within = torch.from_numpy(indexes.clip(0, len(masks) - 1))
         around = masks[within[is_known]].any(dim=0)
-        shown = self._read(pictures[within], masks[within], around)
+        moved = self.drift(WINDOW_SLICES, int(is_known.nonzero()[:, 0].float().mean()))
+        shown = self._read(pictures[within], masks[within], around, moved)
         picture, mask = self._turned(shown).unbind(dim=1)
         given = torch.zeros_like(mask)
         given[is_known] = self.errors(mask[is_known]) if self.R.rand() < 0.75 else mask[is_known]
@@ -154,9 +169,18 @@ class RandObjectWindows(SharedRandomizable, Transform):
         target = torch.stack([(mask > 0.5).float(), weights[:, None, None].expand_as(mask)])
         return window_channels(picture, given, is_known, greys), target
 
+    def _with_neighbour(self, instances: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
+        """Add an object that touches the one of masks [D, H, W] within slices, drawn by how much of it does."""
+        around = F.max_pool2d(masks[:, None].float(), kernel_size=3, stride=1, padding=1)[:, 0] > masks
+        touching = torch.bincount(instances[around]).double()
+        touching[:1] = 0
+        if not touching.sum() > 0:
+            return masks
+        return masks | (instances == int(self.R.choice(len(touching), p=(touching / touching.sum()).numpy())))
+
     def _slices(self, depth: int) -> torch.Tensor:
-        """Draw which slices of a volume there are: all, every second or third one, few."""
-        step = int(self.R.choice([1, 1, 2, 3]))
+        """Draw which slices of a volume there are: all, every second one, few."""
+        step = int(self.R.choice([1, 1, 1, 2]))
         kept = torch.arange(self.R.randint(step), depth, step)
         if self.R.rand() < 0.08:
             count = self.R.randint(min(3, len(kept)), min(13, len(kept)) + 1)
@@ -178,24 +202,32 @@ class RandObjectWindows(SharedRandomizable, Transform):
             return start - count + 1, np.arange(start - count + 1, start + 1)
         return start + count - depth, np.arange(start, start + count)
 
-    def _read(self, pictures: torch.Tensor, masks: torch.Tensor, around: torch.Tensor) -> torch.Tensor:
+    def _read(
+        self, pictures: torch.Tensor, masks: torch.Tensor, around: torch.Tensor, moved: torch.Tensor | None
+    ) -> torch.Tensor:
         """Read pictures and masks [D, 2, n, n] in a window around the object."""
         window = ObjectWindow.around(around, float(self.R.uniform(*self.factors)))
         away = self.R.uniform(-_OFF_CENTRE, _OFF_CENTRE, size=2) * window.side
         window = ObjectWindow(window.left + float(away[0]), window.top + float(away[1]), window.side)
         coarse = float(self.R.uniform(1.0, self.coarseness)) if self.R.rand() < 0.6 else 1.0
         pixels = max(10, round(min(window.side, WINDOW_SIZE) / coarse))
-        shown = window.read(pictures[:, None], WINDOW_SIZE)
+        shown = window.read(pictures[:, None], WINDOW_SIZE, moved)
         if coarse > 1.0 and pixels < WINDOW_SIZE:
-            few = window.read(pictures[:, None], pixels)
+            few = window.read(pictures[:, None], pixels, moved)
             shown = F.interpolate(few, size=(WINDOW_SIZE, WINDOW_SIZE), mode="bilinear")
-        return torch.cat([shown, window.read(masks[:, None].float(), WINDOW_SIZE)], dim=1)
+        return torch.cat([shown, window.read(masks[:, None].float(), WINDOW_SIZE, moved)], dim=1)
 
     def _turned(self, shown: torch.Tensor) -> torch.Tensor:
         """Mirror and transpose [D, 2, n, n] at random."""
         for axis in (2, 3):
             shown = shown.flip(axis) if self.R.rand() < 0.5 else shown
         return shown.mT if self.R.rand() < 0.5 else shown
+
+
+def _num_slices(instances: torch.Tensor) -> np.ndarray:
+    """Return on how many slices of instances [D, H, W] each of the objects 1..K is."""
+    shown = [torch.bincount(one.flatten(), minlength=int(instances.max()) + 1) > 0 for one in instances]
+    return torch.stack(shown).sum(dim=0)[1:].numpy()
 
 
 def _num_beyond(first: int, depth: int) -> int:

@@ -11,9 +11,19 @@ import torch
 
 from monai_synthfm.windows.grey_likelihood import GreyLikelihood
 
-__all__ = ["NUM_CHANNELS", "WINDOW_SIZE", "WINDOW_SLICES", "KnownGreys", "window_channels"]
+__all__ = [
+    "NUM_CHANNELS",
+    "NUM_PICTURE_CHANNELS",
+    "WINDOW_SIZE",
+    "WINDOW_SLICES",
+    "KnownGreys",
+    "mask_channels",
+    "window_channels",
+]
 
 NUM_CHANNELS = 7
+NUM_PICTURE_CHANNELS = 3
+"""Channels that come first, which do not depend on where masks are known."""
 WINDOW_SIZE = 64
 """Cells along each side of a window."""
 WINDOW_SLICES = 16
@@ -83,21 +93,35 @@ def window_channels(
         >>> window_channels(masks, masks, known, greys)[6, :, 0, 0].tolist()
         [0.25, 0.0, 0.25, 0.5]
     """
-    depth = len(pictures)
+    spread = pictures.std() + _SMALLEST_SPREAD
+    shown = [
+        (pictures - pictures.mean()) / spread,
+        ((pictures - greys.mean) / spread).clamp(-4, 4),
+        greys.likelihood(pictures),
+    ]
+    return torch.cat([torch.stack(shown), mask_channels(masks, known)])
+
+
+def mask_channels(masks: torch.Tensor, known: torch.Tensor) -> torch.Tensor:
+    """
+    Return the channels 4 to 7 of :func:`window_channels`.
+
+    Args:
+        masks: [D, n, n] in [0, 1], read on known slices alone.
+        known: booleans [D], somewhere True.
+
+    Returns:
+        [4, D, n, n].
+
+    Example:
+        >>> mask_channels(torch.ones(3, 2, 2), torch.tensor([False, True, False]))[:, 2, 0, 0].tolist()
+        [1.0, 0.0, 0.0, 0.3333333432674408]
+    """
+    depth = len(masks)
     indexes = known.nonzero()[:, 0]
     away = (torch.arange(depth, device=known.device)[:, None] - indexes).abs()
     distance, nearest = away.min(dim=1)
-    spread = pictures.std() + _SMALLEST_SPREAD
-    flags = known.to(pictures)[:, None, None].expand_as(pictures)
+    flags = known.to(masks)[:, None, None].expand_as(masks)
     carried = 2 * masks[indexes[nearest]] - 1
-    return torch.stack(
-        [
-            (pictures - pictures.mean()) / spread,
-            ((pictures - greys.mean) / spread).clamp(-4, 4),
-            greys.likelihood(pictures),
-            carried,
-            flags * carried,
-            flags,
-            (distance / depth).to(pictures)[:, None, None].expand_as(pictures),
-        ]
-    )
+    far = (distance / depth).to(masks)[:, None, None].expand_as(masks)
+    return torch.stack([carried, flags * carried, flags, far])

@@ -53,13 +53,15 @@ class ObjectWindow:
         side = max(_SMALLEST, factor * max(bottom - top, right - left))
         return cls((left + right - side) / 2, (top + bottom - side) / 2, side)
 
-    def read(self, slices: torch.Tensor, size: int) -> torch.Tensor:
+    def read(self, slices: torch.Tensor, size: int, moved: torch.Tensor | None = None) -> torch.Tensor:
         """
         Return what slices show in the window, interpolated linearly, averaged where it shrinks, and 0 beyond the slice.
 
         Args:
             slices: [D, C, H, W].
             size: n, side of the grid.
+            moved: by how much the places that are read move, x and y [D, 2, K, K] of knots from corner to corner, in
+                sides of the window; None = not at all.
 
         Returns:
             [D, C, n, n].
@@ -68,7 +70,11 @@ class ObjectWindow:
         offsets = (torch.arange(size * times, device=slices.device) + 0.5) / (size * times) * self.side
         height, width = slices.shape[-2:]
         grid = _grid((self.top + offsets) / height, (self.left + offsets) / width)
-        found = F.grid_sample(slices, grid.expand(len(slices), -1, -1, -1).to(slices), align_corners=False)
+        grid = grid.expand(len(slices), -1, -1, -1).to(slices)
+        if moved is not None:
+            way = F.interpolate(moved.to(grid), size=grid.shape[1:3], mode="bilinear", align_corners=True)
+            grid = grid + way.movedim(1, -1) * (2 * self.side / grid.new_tensor([width, height]))
+        found = F.grid_sample(slices, grid, align_corners=False)
         return F.avg_pool2d(found, times) if times > 1 else found
 
     def write(self, found: torch.Tensor, size: tuple[int, int], outside: float) -> torch.Tensor:

@@ -7,7 +7,13 @@ from __future__ import annotations
 
 import torch
 
-from monai_synthfm.windows.channels import NUM_CHANNELS, KnownGreys, window_channels
+from monai_synthfm.windows.channels import (
+    NUM_CHANNELS,
+    NUM_PICTURE_CHANNELS,
+    KnownGreys,
+    mask_channels,
+    window_channels,
+)
 
 
 def shown(known: list[bool], shift: float = 0.0, scale: float = 1.0) -> torch.Tensor:
@@ -38,3 +44,11 @@ def test_the_mean_grey_level_of_the_object_is_zero() -> None:
     masks[0, 2:5, 2:5] = 1
     channels = window_channels(pictures, masks, torch.tensor([True, False]), KnownGreys.of(pictures[:1], masks[:1]))
     assert abs(float(channels[1, 0][masks[0] > 0].mean())) < 1e-5
+
+
+def test_the_last_channels_follow_from_the_masks_alone() -> None:
+    known = torch.tensor([False, True, False])
+    masks = torch.rand(3, 8, 8)
+    pictures = torch.rand(3, 8, 8)
+    channels = window_channels(pictures, masks, known, KnownGreys.of(pictures[known], masks[known]))
+    assert torch.equal(channels[NUM_PICTURE_CHANNELS:], mask_channels(masks, known))
