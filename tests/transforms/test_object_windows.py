@@ -16,6 +16,7 @@ from monai_synthfm.data import SynthFM3DDataset
 from monai_synthfm.transforms.mask_errors import RandMaskErrors
 from monai_synthfm.transforms.object_gap import RandObjectGap
 from monai_synthfm.transforms.object_windows import RandObjectWindows, RandObjectWindowsd
+from monai_synthfm.transforms.slice_drift import RandSliceDrift
 
 
 def volume() -> tuple[torch.Tensor, torch.Tensor]:
@@ -68,7 +69,9 @@ def test_one_to_five_slices_are_known() -> None:
 
 
 def test_the_object_is_near_the_middle_and_as_large_as_asked_for() -> None:
-    for shown, (mask, _) in cut(factors=(2.0, 2.0), errors=RandMaskErrors(strength=0.0)):
+    for shown, (mask, _) in cut(
+        factors=(2.0, 2.0), errors=RandMaskErrors(strength=0.0), drift=RandSliceDrift(prob=0.0), union_prob=0.0
+    ):
         seen = (mask[shown[5, :, 0, 0] > 0] > 0).any(dim=0)
         rows, columns = seen.any(dim=1).nonzero(), seen.any(dim=0).nonzero()
         extents = [int(one[-1] - one[0]) + 1 for one in (rows, columns)]
@@ -81,10 +84,10 @@ def test_the_object_is_near_the_middle_and_as_large_as_asked_for() -> None:
 def test_an_object_is_taken_together_with_one_that_touches_it() -> None:
     image, label = torch.rand(1, 40, 40, 6), torch.zeros(1, 40, 40, 6, dtype=torch.int32)
     label[0, 10:20, 10:20], label[0, 20:30, 10:20], label[0, 34:38, 34:38] = 1, 2, 3
-    window = {"num_windows": 30, "factors": (2.0, 2.0), "errors": RandMaskErrors(strength=0.0)}
+    plain = {"errors": RandMaskErrors(strength=0.0), "gap": RandObjectGap(prob=0.0), "drift": RandSliceDrift(prob=0.0)}
     sides = set()
     for prob in (0.0, 1.0):
-        cutter = RandObjectWindows(union_prob=prob, coarseness=1.0, gap=RandObjectGap(prob=0.0), **window)
+        cutter = RandObjectWindows(num_windows=30, factors=(2.0, 2.0), coarseness=1.0, union_prob=prob, **plain)
         for shown, _ in cutter.set_random_state(seed=0)(image, label):
             seen = (shown[4][shown[5] > 0].reshape(-1, 64, 64) > 0).any(dim=0)
             extents = sorted(int(seen.any(dim=k).sum()) for k in (0, 1))

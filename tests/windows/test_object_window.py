@@ -42,6 +42,20 @@ def test_read_interpolates_linearly() -> None:
     np.testing.assert_allclose(found.numpy(), expected, atol=1e-5)
 
 
+def test_places_that_move_are_read_from_where_they_move_to() -> None:
+    picture = np.random.default_rng(0).random((2, 40, 50))
+    window = ObjectWindow(left=7.3, top=4.8, side=20.0)
+    moved = torch.zeros(2, 2, 2, 2)
+    moved[1, 0], moved[1, 1] = torch.tensor([[0.1, 0.3], [0.1, 0.3]]), 0.2  # x from left to right, y everywhere
+    found = window.read(torch.from_numpy(picture)[:, None], 32, moved)[:, 0]
+    centres = (np.arange(32) + 0.5) / 32 * 20.0 - 0.5
+    rows, columns = np.meshgrid(4.8 + centres, 7.3 + centres, indexing="ij")
+    way = 20.0 * np.linspace(0.1, 0.3, 32)[None]
+    for index, places in enumerate(([rows, columns], [rows + 4.0, columns + way])):
+        expected = ndimage.map_coordinates(picture[index], places, order=1)
+        np.testing.assert_allclose(found[index].numpy(), expected, atol=1e-5)
+
+
 def test_read_shows_nothing_beyond_the_slice() -> None:
     found = ObjectWindow(left=-20.0, top=0.0, side=20.0).read(torch.ones(2, 1, 20, 20), 10)
     assert not found[..., :-1].any()
