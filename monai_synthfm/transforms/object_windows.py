@@ -226,7 +226,8 @@ class RandObjectWindows(SharedRandomizable, Transform):
 
 def _num_slices(instances: torch.Tensor) -> np.ndarray:
     """Return on how many slices of instances [D, H, W] each of the objects 1..K is."""
-    shown = [torch.bincount(one.flatten(), minlength=int(instances.max()) + 1) > 0 for one in instances]
+    count = int(instances.max()) + 1
+    shown = [torch.bincount(one.flatten(), minlength=count) > 0 for one in instances]
     return torch.stack(shown).sum(dim=0)[1:].numpy()
 
 
