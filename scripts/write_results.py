@@ -6,7 +6,8 @@
 python scripts/write_results.py                         # the tables, from the figures as they are
 python scripts/write_results.py --rows eval/dev_shared  # first the figures, from a run of configs/dev_shared.yaml
                                                         # or from several, each of some of its models
-python scripts/write_results.py --volume_rows eval/dev_shared_volumes  # the same of configs/dev_shared_volumes.yaml
+python scripts/write_results.py --volume_rows eval/dev_shared_volumes  # the same of configs/dev_shared_volumes.yaml;
+                                                        # models that are not in it keep their figures
 """
 
 from __future__ import annotations
@@ -89,8 +90,17 @@ def measured_volumes(rows: pd.DataFrame) -> pd.DataFrame:
     asked = asked.assign(prompts=asked.prompts.str.removesuffix(WHERE))
     found = mean_intervals(asked).rename(columns={"n_patients": "patients"})
     found[["mean", "low", "high"]] = (found[["mean", "ci_low", "ci_high"]] * 100).round(1)
-    order = {"modality": [*MODALITIES], "model": [*asked.model.unique()], "prompts": [*VOLUME_PROMPTS, *CLICKS]}
-    return _ordered(found[found.modality.isin(MODALITIES)], order)
+    return _ordered(found[found.modality.isin(MODALITIES)], _volume_order(asked))
+
+
+def updated_volumes(figures: pd.DataFrame, before: pd.DataFrame) -> pd.DataFrame:
+    """Put the figures of :func:`measured_volumes` in the place of those of the same models, and keep the others."""
+    table = pd.concat([before[~before.model.isin(figures.model)], figures], ignore_index=True)
+    return _ordered(table, _volume_order(pd.concat([before, figures])))
+
+
+def _volume_order(rows: pd.DataFrame) -> dict[str, list[str]]:
+    return {"modality": [*MODALITIES], "model": [*rows.model.unique()], "prompts": [*VOLUME_PROMPTS, *CLICKS]}
 
 
 def _ordered(table: pd.DataFrame, order: dict[str, list[str]]) -> pd.DataFrame:
@@ -178,8 +188,9 @@ def main() -> None:
     parser.add_argument("--volume_rows", type=Path, nargs="+", help="the same of configs/dev_shared_volumes.yaml")
     arguments = parser.parse_args()
     figures = measured(pd.concat(map(read_rows, arguments.rows))) if arguments.rows else pd.read_csv(FIGURES)
-    volumes = arguments.volume_rows
-    volume_figures = measured_volumes(pd.concat(map(read_rows, volumes))) if volumes else pd.read_csv(VOLUME_FIGURES)
+    volumes, volume_figures = arguments.volume_rows, pd.read_csv(VOLUME_FIGURES)
+    if volumes:
+        volume_figures = updated_volumes(measured_volumes(pd.concat(map(read_rows, volumes))), volume_figures)
     tables = all_tables(figures, volume_figures)
     pages = {page: fill(page.read_text(encoding="utf-8"), tables) for page in (*PAGES, CARD)}
     if arguments.rows:

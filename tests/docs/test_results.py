@@ -99,6 +99,15 @@ def test_what_a_model_was_not_asked_is_an_empty_cell(script: dict[str, Any]) -> 
     assert [cell.split(" [")[0] for cell in second] == ["boxes", "", "", "**60.0**", ""]
 
 
+def test_models_of_volumes_that_did_not_run_keep_their_figures_and_place(script: dict[str, Any]) -> None:
+    def run(**scores: float) -> pd.DataFrame:
+        return script["measured_volumes"](pd.DataFrame(rows("ct", 4, scores, "box@largest/both")))
+
+    found = script["updated_volumes"](run(second=0.7, new=0.4), run(first=0.5, second=0.6, third=0.8))
+    expected = [["first", 50.0], ["second", 70.0], ["third", 80.0], ["new", 40.0]]
+    assert found[["model", "mean"]].to_numpy().tolist() == expected
+
+
 def test_clicks_of_the_challenge_in_volumes_stand_in_a_table_of_their_own(script: dict[str, Any]) -> None:
     scores = {"challenge-00": 0.4, "challenge-05": 0.6, "box@largest/both": 0.5}
     asked = [row for prompts, score in scores.items() for row in rows("ct", 4, {"all": score}, prompts)]
