@@ -44,6 +44,7 @@ COMBINATIONS: list[list[Path]] = [
         for stages in range(1, 6)
     ),
     [SAM2 / "train.yaml", ROOT / "configs" / "recipes" / "memory.yaml"],
+    [SAM2 / "train.yaml", SAM2 / "train_windows.yaml", ROOT / "configs" / "recipes" / "windows.yaml"],
     [SAM / "train.yaml", SAM / "train_cached.yaml", ROOT / "configs" / "recipes" / "neighbours.yaml"],
     *([SAM / "evaluate.yaml", path] for path in sorted((SAM / "datasets").glob("*.yaml"))),
     [SAM / "evaluate.yaml", SAM / "datasets" / "amos_ct.yaml", SAM / "evaluate_volumes.yaml"],
