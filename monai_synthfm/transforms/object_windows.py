@@ -17,6 +17,7 @@ from torch.nn import functional as F
 
 from monai_synthfm.transforms.label_values import whole_labels
 from monai_synthfm.transforms.mask_errors import RandMaskErrors
+from monai_synthfm.transforms.object_choice import RandObjectChoice
 from monai_synthfm.transforms.object_gap import RandObjectGap
 from monai_synthfm.transforms.random_state import SharedRandomizable
 from monai_synthfm.transforms.slice_drift import RandSliceDrift
@@ -40,21 +41,19 @@ class RandObjectWindows(SharedRandomizable, Transform):
     """
     Cut windows out of a volume, each around an object whose mask is known on some slices.
 
-    An object is drawn, whatever its size, with a probability that grows with the square root of its number of slices,
-    at times together with one that touches it, so that some objects are of two tissues, and a slice that holds it, with
-    probability 0.3 the one that holds most of it. Its mask is known on that slice alone, which lies in the middle of
-    the window (0.35 of all), on it and up to four slices beside it at one end of the window (0.5), or on it and one or
-    two other slices of the window (0.15). Known masks have errors as a network makes them (:class:`RandMaskErrors`).
-    The window is around the object on known slices, nearly in its middle. It may show every second slice, few slices,
-    or few pixels: windows of 64 pixels are often enlarged from less. Some objects end at a gap
-    (:class:`RandObjectGap`), and slices drift (:class:`RandSliceDrift`). Of two places for a window the one is taken
-    that less of it lies beyond the volume.
+    An object is drawn, whatever its size (:class:`RandObjectChoice`), and a slice that holds it, with probability 0.3
+    the one that holds most of it. Its mask is known on that slice alone, which lies in the middle of the window (0.35
+    of all), on it and up to four slices beside it at one end of the window (0.5), or on it and one or two other slices
+    of the window (0.15). Known masks have errors as a network makes them (:class:`RandMaskErrors`). The window is
+    around the object on known slices, nearly in its middle. It may show every second slice, few slices, or few pixels:
+    windows of 64 pixels are often enlarged from less. Some objects end at a gap (:class:`RandObjectGap`), and slices
+    drift (:class:`RandSliceDrift`). Of two places for a window the one is taken that less of it lies beyond the volume.
 
     Args:
         num_windows: of each volume.
         factors: smallest and largest side of the window over that of the object's box.
         coarseness: largest number by which the pixels of a window are fewer along each axis, before it is enlarged.
-        union_prob: probability that an object is taken together with one that touches it.
+        choice: of the object; None = ``RandObjectChoice()``.
         errors: of the known masks; None = ``RandMaskErrors()``.
         gap: at which an object ends before its like; None = ``RandObjectGap()``.
         drift: of slices; None = ``RandSliceDrift()``.
@@ -79,7 +78,7 @@ class RandObjectWindows(SharedRandomizable, Transform):
         num_windows: int = 6,
         factors: tuple[float, float] = (1.5, 2.8),
         coarseness: float = 3.0,
-        union_prob: float = 0.2,
+        choice: RandObjectChoice | None = None,
         errors: RandMaskErrors | None = None,
         gap: RandObjectGap | None = None,
         drift: RandSliceDrift | None = None,
@@ -90,12 +89,10 @@ class RandObjectWindows(SharedRandomizable, Transform):
             raise ValueError(f"factors must be two increasing numbers of at least 1, got {factors}.")
         if coarseness < 1:
             raise ValueError(f"coarseness must be at least 1, got {coarseness}.")
-        if not 0 <= union_prob <= 1:
-            raise ValueError(f"union_prob must lie in 0..1, got {union_prob}.")
         self.num_windows = num_windows
         self.factors = factors
         self.coarseness = coarseness
-        self.union_prob = union_prob
+        self.choice = choice or RandObjectChoice()
         self.errors = errors or RandMaskErrors()
         self.gap = gap or RandObjectGap()
         self.drift = drift or RandSliceDrift()
@@ -136,13 +133,9 @@ class RandObjectWindows(SharedRandomizable, Transform):
         """Cut one window; None where nothing usable was drawn."""
         kept = self._slices(len(pictures))
         pictures, instances = pictures[kept], instances[kept]
-        lengths = _num_slices(instances)
-        if not lengths.any():
+        masks = self.choice(instances)
+        if masks is None:
             return None
-        chances = np.sqrt(lengths)
-        masks = instances == 1 + int(self.R.choice(len(lengths), p=chances / chances.sum()))
-        if self.R.rand() < self.union_prob:
-            masks = self._with_neighbour(instances, masks)
         areas = masks.sum(dim=(1, 2)).numpy()
         usable = np.flatnonzero((areas >= _FEWEST_PIXELS) & (areas < _LARGEST_SHARE * masks[0].numel()))
         if not len(usable):
@@ -150,7 +143,7 @@ class RandObjectWindows(SharedRandomizable, Transform):
         largest = int(usable[areas[usable].argmax()])
         starts = [largest if self.R.rand() < 0.3 else int(self.R.choice(usable)) for _ in range(_PLACES)]
         places = [(start, *self._known(start)) for start in starts]
-        start, first, known = min(places, key=lambda place: _num_beyond(place[1], len(masks)))
+        start, first, known = min(places, key=lambda place: _num_beyond(place[1], len(pictures)))
         pictures, masks = self.gap(pictures, masks, start)
         indexes = np.arange(first, first + WINDOW_SLICES)
         counted = torch.from_numpy((indexes >= 0) & (indexes < len(masks)))
@@ -168,15 +161,6 @@ class RandObjectWindows(SharedRandomizable, Transform):
         weights = counted * torch.where(is_known, _WEIGHT_OF_KNOWN, 1.0)
         target = torch.stack([(mask > 0.5).float(), weights[:, None, None].expand_as(mask)])
         return window_channels(picture, given, is_known, greys), target
-
-    def _with_neighbour(self, instances: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
-        """Add an object that touches the one of masks [D, H, W] within slices, drawn by how much of it does."""
-        around = F.max_pool2d(masks[:, None].float(), kernel_size=3, stride=1, padding=1)[:, 0] > masks
-        touching = torch.bincount(instances[around]).double()
-        touching[:1] = 0
-        if not touching.sum() > 0:
-            return masks
-        return masks | (instances == int(self.R.choice(len(touching), p=(touching / touching.sum()).numpy())))
 
     def _slices(self, depth: int) -> torch.Tensor:
         """Draw which slices of a volume there are: all, every second one, few."""
@@ -222,13 +206,6 @@ class RandObjectWindows(SharedRandomizable, Transform):
         for axis in (2, 3):
             shown = shown.flip(axis) if self.R.rand() < 0.5 else shown
         return shown.mT if self.R.rand() < 0.5 else shown
-
-
-def _num_slices(instances: torch.Tensor) -> np.ndarray:
-    """Return on how many slices of instances [D, H, W] each of the objects 1..K is."""
-    count = int(instances.max()) + 1
-    shown = [torch.bincount(one.flatten(), minlength=count) > 0 for one in instances]
-    return torch.stack(shown).sum(dim=0)[1:].numpy()
 
 
 def _num_beyond(first: int, depth: int) -> int:

@@ -14,7 +14,7 @@ from monai.data import DataLoader
 
 from monai_synthfm.data import SynthFM3DDataset
 from monai_synthfm.transforms.mask_errors import RandMaskErrors
-from monai_synthfm.transforms.object_gap import RandObjectGap
+from monai_synthfm.transforms.object_choice import RandObjectChoice
 from monai_synthfm.transforms.object_windows import RandObjectWindows, RandObjectWindowsd
 from monai_synthfm.transforms.slice_drift import RandSliceDrift
 
@@ -70,7 +70,10 @@ def test_one_to_five_slices_are_known() -> None:
 
 def test_the_object_is_near_the_middle_and_as_large_as_asked_for() -> None:
     for shown, (mask, _) in cut(
-        factors=(2.0, 2.0), errors=RandMaskErrors(strength=0.0), drift=RandSliceDrift(prob=0.0), union_prob=0.0
+        factors=(2.0, 2.0),
+        errors=RandMaskErrors(strength=0.0),
+        drift=RandSliceDrift(prob=0.0),
+        choice=RandObjectChoice(union_prob=0.0),
     ):
         seen = (mask[shown[5, :, 0, 0] > 0] > 0).any(dim=0)
         rows, columns = seen.any(dim=1).nonzero(), seen.any(dim=0).nonzero()
@@ -79,21 +82,6 @@ def test_the_object_is_near_the_middle_and_as_large_as_asked_for() -> None:
         # objects that the border of the volume cuts are as large as what is left of them
         assert 26 <= max(extents) <= 38
         assert all(abs(middle - 32) < 8 for middle in middles)
-
-
-def test_an_object_is_taken_together_with_one_that_touches_it() -> None:
-    image, label = torch.rand(1, 40, 40, 6), torch.zeros(1, 40, 40, 6, dtype=torch.int32)
-    label[0, 10:20, 10:20], label[0, 20:30, 10:20], label[0, 34:38, 34:38] = 1, 2, 3
-    plain = {"errors": RandMaskErrors(strength=0.0), "gap": RandObjectGap(prob=0.0), "drift": RandSliceDrift(prob=0.0)}
-    sides = set()
-    for prob in (0.0, 1.0):
-        cutter = RandObjectWindows(num_windows=30, factors=(2.0, 2.0), coarseness=1.0, union_prob=prob, **plain)
-        for shown, _ in cutter.set_random_state(seed=0)(image, label):
-            seen = (shown[4][shown[5] > 0].reshape(-1, 64, 64) > 0).any(dim=0)
-            extents = sorted(int(seen.any(dim=k).sum()) for k in (0, 1))
-            sides.add((prob, round(extents[0] / extents[1], 1)))
-    # the first two are squares alone and half as wide as long together; the third touches none
-    assert sides == {(0.0, 1.0), (1.0, 1.0), (1.0, 0.5)}
 
 
 def test_a_volume_without_objects_gives_a_window_in_which_nothing_counts() -> None:
@@ -108,7 +96,6 @@ def test_a_volume_without_objects_gives_a_window_in_which_nothing_counts() -> No
     [
         ({"num_windows": 0}, "num_windows must be at least 1"),
         ({"factors": (0.5, 2.0)}, "factors must be two increasing numbers of at least 1"),
-        ({"union_prob": 1.5}, "union_prob must lie in 0..1"),
         ({"coarseness": 0.5}, "coarseness must be at least 1"),
     ],
 )
