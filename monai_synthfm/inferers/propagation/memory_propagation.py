@@ -84,7 +84,7 @@ class MemoryPropagation(Propagation):
             embedding = slices.embedding(index)
             for track in tracks:
                 if index in track.prompted:
-                    tracked = track.prompt(network, embedding, given, index, self.memory_dtype)
+                    tracked = track.prompt(network, embedding, slices.image(index), given, index, self.memory_dtype)
                     yield track.found(network, embedding, tracked, index)
         if direction in ("both", "forward"):
             yield from self._sweep(slices, network, tracks, slice_range, reverse=False)
@@ -123,11 +123,17 @@ class _Track:
         self.turned = self.bank
 
     def prompt(
-        self, network: Sam2, embedding: ImageEmbedding, given: SlicePrompts, index: int, dtype: torch.dtype
+        self,
+        network: Sam2,
+        embedding: ImageEmbedding,
+        picture: torch.Tensor,
+        given: SlicePrompts,
+        index: int,
+        dtype: torch.dtype,
     ) -> TrackedMasks:
         """Find the objects by their prompts, whatever is remembered."""
         rows = [given.objects.index(n) for n in self.objects]
-        prompts, masks = _inputs(network, embedding, given, rows)
+        prompts, masks = _inputs(network, embedding, picture, given, rows)
         tracked = network.track(embedding, MemoryBank(self.bank.num_slices), index, prompts, masks)
         memory = network.memorize(embedding, tracked, index, is_prompted=True).to(dtype)
         self.bank = self.turned = self.bank.with_prompted(memory)
@@ -172,7 +178,7 @@ def _groups(prompts: Mapping[int, SlicePrompts]) -> dict[tuple[tuple[int, bool, 
 
 
 def _inputs(
-    network: Sam2, embedding: ImageEmbedding, given: SlicePrompts, rows: list[int]
+    network: Sam2, embedding: ImageEmbedding, picture: torch.Tensor, given: SlicePrompts, rows: list[int]
 ) -> tuple[Prompts | None, torch.Tensor | None]:
     """Return prompts, or the masks of objects that have nothing else."""
     device = embedding.features.device
@@ -182,7 +188,7 @@ def _inputs(
         return prompts, None
     if not prompts.has_click_or_box(0):
         return None, masks
-    return network.with_masks(prompts, masks, embedding), None
+    return network.with_masks(prompts, masks, embedding, picture), None
 
 
 def _chunks(objects: list[int], size: int) -> Iterable[list[int]]:

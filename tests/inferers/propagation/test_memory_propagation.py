@@ -291,6 +291,24 @@ def test_a_mask_with_clicks_and_more_within_it_is_a_prompt_like_them(ours: Sam2)
     assert min((found - candidate).abs().max() for candidate in candidates) < 1e-4
 
 
+def test_a_negative_click_cuts_the_part_of_a_mask_that_looks_unlike_the_rest(ours: Sam2) -> None:
+    slices = Slices(ours, 3)
+    part = torch.zeros_like(MASK)
+    part[10:25, 12:18] = True
+    slices.volume[0, :, :, 1].T[MASK], slices.volume[0, :, :, 1].T[part] = 0.2, 0.9
+    negative: dict[str, Any] = {"points": [[14.0, 17.0]], "labels": [0]}
+    found = propagate(slices, {1: {0: {**negative, "mask": MASK}}}, "none")[0][1]
+    embedding = slices.embedding(1)
+    given = Prompts(torch.tensor([negative["points"]]), torch.tensor([negative["labels"]]))
+    clicks, left = correct_masks(given, MASK[None], slices.image(1)[0])
+    assert torch.equal(left[0], MASK & ~part)
+    prompts = replace(clicks.batched(), masks=ours.mask_prompt(left, embedding)[None])
+    with torch.no_grad():
+        logits, _ = ours.predict_masks(embedding, prompts)
+        candidates = ours.postprocess(logits[0], embedding)[0]
+    assert min((found - candidate).abs().max() for candidate in candidates) < 1e-4
+
+
 def test_changed_prompts_run_again_on_the_stored_embeddings(ours: Sam2, monkeypatch: pytest.MonkeyPatch) -> None:
     slices = Slices(ours, 6)
     propagate(slices, {2: {0: CLICK}})
