@@ -36,17 +36,17 @@ class _Track:
         run: its slices.
         prompted: its masks [H, W] in [0, 1] on all slices where it is prompted.
         known: its grey levels where the run starts.
-        allowed: mean grey levels that it may have elsewhere.
         found: its masks on the slices visited last.
         visited: how many slices of the run are done.
+        allowed: mean grey levels that it may have, once the network has found it where the run starts.
     """
 
     run: Run
     prompted: Mapping[int, torch.Tensor]
     known: KnownGreys
-    allowed: GreyRange
     found: dict[int, torch.Tensor]
     visited: int = 0
+    allowed: GreyRange | None = None
 
     @property
     def place(self) -> tuple[int, int, int]:
@@ -79,8 +79,8 @@ class WindowPropagation(Propagation):
     need not be encoded. From there a window of 16 slices goes on along each run (:func:`plan_runs`): the object is
     known on the prompted slice or on the slices found last, and on every other slice of the window where it is
     prompted. What the network finds on the next slices is kept, up to one where it reaches the border of the window,
-    which then moves on. An object ends on the first slice without it, and where its mean grey level is not what it was
-    on the prompted slice.
+    which then moves on. An object ends on the first slice without it, and where its mean grey level is no longer that
+    of what the network finds of it on the prompted slice: a prompted mask may leak where the others do not.
 
     Args:
         network: completes masks; None = that of the bundle ``synthfm_sam2_3d``.
@@ -173,8 +173,7 @@ class WindowPropagation(Propagation):
         window = ObjectWindow.around(mask > 0, self.factor)
         picture = slices.image(run.start)[0]
         shown = window.read(torch.stack([picture.mean(dim=0), mask])[None], WINDOW_SIZE)[0]
-        allowed = GreyRange.of(picture, mask > 0, self.max_grey_shift)
-        return _Track(run, prompted, KnownGreys.of(*shown), allowed, {run.start: mask})
+        return _Track(run, prompted, KnownGreys.of(*shown), {run.start: mask})
 
     def _window(self, slices: SlicedVolume, track: _Track, slice_range: range) -> _Window:
         """Show the network the slices that come next, and those where the object is known."""
@@ -202,6 +201,8 @@ class WindowPropagation(Propagation):
         cut = [row for row, answer in enumerate(answers > 0) if _touches_border(answer)]
         count = max(1, cut[0]) if cut else len(rows)
         written = window.place.write(answers[:count], slices.size, _OUTSIDE)
+        if track.allowed is None:
+            track.allowed = self._allowed(slices, track, window, logits)
         for index, here in zip(coming[:count], written, strict=True):
             inside = here > 0
             if not (inside.any() and track.allowed.holds(slices.image(index)[0], inside)):
@@ -212,6 +213,12 @@ class WindowPropagation(Propagation):
         track.visited += count
         last: Sequence[int] = sorted(track.found, reverse=track.run.slices.step > 0)[: self.num_known]
         track.found = {index: track.found[index] for index in last}
+
+    def _allowed(self, slices: SlicedVolume, track: _Track, window: _Window, logits: torch.Tensor) -> GreyRange:
+        start = track.run.start
+        (found,) = window.place.write(logits[[start - window.first]], slices.size, _OUTSIDE) > 0
+        inside = found if found.any() else track.found[start] > 0
+        return GreyRange.of(slices.image(start)[0], inside, self.max_grey_shift)
 
 
 def _touches_border(mask: torch.Tensor) -> bool:

@@ -116,6 +116,24 @@ def test_an_object_ends_where_its_grey_level_is_no_longer_that_of_the_prompted_s
     assert slices_of(found) == list(range(last))
 
 
+def test_a_prompted_mask_that_leaks_does_not_end_its_object() -> None:
+    organ = tube(range(44))
+    leaking = organ + tube(range(44), cx=30)  # half of it is background
+    found = run(organ, Answers(likely), options={"max_grey_shift": 0.1}, **known(leaking, 20))
+    assert slices_of(found) == list(range(44))
+    assert dice(found[..., :20], organ[..., :20]) > 0.95
+
+
+def test_where_the_network_finds_nothing_on_the_prompted_slice_the_mask_there_counts() -> None:
+    def elsewhere(channels: torch.Tensor) -> torch.Tensor:
+        return torch.where(channels[:, 5] > 0, -1.0, carried(channels))
+
+    organ = tube(range(44))
+    organ[..., 23:] *= 0.8
+    found = run(organ, Answers(elsewhere), options={"max_grey_shift": 0.1, "num_known": 1}, **known(organ, 20))
+    assert slices_of(found) == list(range(23))
+
+
 def test_clicks_are_answered_by_the_network_of_slices_which_sees_no_other_slice() -> None:
     network = RegionGrower()
     organ = tube(range(3, 40), radius=2)
